@@ -1,0 +1,86 @@
+"""The contract of a renderer: named semantic parameters in, images out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import torch
+from torch import Tensor, nn
+
+from lightning_semrob.shapes.mesh import Mesh
+from lightning_semrob.space import Axis, SemanticSpace
+
+__all__ = ["Renderer", "SemanticParameter"]
+
+
+@dataclass(frozen=True)
+class SemanticParameter:
+    """A parameter that a renderer understands: its widest useful axis and its default value."""
+
+    axis: Axis
+    default: float
+
+
+class Renderer(nn.Module, ABC):
+    """Renders one mesh under a batch of semantic parameters.
+
+    Subclasses declare ``parameters_table`` (name -> :class:`SemanticParameter`) and implement :meth:`render`.
+    A parameter that a call does not name takes its default.
+
+    Args:
+        image_size: side of the square image, pixels.
+    """
+
+    differentiable: bool = True
+
+    def __init__(self, image_size: int = 224) -> None:
+        super().__init__()
+        if image_size < 8:
+            raise ValueError(f"image_size must be at least 8 pixels, got {image_size}")
+        self.image_size = image_size
+
+    @property
+    @abstractmethod
+    def semantic_parameters(self) -> Mapping[str, SemanticParameter]:
+        """Name -> axis and default of every parameter that :meth:`render` understands."""
+
+    @abstractmethod
+    def render(self, mesh: Mesh, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Images of one mesh.
+
+        Args:
+            mesh: on the device of the parameters.
+            parameters: for *every* name of ``semantic_parameters``, a (B,) float32 tensor in the axis' unit.
+
+        Returns:
+            (B, 3, image_size, image_size) float32 in [0, 1], RGB.
+        """
+
+    def forward(self, mesh: Mesh, u: Tensor, names: tuple[str, ...]) -> Tensor:
+        """Images at semantic points u (B, n), whose columns are the parameters ``names``."""
+        if u.dim() != 2 or u.shape[1] != len(names):
+            raise ValueError(f"u must be (B, {len(names)}) for the axes {names}, got {tuple(u.shape)}")
+        table = self.semantic_parameters
+        for name in names:
+            self._check(name)
+        u = u.to(torch.float32)
+        parameters = {
+            name: u[:, names.index(name)] if name in names else u.new_full((u.shape[0],), parameter.default)
+            for name, parameter in table.items()
+        }
+        return self.render(mesh, parameters)
+
+    def space(self, *names: str) -> SemanticSpace:
+        """The space of the named parameters over their widest useful ranges."""
+        return SemanticSpace(tuple(self._check(name).axis for name in names))
+
+    def _check(self, name: str) -> SemanticParameter:
+        table = self.semantic_parameters
+        if name not in table:
+            near = get_close_matches(name, table, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise ValueError(f"{type(self).__name__} has no parameter '{name}'{hint} It understands {sorted(table)}")
+        return table[name]
