@@ -1,0 +1,379 @@
+"""f: u -> score, the one seam that finders, maps and metrics know.
+
+Shapes: K tasks, P points each, n axes. ``f(u, index)`` takes u (K, P, n) in the units of the axes and index (K,),
+which says of each row to which recorded map (or other item) it belongs, and returns (K, P) float64 scores in
+[0, 1]; ``f.value_and_grad(u, index)`` adds the gradients (K, P, n). Evaluations are counted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+
+import torch
+from torch import Tensor, nn
+
+from lightning_semrob.functional.scores import SCORES, log_softmax_score
+from lightning_semrob.rendering.base import Renderer
+from lightning_semrob.shapes.mesh import Mesh
+from lightning_semrob.space import Axis, SemanticSpace
+
+__all__ = [
+    "AnalyticFunction",
+    "Complement",
+    "FiniteDifference",
+    "RecordedFunction",
+    "RenderedFunction",
+    "SemanticFunction",
+]
+
+
+class SemanticFunction(ABC):
+    """Base of all f: shape checks and counters here, values in the subclass.
+
+    Attributes:
+        names: names of the columns of u, None where they are not known.
+        differentiable: whether :meth:`value_and_grad` works.
+        evaluations, gradient_evaluations: points evaluated so far, forward and backward. A gradient evaluation
+            counts in both, since it computes the value too.
+    """
+
+    names: tuple[str, ...] | None = None
+    differentiable: bool = True
+
+    def __init__(self) -> None:
+        self.evaluations = 0
+        self.gradient_evaluations = 0
+
+    def __call__(self, u: Tensor, index: Tensor | None = None) -> Tensor:
+        """Scores at u (K, P, n); ``index`` (K,) defaults to zeros. Returns (K, P) float64."""
+        u, index = self._check(u, index)
+        self.evaluations += u.shape[0] * u.shape[1]
+        return self._value(u, index)
+
+    def value_and_grad(self, u: Tensor, index: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Scores (K, P) and gradients (K, P, n) per unit of each axis, float64.
+
+        Raises:
+            ValueError: the function has no gradient.
+        """
+        if not self.differentiable:
+            raise ValueError(f"{type(self).__name__} has no gradient: use a black-box finder, or FiniteDifference")
+        u, index = self._check(u, index)
+        self.evaluations += u.shape[0] * u.shape[1]
+        self.gradient_evaluations += u.shape[0] * u.shape[1]
+        return self._value_and_grad(u, index)
+
+    @abstractmethod
+    def _value(self, u: Tensor, index: Tensor) -> Tensor:
+        """Scores at u (K, P, n), float64."""
+
+    @abstractmethod
+    def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores and gradients at u (K, P, n), float64."""
+
+    def _check(self, u: Tensor, index: Tensor | None) -> tuple[Tensor, Tensor]:
+        if u.dim() != 3:
+            raise ValueError(f"u must be (tasks, points, axes), got {tuple(u.shape)}")
+        if self.names is not None and u.shape[-1] != len(self.names):
+            raise ValueError(f"u has {u.shape[-1]} axes, the function takes {len(self.names)}: {self.names}")
+        if index is None:
+            index = torch.zeros(u.shape[0], dtype=torch.int64, device=u.device)
+        if index.shape != u.shape[:1]:
+            raise ValueError(f"index must be ({u.shape[0]},), got {tuple(index.shape)}")
+        return u.double(), index
+
+
+class AnalyticFunction(SemanticFunction):
+    """A formula, for checks and notebooks.
+
+    Args:
+        function: maps u (K, P, n) float64 to scores (K, P), differentiable by autograd.
+        names: names of the columns of u.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor], names: tuple[str, ...] | None = None) -> None:
+        super().__init__()
+        self.function = function
+        self.names = names
+
+    def _value(self, u: Tensor, index: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.function(u).double()
+
+    def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            u = u.detach().clone().requires_grad_(True)
+            value = self.function(u).double()
+            if not value.requires_grad:
+                return value, torch.zeros_like(u)
+            (gradient,) = torch.autograd.grad(value.sum(), u)
+        return value.detach(), gradient
+
+
+class RecordedFunction(SemanticFunction):
+    """Recorded maps, interpolated multilinearly; one map for each index.
+
+    Without ``axes`` the maps are the paper's: ``maps[k, elevation, azimuth]`` with azimuth ``360 i / width`` and
+    elevation evenly from -10 to 89 degrees, and u = (azimuth, elevation). With ``axes`` dimension d of a map is
+    axis d, sampled evenly: without its end point on periodic axes, with both end points on the others; u has the
+    columns of ``axes`` and finders match them by name to their space.
+
+    Beyond the data: periodic axes wrap; with an ``azimuth`` and an ``elevation`` the camera passes the pole,
+    ``f(azimuth, elevation) = f(azimuth + 180, 180 - elevation)`` above 90 degrees, and between the last row and 90
+    it keeps the last row. Elsewhere ``outside`` decides.
+
+    Args:
+        maps: (K, d_1, ..., d_n) scores in [0, 1].
+        axes: the axes in map-dimension order.
+        outside: ``damp`` (edge value times ``exp(-distance / (0.15 extent))``: 15 degrees for an extent of 100,
+            which fits the authors' volumes best), ``edge`` (the edge value) or ``zero``.
+
+    Raises:
+        ValueError: maps of the wrong shape, or an unknown ``outside``.
+    """
+
+    def __init__(self, maps: Tensor, axes: SemanticSpace | None = None, outside: str = "damp") -> None:
+        super().__init__()
+        maps = torch.as_tensor(maps)
+        if outside not in ("damp", "edge", "zero"):
+            raise ValueError(f"outside must be 'damp', 'edge' or 'zero', got '{outside}'")
+        if axes is None:
+            if maps.dim() != 3:
+                raise ValueError(f"maps must be (maps, elevation, azimuth), got {tuple(maps.shape)}; or give axes")
+            axes = SemanticSpace((Axis("azimuth", 0.0, 360.0, periodic=True), Axis("elevation", -10.0, 90.0)))
+            maps = maps.transpose(1, 2)
+            ends = {"elevation": 89.0}
+        else:
+            ends = {}
+        if maps.dim() != len(axes) + 1:
+            raise ValueError(f"maps must have {len(axes) + 1} dimensions for the axes {axes.names}, got {maps.dim()}")
+        if min(maps.shape[1:]) < 2:
+            raise ValueError(f"a recorded map needs at least 2 samples on each axis, got {tuple(maps.shape[1:])}")
+        self.axes = axes
+        self.names = axes.names
+        self.outside = outside
+        self.maps = maps.double().contiguous()
+        self._flat = self.maps.reshape(-1)
+        self._last = [ends.get(axis.name, axis.high) for axis in axes]
+        names = axes.names
+        self._pole: tuple[int, int] | None = None
+        if "azimuth" in names and "elevation" in names:
+            azimuth, elevation = names.index("azimuth"), names.index("elevation")
+            if axes.axes[azimuth].periodic and axes.axes[azimuth].extent == 360.0:
+                self._pole = (azimuth, elevation)
+
+    def _value(self, u: Tensor, index: Tensor) -> Tensor:
+        return self._interpolate(u, index, gradient=False)[0]
+
+    def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        return self._interpolate(u, index, gradient=True)
+
+    def _interpolate(self, u: Tensor, index: Tensor, gradient: bool) -> tuple[Tensor, Tensor]:
+        n = u.shape[-1]
+        finite = u.isfinite().all(-1)
+        columns = list(torch.where(finite[..., None], u, torch.zeros_like(u)).unbind(-1))
+        sign = torch.ones_like(columns[0])
+        if self._pole is not None:
+            azimuth, elevation = self._pole
+            beyond = columns[elevation] > 90.0
+            columns[azimuth] = torch.where(beyond, columns[azimuth] + 180.0, columns[azimuth])
+            sign = torch.where(beyond, -sign, sign)
+            columns[elevation] = torch.where(beyond, 180.0 - columns[elevation], columns[elevation])
+        # Per axis: lower cell index, upper cell index, weight of the upper, slope of that weight.
+        cells: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        damping = torch.ones_like(sign)
+        damping_slope = torch.zeros_like(u)
+        for k, axis in enumerate(self.axes):
+            size, column = self.maps.shape[k + 1], columns[k]
+            if axis.periodic:
+                per_unit = size / axis.extent
+                position = torch.remainder((column - axis.low) * per_unit, size)
+                lower = position.floor().long() % size
+                upper = (lower + 1) % size
+                slope = torch.full_like(column, per_unit)
+            else:
+                last = self._last[k]
+                per_unit = (size - 1) / (last - axis.low)
+                position = ((column - axis.low) * per_unit).clamp(0, size - 1)
+                lower = position.floor().long().clamp_max(size - 2)
+                upper = lower + 1
+                inside = (column >= axis.low) & (column <= last)
+                slope = torch.where(inside, per_unit, 0.0)
+                below, above = (axis.low - column).clamp_min(0), (column - axis.high).clamp_min(0)
+                if self.outside == "damp":
+                    scale = 0.15 * axis.extent
+                    damping = damping * torch.exp(-(below + above) / scale)
+                    damping_slope[..., k] = ((below > 0).double() - (above > 0).double()) / scale
+                elif self.outside == "zero":
+                    damping = damping * ((below == 0) & (above == 0)).double()
+            cells.append((lower, upper, position - position.floor() if axis.periodic else position - lower, slope))
+        base = index[:, None]
+        value = torch.zeros_like(sign)
+        slopes = torch.zeros_like(u)
+        for corner in itertools.product((0, 1), repeat=n):
+            flat = base
+            weights: list[Tensor] = []
+            for k, bit in enumerate(corner):
+                lower, upper, weight, _ = cells[k]
+                flat = flat * self.maps.shape[k + 1] + (upper if bit else lower)
+                weights.append(weight if bit else 1 - weight)
+            sample = self._flat[flat]
+            value = value + math.prod(weights, start=sample)
+            if gradient:
+                for k, bit in enumerate(corner):
+                    others = math.prod(weights[:k] + weights[k + 1 :], start=sample)
+                    slopes[..., k] += (cells[k][3] if bit else -cells[k][3]) * others
+        nan = torch.full_like(value, math.nan)
+        if not gradient:
+            return torch.where(finite, value * damping, nan), slopes
+        slopes = slopes * damping[..., None] + damping_slope * (value * damping)[..., None]
+        if self._pole is not None:
+            elevation = self._pole[1]
+            slopes[..., elevation] = slopes[..., elevation] * sign
+        return torch.where(finite, value * damping, nan), torch.where(finite[..., None], slopes, nan[..., None])
+
+
+class RenderedFunction(SemanticFunction):
+    """f of Eq. 1: the score of the target class for one mesh rendered at u.
+
+    Every network call has the same batch shape ``micro_batch_size`` (the last one padded), since scores change by
+    1e-7 to 1e-6 with the batch size. Gradients go through log-softmax, ``grad f = f * grad log f``.
+
+    Args:
+        renderer: images in [0, 1] from a mesh and semantic parameters.
+        classifier: images (B, 3, H, W) in [0, 1] to logits (B, classes), in evaluation mode.
+        mesh: the shape.
+        target: index of the true class, or a set of synonyms whose probabilities add up.
+        space: the swept axes; everything else keeps the renderer's default.
+        score: ``softmax``, ``margin`` or ``top1`` (the last has no gradient).
+        micro_batch_size: images in every call of renderer and network.
+
+    Raises:
+        ValueError: an axis that the renderer does not know, an empty target, an unknown score.
+    """
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        classifier: nn.Module,
+        mesh: Mesh,
+        target: int | Sequence[int],
+        space: SemanticSpace,
+        score: str = "softmax",
+        micro_batch_size: int = 16,
+    ) -> None:
+        super().__init__()
+        renderer.space(*space.names)  # raises on an unknown axis
+        if score not in SCORES:
+            near = get_close_matches(score, SCORES, n=1)
+            raise ValueError(f"unknown score '{score}'{f', did you mean {near[0]}?' if near else ''}: {sorted(SCORES)}")
+        if micro_batch_size < 1:
+            raise ValueError(f"micro_batch_size must be at least 1, got {micro_batch_size}")
+        self.renderer = renderer
+        self.classifier = classifier
+        self.mesh = mesh
+        self.target = (target,) if isinstance(target, int) else tuple(target)
+        if not self.target:
+            raise ValueError("the target needs at least one class index")
+        self.space = space
+        self.names = space.names
+        self.score = score
+        self.micro_batch_size = micro_batch_size
+        smooth = all(renderer.semantic_parameters[axis.name].axis.differentiable for axis in space)
+        self.differentiable = renderer.differentiable and smooth and score != "top1"
+
+    def images(self, u: Tensor) -> Tensor:
+        """Renderings at u (B, n), (B, 3, H, W) float32."""
+        assert self.names is not None
+        images: Tensor = self.renderer(self.mesh, u.to(self.mesh.vertices.device), self.names)
+        return images
+
+    def logits(self, u: Tensor) -> Tensor:
+        """Logits at u (B, n) in micro-batches, (B, classes)."""
+        with torch.no_grad():
+            return torch.cat([self.classifier(self.images(part))[:count] for part, count in self._micro_batches(u)])
+
+    def _micro_batches(self, u: Tensor) -> list[tuple[Tensor, int]]:
+        parts = []
+        for part in u.split(self.micro_batch_size):
+            padding = part[-1:].expand(self.micro_batch_size - len(part), -1)
+            parts.append((torch.cat([part, padding]), len(part)))
+        return parts
+
+    def _value(self, u: Tensor, index: Tensor) -> Tensor:
+        if not u.numel():
+            return u.new_zeros(u.shape[:2])
+        return SCORES[self.score](self.logits(u.flatten(0, 1)), self.target).to(u.device).view(u.shape[:2])
+
+    def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        if not u.numel():
+            return u.new_zeros(u.shape[:2]), torch.zeros_like(u)
+        values, gradients = [], []
+        for part, count in self._micro_batches(u.flatten(0, 1)):
+            with torch.enable_grad():
+                point = part.detach().clone().requires_grad_(True)
+                logits = self.classifier(self.images(point))
+                # The softmax score saturates: its logarithm keeps the gradient's digits.
+                logarithmic = self.score == "softmax"
+                root = (log_softmax_score if logarithmic else SCORES[self.score])(logits, self.target)
+                (gradient,) = torch.autograd.grad(root.sum(), point)
+            root = root.detach().to(u.device)
+            value = root.exp() if logarithmic else root
+            gradient = gradient.to(u.device)
+            values.append(value[:count])
+            gradients.append((value[:, None] * gradient if logarithmic else gradient)[:count])
+        return torch.cat(values).view(u.shape[:2]), torch.cat(gradients).view(u.shape)
+
+
+class _Wrapper(SemanticFunction):
+    """A function of another function; both count."""
+
+    def __init__(self, function: SemanticFunction) -> None:
+        super().__init__()
+        self.function = function
+        self.names = function.names
+        self.differentiable = function.differentiable
+
+
+class Complement(_Wrapper):
+    """1 - f: the adversarial target of Eq. 3 and 4."""
+
+    def _value(self, u: Tensor, index: Tensor) -> Tensor:
+        return 1 - self.function(u, index)
+
+    def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        value, gradient = self.function.value_and_grad(u, index)
+        return 1 - value, -gradient
+
+
+class FiniteDifference(_Wrapper):
+    """Central differences of any f: the honest baseline for gradients, at 2n extra evaluations a point.
+
+    Args:
+        function: any f.
+        step: half the distance of the two points, one value per axis in its unit, or one for all.
+    """
+
+    def __init__(self, function: SemanticFunction, step: float | Sequence[float] = 1.0) -> None:
+        super().__init__(function)
+        self.step = torch.as_tensor(step, dtype=torch.float64)
+        self.differentiable = True
+        if not bool((self.step > 0).all()):
+            raise ValueError(f"the step of finite differences must be positive, got {step}")
+
+    def _value(self, u: Tensor, index: Tensor) -> Tensor:
+        return self.function(u, index)
+
+    def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        tasks, points, n = u.shape
+        step = self.step.to(u).expand(n)
+        shift = torch.diag(step)
+        stencil = torch.cat([torch.zeros_like(shift[:1]), shift, -shift])
+        value = self.function((u[:, :, None] + stencil).view(tasks, -1, n), index).view(tasks, points, 2 * n + 1)
+        gradient = (value[..., 1 : n + 1] - value[..., n + 1 :]) / (2 * step)
+        self.evaluations += tasks * points * 2 * n
+        return value[..., 0], gradient
