@@ -97,7 +97,8 @@ def _lambdas(clip: Tensor, x: Tensor, y: Tensor) -> Tensor:
 def _determinant(clip: Tensor) -> Tensor:
     """Six times the signed volume of (camera, face): positive for faces seen counter-clockwise. clip (..., 3, 3)."""
     a, b, c = clip.double().unbind(-2)
-    return (torch.linalg.cross(a, b) * c).sum(-1).to(torch.float32)
+    volume: Tensor = (torch.linalg.cross(a, b) * c).sum(-1)
+    return volume.to(torch.float32)
 
 
 def _visible_faces(clip: Tensor, side: int, max_pairs: int = 1 << 22) -> Tensor:
