@@ -27,6 +27,7 @@ __all__ = [
     "FiniteDifference",
     "RecordedFunction",
     "RenderedFunction",
+    "Reordered",
     "SemanticFunction",
 ]
 
@@ -377,3 +378,30 @@ class FiniteDifference(_Wrapper):
         gradient = (value[..., 1 : n + 1] - value[..., n + 1 :]) / (2 * step)
         self.evaluations += tasks * points * 2 * n
         return value[..., 0], gradient
+
+
+class Reordered(_Wrapper):
+    """The same f with the columns of u in another order.
+
+    Args:
+        function: f with known ``names``.
+        names: the same names, in the order of the columns of u.
+
+    Raises:
+        ValueError: the names are not those of the function.
+    """
+
+    def __init__(self, function: SemanticFunction, names: tuple[str, ...]) -> None:
+        super().__init__(function)
+        if function.names is None or set(function.names) != set(names):
+            raise ValueError(f"the function takes the axes {function.names}, the space has {names}")
+        self.names = names
+        self._forward = [names.index(name) for name in function.names]
+        self._backward = [function.names.index(name) for name in names]
+
+    def _value(self, u: Tensor, index: Tensor) -> Tensor:
+        return self.function(u[..., self._forward], index)
+
+    def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        value, gradient = self.function.value_and_grad(u[..., self._forward], index)
+        return value, gradient[..., self._backward]

@@ -205,10 +205,6 @@ def oir_w_directions(a: Tensor, b: Tensor, f: Tensor, g: Tensor, beta: float) ->
     total = slope.sum(-1, keepdim=True)
     s_times_r = ((total - slope) * mask).sum(-2)
     sbar_times_r = -((total - slope) * opposite).sum(-2)
-    grad_a = delta_over_r * (
-        f @ (lead * opposite - beta * mask) + beta * (r * (opposite * g).sum(-2) + sbar_times_r)
-    )
-    grad_b = delta_over_r * (
-        -(f @ (lead * mask - beta * opposite)) + beta * (r * (mask * g).sum(-2) + s_times_r)
-    )
+    grad_a = delta_over_r * (f @ (lead * opposite - beta * mask) + beta * (r * (opposite * g).sum(-2) + sbar_times_r))
+    grad_b = delta_over_r * (-(f @ (lead * mask - beta * opposite)) + beta * (r * (mask * g).sum(-2) + s_times_r))
     return grad_a, grad_b

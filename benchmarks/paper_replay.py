@@ -1,0 +1,122 @@
+"""The paper's three methods, to the letter, on the authors' own maps, against the authors' bounds.
+
+    python benchmarks/paper_replay.py [path/to/paper_maps.npz]
+
+Prints, for 240 maps x 4 initial points x 3 methods: Spearman correlation of the volumes, the median relative error
+of the widths against the authors' traces, the published SRVR table beside ours, and the time taken on one core.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import torch
+from reference import METHODS, REFERENCE, PaperData, load_paper_data
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from lightning_semrob import Box, SemanticSpace
+from lightning_semrob.finders import NaiveFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder
+from lightning_semrob.functions import RecordedFunction
+
+FINDERS = {"naive": NaiveFinder, "oir_b": OIRBlackBoxFinder, "oir_w": OIRWhiteBoxFinder}
+PUBLISHED = {"alexnet": 8.92, "vgg": 9.88, "resnet": 16.88, "inception": 7.92}  # Table 2, over all 400 maps
+
+
+def replay(data: PaperData) -> tuple[dict[str, Box], float]:
+    """Boxes of every method in paper mode, and the seconds taken."""
+    function, space = RecordedFunction(data.maps), SemanticSpace.default()
+    start = time.perf_counter()
+    boxes = {m: FINDERS[m](mode="paper").find(function, data.u0, space, data.index) for m in METHODS}
+    return boxes, time.perf_counter() - start
+
+
+def width_error(data: PaperData, method: str) -> tuple[float, int]:
+    """Median relative error of the widths at the kept steps, over runs with a trace, and how many runs."""
+    trace = data.traces[method]
+    kept = trace.isfinite().flatten(1).all(1)
+    steps = [0, *range(50, 600, 50), 599]
+    function, space = RecordedFunction(data.maps), SemanticSpace.default()
+    errors = []
+    for column, step in enumerate(steps):
+        if step == 0:
+            continue
+        # The trace's entry at step t is taken after t updates.
+        box = FINDERS[method](mode="paper", num_iterations=step).find(
+            function, data.u0[kept], space, data.index[kept]
+        )
+        theirs = trace[kept][:, column, 1] - trace[kept][:, column, 0]
+        errors.append(((box.width - theirs) / theirs).abs().flatten())
+    return float(torch.cat(errors).nanmedian()), int(kept.sum())
+
+
+def mean_by_network(volume_ratio: Tensor, network: Tensor, count: int) -> list[float]:
+    """Mean of the ratios (R,) within each network, percent."""
+    return [100 * float(volume_ratio[network == k].mean()) for k in range(count)]
+
+
+def main(path: Path) -> dict[str, dict[str, float]]:
+    """Print everything and return the correlations by method."""
+    torch.set_num_threads(1)
+    data, space = load_paper_data(path), SemanticSpace.default()
+    boxes, seconds = replay(data)
+    f0 = RecordedFunction(data.maps)(data.u0[:, None], data.index)[:, 0]
+    result: dict[str, dict[str, float]] = {}
+    print(f"{len(data.u0)} runs a method, 600 steps, {seconds:.1f} s on one core for all three\n")
+    print("Spearman correlation with the authors' volumes, min(|prod(b - a)|, Vol(Omega))")
+    print(f"{'method':8} {'all runs':>9} {'f(u0) alone':>12} {'> 0.5 %':>9} {'f(u0) alone':>12} {'runs > 0.5 %':>13}")
+    for method in METHODS:
+        theirs = space.raw_volume(data.bounds[method][:, 0], data.bounds[method][:, 1])
+        ours = space.raw_volume(boxes[method].a, boxes[method].b)
+        large = theirs > 0.005 * space.volume
+        row = {
+            "all": spearmanr(theirs, ours)[0],
+            "all_f0": spearmanr(theirs, f0)[0],
+            "large": spearmanr(theirs[large], ours[large])[0],
+            "large_f0": spearmanr(theirs[large], f0[large])[0],
+        }
+        result[method] = {key: float(value) for key, value in row.items()}
+        print(f"{method:8} {row['all']:9.3f} {row['all_f0']:12.3f} {row['large']:9.3f} {row['large_f0']:12.3f} "
+              f"{int(large.sum()):13d}")
+    print("\nMedian relative error of the widths against the authors' traces (steps 50, 100 .. 550, 599)")
+    for method in METHODS:
+        error, runs = width_error(data, method)
+        print(f"{method:8} {100 * error:6.1f} % over {runs} runs")
+    count = len(data.networks)
+    print("\nSRVR, percent, mean over classes, objects, initial points and the three methods")
+    print(f"{'':46}" + "".join(f"{name:>14}" for name in data.networks))
+    published = [next((v for k, v in PUBLISHED.items() if k in name.lower()), float("nan")) for name in data.networks]
+
+    def table(label: str, values: list[float]) -> None:
+        print(f"{label:46}" + "".join(f"{value:14.2f}" for value in values))
+
+    def over_methods(volume: dict[str, Tensor]) -> list[float]:
+        return mean_by_network(torch.stack(list(volume.values())).mean(0) / space.volume, data.network, count)
+
+    table("published (Table 2, all 400 maps)", published)
+    bounds = data.bounds
+    table("authors' bounds, the paper's formula", over_methods(
+        {m: space.raw_volume(bounds[m][:, 0], bounds[m][:, 1]) for m in METHODS}))
+    ours_raw = over_methods({m: space.raw_volume(boxes[m].a, boxes[m].b) for m in METHODS})
+    table("ours (paper mode), the paper's formula", ours_raw)
+    table("authors' bounds, intersected, azimuth periodic", over_methods(
+        {m: space.intersected_volume(bounds[m][:, 0], bounds[m][:, 1]) for m in METHODS}))
+    table("ours (paper mode), intersected", over_methods(
+        {m: space.intersected_volume(boxes[m].a, boxes[m].b) for m in METHODS}))
+    default = {m: FINDERS[m]().find(RecordedFunction(data.maps), data.u0, space, data.index) for m in METHODS}
+    table("ours (default mode), intersected", over_methods(
+        {m: space.intersected_volume(default[m].a, default[m].b) for m in METHODS}))
+    print("\nDefault mode")
+    for method in METHODS:
+        box = default[method]
+        counts = {word: sum(status == word for status in box.status) for word in sorted(set(box.status))}
+        print(f"{method:8} steps: mean {box.steps.double().mean():.1f}, median {box.steps.median()}; status {counts}")
+    result["srvr"] = dict(zip(data.networks, ours_raw, strict=True))
+    result["time"] = {"seconds": seconds}
+    return result
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else REFERENCE / "paper_maps.npz")

@@ -1,0 +1,239 @@
+"""The common part of the region finders: a LightningModule whose parameters are the bounds a and b."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lightning_semrob.finders.modes import INVALID_SCORE, MODES, REST_MOVE, RUNNING
+from lightning_semrob.functional.regions import corners, cross_sections
+from lightning_semrob.functions import Complement, Reordered, SemanticFunction
+from lightning_semrob.space import Box, SemanticSpace
+
+if TYPE_CHECKING:
+    from lightning_semrob.environment import TaskBatch
+
+__all__ = ["STATUSES", "RegionFinder", "prepare_function"]
+
+#: Words of the status codes, in the order of the codes of ``finders.modes``.
+STATUSES = ("running", "converged", "edge", "collapsed", "iteration_limit", "invalid_score")
+
+#: Per-row state beside a and b; saved in checkpoints and merged over processes like them.
+ROW_BUFFERS = ("code", "steps", "evaluations", "gradient_evaluations", "resting", "loss")
+
+
+def prepare_function(f: SemanticFunction, space: SemanticSpace, adversarial: bool = False) -> SemanticFunction:
+    """f with its columns in the order of the space, and ``1 - f`` for adversarial regions (Eq. 4)."""
+    if f.names is not None and f.names != space.names:
+        f = Reordered(f, space.names)
+    return Complement(f) if adversarial else f
+
+
+class RegionFinder(pl.LightningModule):
+    """Grows boxes from initial points by closed-form directions at the corners, one row per task.
+
+    Subclasses implement :meth:`directions`; those that need more than the corners override :meth:`points`.
+    Under a Trainer, ``training_step`` updates the running rows of one (network, shape) group; :meth:`find` runs
+    the same updates without one.
+
+    Args:
+        mode: ``default`` (unit space, projection, convergence) or ``paper`` (to the letter).
+        num_iterations: largest number of updates; default of the mode (60, 600) if None.
+        adversarial: grow regions where the network fails (1 - f, Eq. 4).
+
+    Attributes:
+        a, b: bounds of all tasks, (N, n) float64 parameters in the units of the axes.
+        u0: initial points, (N, n) float64.
+        code: status codes, (N,) int64, see ``STATUSES``.
+    """
+
+    name: str = "finder"
+    needs_gradient: bool = False
+
+    a: nn.Parameter
+    b: nn.Parameter
+    u0: Tensor
+    index: Tensor
+    code: Tensor
+    steps: Tensor
+    evaluations: Tensor
+    gradient_evaluations: Tensor
+    resting: Tensor
+    loss: Tensor
+
+    def __init__(self, mode: str = "default", num_iterations: int | None = None, adversarial: bool = False) -> None:
+        super().__init__()
+        if mode not in MODES:
+            near = get_close_matches(str(mode), MODES, n=1)
+            raise ValueError(f"unknown mode '{mode}'{f', did you mean {near[0]}?' if near else ''}: {sorted(MODES)}")
+        if num_iterations is not None and num_iterations < 1:
+            raise ValueError(f"num_iterations must be at least 1, got {num_iterations}")
+        self.mode = mode
+        self.rules = MODES[mode]()
+        self.num_iterations = num_iterations if num_iterations is not None else self.rules.num_iterations
+        self.adversarial = adversarial
+        self.automatic_optimization = False
+        self.space: SemanticSpace | None = None
+
+    # ---- what a finder is
+
+    def points(self, a: Tensor, b: Tensor) -> Tensor:
+        """Where f is needed for bounds (R, n): (R, P, n), by default the corners (Eq. 5)."""
+        return corners(a, b)
+
+    def directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The paper's update directions from scores (R, P) and gradients (R, P, n) at :meth:`points`."""
+        raise NotImplementedError
+
+    def unit_directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Directions of the default mode, all in unit space: divided by the cross section of each axis."""
+        grad_a, grad_b = self.directions(a, b, values, gradients)
+        section = cross_sections(b - a)
+        return grad_a / section, grad_b / section
+
+    def losses(self, a: Tensor, b: Tensor, values: Tensor) -> Tensor:
+        """The loss that the directions descend, (R,); NaN where it is not defined."""
+        return torch.full_like(values[:, 0], torch.nan)
+
+    # ---- the table of tasks
+
+    def start(self, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> None:
+        """Make the table: bounds around u0 (N, n), every row running.
+
+        Raises:
+            ValueError: u0 of the wrong shape, not finite or outside the space.
+        """
+        u0 = torch.as_tensor(u0).detach().to(dtype=torch.float64, device="cpu").clone()
+        space.validate(u0)
+        corners(u0[:1], u0[:1])  # raises where 2**n corners are too many
+        self.space = space
+        a, b = self.rules.start(u0, space)
+        self.a, self.b = nn.Parameter(a), nn.Parameter(b)
+        count = len(u0)
+        self.register_buffer("u0", u0)
+        self.register_buffer("index", torch.arange(count) if index is None else torch.as_tensor(index))
+        for name in ROW_BUFFERS[:-1]:
+            self.register_buffer(name, torch.zeros(count, dtype=torch.int64))
+        self.register_buffer("loss", torch.full((count,), torch.nan, dtype=torch.float64))
+
+    def configure_optimizers(self) -> Optimizer:
+        """Plain SGD in paper mode, an adaptive step for every bound in the default mode."""
+        assert self.space is not None, "start() comes before the optimizer"
+        return self.rules.optimizer([self.a, self.b], self.space)
+
+    def active(self, rows: Tensor) -> Tensor:
+        """Those of the rows that still run."""
+        return rows[self.code[rows] == RUNNING]
+
+    def request(self, rows: Tensor) -> Tensor:
+        """Points (R, P, n) at which f is needed to update the rows."""
+        assert self.space is not None
+        return self.rules.points(self.points(self.a.detach()[rows], self.b.detach()[rows]), self.space)
+
+    @torch.no_grad()
+    def apply_update(self, rows: Tensor, values: Tensor, gradients: Tensor | None, optimizer: Any) -> None:
+        """One update of the rows from f at :meth:`request`: directions to ``.grad``, optimizer step, projection."""
+        assert self.space is not None
+        values = values.to(self.a)
+        a, b = self.a[rows], self.b[rows]
+        valid = values.isfinite().all(-1)
+        if gradients is not None:
+            gradients = gradients.to(self.a)
+            valid &= gradients.isfinite().flatten(1).all(-1)
+        grad_a, grad_b = self.rules.directions(self, a, b, values, gradients, self.space)
+        self.a.grad, self.b.grad = torch.zeros_like(self.a), torch.zeros_like(self.b)
+        self.a.grad[rows] = torch.where(valid[:, None], grad_a, 0.0)
+        self.b.grad[rows] = torch.where(valid[:, None], grad_b, 0.0)
+        optimizer.step()
+        new_a, new_b = self.rules.settle(self.a[rows], self.b[rows], self.u0[rows], self.space)
+        self.a[rows], self.b[rows] = new_a, new_b
+        moved = (torch.maximum((new_a - a).abs(), (new_b - b).abs()) / self.space.extent.to(a)).amax(-1)
+        self.resting[rows] = torch.where(moved <= REST_MOVE, self.resting[rows] + 1, 0)
+        self.loss[rows] = self.losses(a, b, values)
+        self.steps[rows] += 1
+        self.evaluations[rows] += values.shape[1]
+        if gradients is not None:
+            self.gradient_evaluations[rows] += values.shape[1]
+        code = self.rules.status(new_a, new_b, self.resting[rows], self.steps[rows], self.num_iterations, self.space)
+        self.code[rows] = torch.where(valid, code, INVALID_SCORE)
+
+    def boxes(self) -> Box:
+        """The table as a :class:`Box`, on the CPU."""
+        return Box(
+            self.a.detach().cpu().clone(),
+            self.b.detach().cpu().clone(),
+            [STATUSES[code] for code in self.code.tolist()],
+            self.steps.cpu().clone(),
+            self.evaluations.cpu().clone(),
+            self.gradient_evaluations.cpu().clone(),
+        )
+
+    def find(self, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> Box:
+        """Boxes around u0 without a Trainer.
+
+        Args:
+            f: the score; matched to the space by axis names where it has them.
+            u0: initial points, (K, n), in the units of the axes.
+            space: the swept axes.
+            index: which recorded map each row uses, (K,) int64; zeros if None.
+
+        Returns:
+            K boxes. The module's own table holds them too.
+
+        Raises:
+            ValueError: u0 outside the space, axes that do not match, or a finder that needs the gradient of an f
+                without one.
+        """
+        f = prepare_function(f, space, self.adversarial)
+        if self.needs_gradient and not f.differentiable:
+            raise ValueError(f"{type(self).__name__} needs gradients and f has none: use a black-box finder")
+        u0 = torch.as_tensor(u0)
+        self.start(u0, space, torch.zeros(len(u0), dtype=torch.int64) if index is None else index)
+        optimizer = self.configure_optimizers()
+        rows = self.active(torch.arange(len(u0)))
+        while len(rows):
+            points = self.request(rows)
+            gradients: Tensor | None = None
+            if self.needs_gradient:
+                values, gradients = f.value_and_grad(points, self.index[rows])
+            else:
+                values = f(points, self.index[rows])
+            self.apply_update(rows, values, gradients, optimizer)
+            rows = self.active(rows)
+        return self.boxes()
+
+    # ---- Lightning
+
+    def setup(self, stage: str) -> None:
+        """Take the tasks of the environment, unless the table is already made (resume)."""
+        environment = self.trainer.datamodule  # type: ignore[attr-defined]
+        if self.space is None:
+            self.start(environment.u0, environment.space)
+
+    def training_step(self, batch: TaskBatch, batch_idx: int) -> None:
+        """One update of the running rows of a batch, by manual optimization."""
+        from lightning_semrob.finders.suite import update_together
+
+        update_together([self], [self.optimizers()], batch, self.trainer.datamodule)  # type: ignore[attr-defined]
+
+    def on_train_epoch_end(self) -> None:
+        """Merge the rows of all processes: each owns some, every process then holds all."""
+        owned = self.trainer.datamodule.owned_rows(self.a.device)  # type: ignore[attr-defined]
+        merge_rows(self, owned)
+
+
+@torch.no_grad()
+def merge_rows(finder: RegionFinder, owned: Tensor) -> None:
+    """Sum the owned rows (N,) bool of every process; no change for a single one."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return
+    for tensor in (finder.a, finder.b, *(getattr(finder, name) for name in ROW_BUFFERS)):
+        mask = owned.view(-1, *[1] * (tensor.dim() - 1))
+        part = torch.where(mask, tensor, torch.zeros_like(tensor))
+        torch.distributed.all_reduce(part)
+        tensor.copy_(part)

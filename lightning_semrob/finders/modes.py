@@ -1,0 +1,138 @@
+"""The two ways to run the paper's finders: to the letter, and in unit space with guards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, Optimizer
+
+from lightning_semrob.finders.optimizers import AdaptiveBoundSGD
+from lightning_semrob.space import SemanticSpace
+
+if TYPE_CHECKING:
+    from lightning_semrob.finders.base import RegionFinder
+
+__all__ = ["MODES", "DefaultMode", "Mode", "PaperMode"]
+
+RUNNING, CONVERGED, EDGE, COLLAPSED, ITERATION_LIMIT, INVALID_SCORE = range(6)
+
+#: A bound is at rest when it moves less than this in a step (unit space); three such steps end a run.
+REST_MOVE = 1e-3
+REST_STEPS = 3
+#: A box with an axis narrower than this (unit space) has collapsed.
+COLLAPSED_WIDTH = 1e-3
+
+
+class Mode(Protocol):
+    """What a finder leaves to its mode. Shapes: R rows, n axes, P points."""
+
+    num_iterations: int
+
+    def start(self, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:
+        """First bounds around u0 (R, n)."""
+
+    def optimizer(self, parameters: list[Tensor], space: SemanticSpace) -> Optimizer:
+        """The optimizer of the bounds."""
+
+    def points(self, points: Tensor, space: SemanticSpace) -> Tensor:
+        """Where to evaluate instead of ``points`` (R, P, n)."""
+
+    def directions(
+        self, finder: RegionFinder, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None, space: SemanticSpace
+    ) -> tuple[Tensor, Tensor]:
+        """What goes to ``a.grad`` and ``b.grad``."""
+
+    def settle(self, a: Tensor, b: Tensor, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:
+        """Bounds after a step."""
+
+    def status(self, a: Tensor, b: Tensor, resting: Tensor, steps: Tensor, limit: int, space: SemanticSpace) -> Tensor:
+        """Status codes (R,) after a step; ``resting`` counts the last steps without a move."""
+
+
+def _resting_status(a: Tensor, b: Tensor, resting: Tensor, space: SemanticSpace) -> Tensor:
+    """CONVERGED, EDGE or RUNNING by the rest rule."""
+    tolerance = 1e-9 * space.extent.to(a)
+    low, high, extent = space.low.to(a), space.high.to(a), space.extent.to(a)
+    periodic = space.periodic.to(a.device)
+    touches = torch.where(periodic, b - a >= extent - tolerance, (a <= low + tolerance) | (b >= high - tolerance))
+    done = torch.where(touches.any(-1), EDGE, CONVERGED)
+    return torch.where(resting >= REST_STEPS, done, RUNNING)
+
+
+class PaperMode:
+    """Algorithms 1 and 2 of the paper to the letter: physical units, fixed step, no projection.
+
+    T = 600 (the authors' traces; the text says 800 and 500), eta = 0.1, eps = 1e-5. A run ends early only when its
+    bounds are no longer finite; the bounds are returned as they are, inverted ones too.
+    """
+
+    num_iterations = 600
+    learning_rate = 0.1
+    half_width = 1e-5
+
+    def start(self, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:
+        return u0 - self.half_width, u0 + self.half_width
+
+    def optimizer(self, parameters: list[Tensor], space: SemanticSpace) -> Optimizer:
+        return SGD(parameters, lr=self.learning_rate)
+
+    def points(self, points: Tensor, space: SemanticSpace) -> Tensor:
+        return points
+
+    def directions(
+        self, finder: RegionFinder, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None, space: SemanticSpace
+    ) -> tuple[Tensor, Tensor]:
+        return finder.directions(a, b, values, gradients)
+
+    def settle(self, a: Tensor, b: Tensor, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:
+        return a, b
+
+    def status(self, a: Tensor, b: Tensor, resting: Tensor, steps: Tensor, limit: int, space: SemanticSpace) -> Tensor:
+        finite = (a.isfinite() & b.isfinite()).all(-1)
+        narrow = ((b - a) / space.extent.to(a) < COLLAPSED_WIDTH).any(-1)
+        last = torch.where(resting >= REST_STEPS, CONVERGED, ITERATION_LIMIT)
+        last = torch.where(narrow, COLLAPSED, last)
+        return torch.where(finite, torch.where(steps >= limit, last, RUNNING), INVALID_SCORE)
+
+
+class DefaultMode:
+    """Unit space, steps that do not vanish with the width, projection, convergence (math.md, "Default mode").
+
+    Directions are divided by the cross section ``prod_{i != k} r_i``: positive, so their zeros stay. Points beyond
+    the space are evaluated on its edge; periodic axes wrap.
+    """
+
+    num_iterations = 60
+    half_width = 0.005
+
+    def start(self, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:
+        half = self.half_width * space.extent.to(u0)
+        return space.project(u0 - half, u0 + half, u0)
+
+    def optimizer(self, parameters: list[Tensor], space: SemanticSpace) -> Optimizer:
+        return AdaptiveBoundSGD(parameters, space.extent)
+
+    def points(self, points: Tensor, space: SemanticSpace) -> Tensor:
+        clipped = torch.minimum(torch.maximum(points, space.low.to(points)), space.high.to(points))
+        return torch.where(space.periodic.to(points.device), points, clipped)
+
+    def directions(
+        self, finder: RegionFinder, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None, space: SemanticSpace
+    ) -> tuple[Tensor, Tensor]:
+        slopes = None if gradients is None else gradients * space.extent.to(gradients)
+        return finder.unit_directions(space.to_unit(a), space.to_unit(b), values, slopes)
+
+    def settle(self, a: Tensor, b: Tensor, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:
+        return space.project(a, b, u0)
+
+    def status(self, a: Tensor, b: Tensor, resting: Tensor, steps: Tensor, limit: int, space: SemanticSpace) -> Tensor:
+        narrow = ((b - a) / space.extent.to(a) < COLLAPSED_WIDTH).any(-1)
+        code = _resting_status(a, b, resting, space)
+        code = torch.where((code == RUNNING) & (steps >= limit), ITERATION_LIMIT, code)
+        return torch.where(narrow, COLLAPSED, code)
+
+
+#: Modes by name.
+MODES: dict[str, type[DefaultMode] | type[PaperMode]] = {"default": DefaultMode, "paper": PaperMode}

@@ -1,0 +1,41 @@
+"""The naive finder of the paper."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lightning_semrob.finders.base import RegionFinder
+from lightning_semrob.functional.regions import cross_sections, naive_directions, naive_loss
+
+__all__ = ["NaiveFinder"]
+
+
+class NaiveFinder(RegionFinder):
+    """Largest integral of f against the size of the box (Eq. 7); 2**n evaluations a step.
+
+    In the default mode the mean of f over a face is weighed against lambda: ``lambda * prod_{i != k} r_i`` in place
+    of ``lambda * r_k``. In 2-D this equals Eq. 7 for squares; Eq. 7 itself collapses for n >= 3.
+
+    Args:
+        mode, num_iterations, adversarial: see :class:`RegionFinder`.
+        lam: weight lambda of the size penalty.
+    """
+
+    name = "naive"
+
+    def __init__(
+        self, mode: str = "default", num_iterations: int | None = None, adversarial: bool = False, lam: float = 0.1
+    ) -> None:
+        super().__init__(mode, num_iterations, adversarial)
+        self.lam = lam
+
+    def directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
+        return naive_directions(a, b, values, self.lam)
+
+    def unit_directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
+        grad_a, grad_b = naive_directions(a, b, values, 0.0)
+        section = cross_sections(b - a)
+        return grad_a / section - self.lam, grad_b / section + self.lam
+
+    def losses(self, a: Tensor, b: Tensor, values: Tensor) -> Tensor:
+        return naive_loss(a, b, values, self.lam)

@@ -1,0 +1,43 @@
+"""The trapezoid finder of the paper's appendix."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lightning_semrob.finders.base import RegionFinder
+from lightning_semrob.functional.regions import cross_sections, naive_loss, trapezoid_directions
+
+__all__ = ["TrapezoidFinder"]
+
+
+class TrapezoidFinder(RegionFinder):
+    """The naive loss with its trapezoid approximation differentiated exactly (appendix 0.B.5).
+
+    2**n evaluations and gradients a step. The authors report that it diverges; it is kept for comparison.
+
+    Args:
+        mode, num_iterations, adversarial: see :class:`RegionFinder`.
+        lam: weight lambda of the size penalty, taken as in :class:`NaiveFinder`.
+    """
+
+    name = "trapezoid"
+    needs_gradient = True
+
+    def __init__(
+        self, mode: str = "default", num_iterations: int | None = None, adversarial: bool = False, lam: float = 0.1
+    ) -> None:
+        super().__init__(mode, num_iterations, adversarial)
+        self.lam = lam
+
+    def directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
+        assert gradients is not None
+        return trapezoid_directions(a, b, values, gradients, self.lam)
+
+    def unit_directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
+        assert gradients is not None
+        grad_a, grad_b = trapezoid_directions(a, b, values, gradients, 0.0)
+        section = cross_sections(b - a)
+        return grad_a / section - self.lam, grad_b / section + self.lam
+
+    def losses(self, a: Tensor, b: Tensor, values: Tensor) -> Tensor:
+        return naive_loss(a, b, values, self.lam)
