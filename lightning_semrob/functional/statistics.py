@@ -1,0 +1,279 @@
+"""Eq. 2 as a statement with a stated confidence: betting on bounded variables.
+
+Letters: K rows (runs), P samples of each row, J stakes. Everything is one test, repeated. For X >= low with
+E[X | past] <= m the wealth ``prod_t (1 + lambda (X_t - m))``, 0 <= lambda < 1 / (m - low), is a nonnegative
+supermartingale that starts at 1, and so is the mean of J such wealths with different bets; it ever reaches 1 / alpha
+with probability at most alpha (Ville). So a rejection of "E X <= m" stays true when sampling goes on until it happens.
+See Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting" (JRSS B 2024); mixing the bets
+is Cover's universal portfolio, which is never behind the best fixed bet by more than a factor J.
+
+Eq. 2, mean f >= 1 - eps_m and variance of f <= eps_v, needs no bounds on E f and E f^2 that are then combined: for any
+c known before the sample ``E (f - c)^2 >= Var f``, so betting on (f - c)^2 with c the running mean tests the
+variance directly and loses nothing to the uncertainty of the mean. A region is called valid when "E f < 1 - eps_m"
+and "Var f > eps_v" are both rejected at level alpha (an intersection-union test: no correction), and invalid when "E f
+>= 1 - eps_m" or "Var f <= eps_v" is rejected at level alpha / 2. Either verdict is wrong with probability <= alpha.
+
+A surrogate g of f, fixed before the sampling and with known moments over the region, may be subtracted: f - g and
+(f - c)^2 - (g - c)^2 have the same expectations up to known constants, and far less variance. g = 0 is the plain test.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from scipy.stats import beta as beta_distribution
+from torch import Tensor
+
+__all__ = [
+    "Eq2Test",
+    "Wealth",
+    "clopper_pearson",
+    "eq2_evidence",
+    "eq2_start",
+    "eq2_update",
+    "eq2_verdict",
+    "mean_interval",
+    "select_rows",
+    "variance_interval",
+    "wealth_start",
+    "wealth_update",
+]
+
+# The bets of the mixture, as fractions of the largest admissible one. At 1 a single sample at the bound would ruin
+# the bettor; the largest ones decide regions without noise, the smallest ones those that are close to a threshold.
+_STAKES = 0.95 * 0.62 ** torch.arange(10, dtype=torch.float64)
+
+
+class Wealth(NamedTuple):
+    """State of a one-sided betting test.
+
+    ``log_stakes`` (..., J) float64 are the logarithms of the wealth of each stake; ``log_peak`` (...) is the largest
+    logarithm of their mean so far.
+    """
+
+    log_stakes: Tensor
+    log_peak: Tensor
+
+
+def wealth_start(shape: tuple[int, ...]) -> Wealth:
+    """Wealth 1, before any sample."""
+    return Wealth(torch.zeros(*shape, len(_STAKES), dtype=torch.float64), torch.zeros(shape, dtype=torch.float64))
+
+
+def wealth_update(wealth: Wealth, x: Tensor, low: Tensor) -> Wealth:
+    """Bet against ``E[X | past] <= 0`` on the samples x >= low, in their order.
+
+    Args:
+        wealth: state of shape (...).
+        x: samples (..., P) float64.
+        low: (..., P), negative lower bounds of x, each known before its sample. (For E X <= m give x - m, low - m.)
+
+    Returns:
+        The new state. ``log_peak >= log(1 / alpha)`` rejects at level alpha.
+    """
+    if x.shape[-1] == 0:
+        return wealth
+    ratio = x / (-low).clamp_min(1e-12)
+    steps = torch.log1p(ratio[..., None] * _STAKES.to(x.device)).cumsum(-2)
+    path = wealth.log_stakes[..., None, :] + steps
+    mixture = torch.logsumexp(path, -1) - math.log(len(_STAKES))
+    return Wealth(path[..., -1, :], torch.maximum(wealth.log_peak, mixture.amax(-1)))
+
+
+def _log_wealth(x: Tensor, m: Tensor, bets: Tensor) -> Tensor:
+    """Logarithm of the mean over bets of prod_t (1 + min(bet, 0.95 / m) (x_t - m)): x (K, P), m (K,) -> (K,)."""
+    bet = torch.minimum(bets, _STAKES[0] / m.clamp_min(1e-12)[:, None])
+    logs = torch.log1p(bet[:, None] * (x - m[:, None])[..., None]).sum(1)
+    return torch.logsumexp(logs, -1) - math.log(len(bets))
+
+
+def _lower_end(x: Tensor, level: Tensor) -> Tensor:
+    # Each bet is fixed or 0.95 / m: either way the wealth falls with m, so bisection finds the rejected m exactly.
+    bets = 16.0 * 0.62 ** torch.arange(14, dtype=torch.float64, device=x.device)
+    low, high = torch.zeros_like(x[:, 0]), torch.ones_like(x[:, 0])
+    for _ in range(14):
+        middle = (low + high) / 2
+        rejected = _log_wealth(x, middle, bets) >= level
+        low, high = torch.where(rejected, middle, low), torch.where(rejected, high, middle)
+    return low
+
+
+def mean_interval(x: Tensor, alpha: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Betting interval of the mean of a variable in [0, 1], valid at any stopping time.
+
+    Args:
+        x: the samples so far (K, P), P the same for all rows.
+        alpha: level, a number or (K,).
+
+    Returns:
+        low, high, (K,) float64, rounded outward by at most 1e-4: they hold the mean with probability >= 1 - alpha,
+        however the moment to stop was chosen.
+    """
+    x = x.double()
+    if x.shape[-1] == 0:
+        return torch.zeros_like(x[:, :1].sum(-1)), torch.ones_like(x[:, :1].sum(-1))
+    level = torch.log(2 / torch.as_tensor(alpha, dtype=torch.float64, device=x.device)).expand(x.shape[0])
+    parts = zip(x.split(256), level.split(256), strict=True)
+    ends = [(_lower_end(part, bound), 1 - _lower_end(1 - part, bound)) for part, bound in parts]
+    return torch.cat([low for low, _ in ends]), torch.cat([high for _, high in ends])
+
+
+def variance_interval(x: Tensor, alpha: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Betting interval of the variance of independent samples of a variable in [0, 1], valid at any stopping time.
+
+    Upper end: of ``E (x - c)^2 >= Var x`` with c the mean of the past samples. Lower end: of
+    ``E (x - x')^2 / 2 = Var x`` over successive pairs; an odd last sample is left out.
+
+    Args:
+        x: the samples so far (K, P).
+        alpha: level, a number or (K,).
+
+    Returns:
+        low, high, (K,) float64 in [0, 0.25].
+    """
+    x = x.double()
+    count = torch.arange(x.shape[-1], dtype=torch.float64, device=x.device)
+    c = (0.5 + x.cumsum(-1) - x) / (1 + count)
+    _, high = mean_interval((x - c).square(), alpha)
+    pairs = x.shape[-1] // 2 * 2
+    low, _ = mean_interval((x[:, 0:pairs:2] - x[:, 1:pairs:2]).square(), alpha)
+    return (low / 2).clamp_max(0.25), high.clamp_max(0.25)
+
+
+class Eq2Test(NamedTuple):
+    """State of the tests of Eq. 2: four one-sided tests with fields (K,), and the plain sums of f.
+
+    ``mean_reached`` rejects E f < 1 - eps_m, ``variance_reached`` Var f > eps_v, ``mean_missed`` E f >= 1 - eps_m and
+    ``variance_missed`` Var f <= eps_v.
+    """
+
+    mean_reached: Wealth
+    variance_reached: Wealth
+    mean_missed: Wealth
+    variance_missed: Wealth
+    samples: Tensor
+    total: Tensor
+
+
+def eq2_start(rows: int, eps_m: float, eps_v: float) -> Eq2Test:
+    """Tests of Eq. 2 for ``rows`` regions, before any sample.
+
+    Args:
+        rows: number of regions.
+        eps_m, eps_v: thresholds of Eq. 2, in the unit of f and its square.
+
+    Raises:
+        ValueError: eps_m outside (0, 1) or eps_v outside (0, 1/4].
+    """
+    if not 0 < eps_m < 1:
+        raise ValueError(f"eps_m must lie in (0, 1), got {eps_m}")
+    if not 0 < eps_v <= 0.25:
+        raise ValueError(f"eps_v must lie in (0, 0.25], the variance of a score in [0, 1]; got {eps_v}")
+    zero = torch.zeros(rows, dtype=torch.float64)
+    start = wealth_start((rows,))
+    return Eq2Test(start, start, start, start, zero + 1.0, zero + 1.0 - eps_m)
+
+
+def eq2_update(
+    test: Eq2Test,
+    f: Tensor,
+    eps_m: float,
+    eps_v: float,
+    g: Tensor | None = None,
+    g_mean: Tensor | None = None,
+    g_square: Tensor | None = None,
+    g_low: Tensor | None = None,
+    g_high: Tensor | None = None,
+) -> Eq2Test:
+    """Add independent samples of f over the regions, with a surrogate g or without.
+
+    Args:
+        test: the state.
+        f: (K, P) scores in [0, 1], P even (the test of too large a variance uses pairs).
+        eps_m, eps_v: thresholds of Eq. 2.
+        g: (K, P) surrogate at the same points.
+        g_mean, g_square, g_low, g_high: (K,) mean of g, mean of g^2, lower and upper bound of g over the region.
+
+    Returns:
+        The new state.
+
+    Raises:
+        ValueError: P is odd.
+    """
+    if f.shape[-1] % 2:
+        raise ValueError(f"give an even number of samples, got {f.shape[-1]}")
+    if f.shape[-1] == 0:
+        return test
+    if g is None or g_mean is None or g_square is None or g_low is None or g_high is None:
+        zero = torch.zeros_like(f[:, 0])
+        g, g_mean, g_square, g_low, g_high = torch.zeros_like(f), zero, zero, zero, zero
+    first, second, low, high = g_mean[:, None], g_square[:, None], g_low[:, None], g_high[:, None]
+
+    threshold = 1 - eps_m - first
+    reached = wealth_update(test.mean_reached, f - g - threshold, (-high - threshold).expand_as(f))
+    missed = wealth_update(test.mean_missed, g - f + threshold, (low - 1 + threshold).expand_as(f))
+
+    # c: mean of the past samples. (f - c)^2 <= max(c, 1 - c)^2, and (g - c)^2 >= the square of c's distance to g.
+    index = torch.arange(f.shape[-1], dtype=torch.float64, device=f.device)
+    c = ((test.total[:, None] + f.cumsum(-1) - f) / (test.samples[:, None] + index)).clamp(0, 1)
+    farthest = torch.maximum(c, 1 - c)
+    nearest = (low - c).clamp_min(0) + (c - high).clamp_min(0)
+    known = second - 2 * c * first + c * c
+    gain = eps_v - known - (f - c).square() + (g - c).square()
+    variance_reached = wealth_update(test.variance_reached, gain, eps_v - known - farthest.square() + nearest.square())
+    half = (f[:, 0::2] - f[:, 1::2]).square() / 2
+    variance_missed = wealth_update(test.variance_missed, half - eps_v, torch.full_like(half, -eps_v))
+    return Eq2Test(
+        reached, variance_reached, missed, variance_missed, test.samples + f.shape[-1], test.total + f.sum(-1)
+    )
+
+
+def eq2_evidence(test: Eq2Test) -> tuple[Tensor, Tensor]:
+    """Logarithms of the evidence for validity and for invalidity, each (K,): log 1 / (smallest rejecting alpha)."""
+    valid = torch.minimum(test.mean_reached.log_peak, test.variance_reached.log_peak)
+    invalid = torch.maximum(test.mean_missed.log_peak, test.variance_missed.log_peak) - math.log(2)
+    return valid, invalid
+
+
+def eq2_verdict(test: Eq2Test, alpha: float | Tensor) -> Tensor:
+    """Verdict of Eq. 2, (K,) int64: 1 valid, -1 invalid, 0 undecided; wrong with probability <= alpha at any time.
+
+    Args:
+        test: the state.
+        alpha: level, a number or (K,). For a statement about R runs together give alpha / R.
+    """
+    level = -torch.log(torch.as_tensor(alpha, dtype=torch.float64))
+    valid, invalid = eq2_evidence(test)
+    return (valid >= level).long() - ((invalid >= level) & (valid < level)).long()
+
+
+def select_rows(test: Eq2Test, rows: Tensor) -> Eq2Test:
+    """The given rows of a state, for K' indices or a (K,) mask."""
+    a, b, c, d = (Wealth(x.log_stakes[rows], x.log_peak[rows]) for x in test[:4])
+    return Eq2Test(a, b, c, d, test.samples[rows], test.total[rows])
+
+
+def clopper_pearson(successes: Tensor, trials: Tensor, confidence: float = 0.95) -> tuple[Tensor, Tensor]:
+    """Exact interval of a rate at a number of trials fixed beforehand (Clopper and Pearson, Biometrika 1934).
+
+    Args:
+        successes, trials: (...,) counts, ``0 <= successes <= trials``.
+        confidence: of the two-sided interval.
+
+    Returns:
+        low, high, (...,) float64; 0 and 1 where there are no trials.
+
+    Raises:
+        ValueError: counts outside the range, or a confidence outside (0, 1).
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
+    s, t = torch.as_tensor(successes).double(), torch.as_tensor(trials).double()
+    if bool(((s < 0) | (s > t)).any()):
+        raise ValueError("successes must lie between 0 and the number of trials")
+    tail = (1 - confidence) / 2
+    low = torch.from_numpy(beta_distribution.ppf(tail, s.clamp_min(0.5).numpy(), (t - s + 1).numpy()))
+    high = torch.from_numpy(beta_distribution.ppf(1 - tail, (s + 1).numpy(), (t - s).clamp_min(0.5).numpy()))
+    return torch.where(s > 0, low, torch.zeros_like(s)), torch.where(s < t, high, torch.ones_like(s))
