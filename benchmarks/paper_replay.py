@@ -44,9 +44,7 @@ def width_error(data: PaperData, method: str) -> tuple[float, int]:
         if step == 0:
             continue
         # The trace's entry at step t is taken after t updates.
-        box = FINDERS[method](mode="paper", num_iterations=step).find(
-            function, data.u0[kept], space, data.index[kept]
-        )
+        box = FINDERS[method](mode="paper", num_iterations=step).find(function, data.u0[kept], space, data.index[kept])
         theirs = trace[kept][:, column, 1] - trace[kept][:, column, 0]
         errors.append(((box.width - theirs) / theirs).abs().flatten())
     return float(torch.cat(errors).nanmedian()), int(kept.sum())
@@ -78,8 +76,10 @@ def main(path: Path) -> dict[str, dict[str, float]]:
             "large_f0": spearmanr(theirs[large], f0[large])[0],
         }
         result[method] = {key: float(value) for key, value in row.items()}
-        print(f"{method:8} {row['all']:9.3f} {row['all_f0']:12.3f} {row['large']:9.3f} {row['large_f0']:12.3f} "
-              f"{int(large.sum()):13d}")
+        print(
+            f"{method:8} {row['all']:9.3f} {row['all_f0']:12.3f} {row['large']:9.3f} {row['large_f0']:12.3f} "
+            f"{int(large.sum()):13d}"
+        )
     print("\nMedian relative error of the widths against the authors' traces (steps 50, 100 .. 550, 599)")
     for method in METHODS:
         error, runs = width_error(data, method)
@@ -97,17 +97,25 @@ def main(path: Path) -> dict[str, dict[str, float]]:
 
     table("published (Table 2, all 400 maps)", published)
     bounds = data.bounds
-    table("authors' bounds, the paper's formula", over_methods(
-        {m: space.raw_volume(bounds[m][:, 0], bounds[m][:, 1]) for m in METHODS}))
+    table(
+        "authors' bounds, the paper's formula",
+        over_methods({m: space.raw_volume(bounds[m][:, 0], bounds[m][:, 1]) for m in METHODS}),
+    )
     ours_raw = over_methods({m: space.raw_volume(boxes[m].a, boxes[m].b) for m in METHODS})
     table("ours (paper mode), the paper's formula", ours_raw)
-    table("authors' bounds, intersected, azimuth periodic", over_methods(
-        {m: space.intersected_volume(bounds[m][:, 0], bounds[m][:, 1]) for m in METHODS}))
-    table("ours (paper mode), intersected", over_methods(
-        {m: space.intersected_volume(boxes[m].a, boxes[m].b) for m in METHODS}))
+    table(
+        "authors' bounds, intersected, azimuth periodic",
+        over_methods({m: space.intersected_volume(bounds[m][:, 0], bounds[m][:, 1]) for m in METHODS}),
+    )
+    table(
+        "ours (paper mode), intersected",
+        over_methods({m: space.intersected_volume(boxes[m].a, boxes[m].b) for m in METHODS}),
+    )
     default = {m: FINDERS[m]().find(RecordedFunction(data.maps), data.u0, space, data.index) for m in METHODS}
-    table("ours (default mode), intersected", over_methods(
-        {m: space.intersected_volume(default[m].a, default[m].b) for m in METHODS}))
+    table(
+        "ours (default mode), intersected",
+        over_methods({m: space.intersected_volume(default[m].a, default[m].b) for m in METHODS}),
+    )
     print("\nDefault mode")
     for method in METHODS:
         box = default[method]

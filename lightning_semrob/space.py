@@ -202,7 +202,7 @@ class Box:
     Args:
         a, b: bounds, (K, n) float64 in the units of the axes. On a periodic axis they are unwrapped.
         status: K words: ``converged``, ``edge`` (reached the edge of the space), ``collapsed``,
-            ``iteration_limit``, ``invalid_score``; of a verified finder also ``verified``.
+            ``iteration_limit``, ``invalid_score``, ``not_measured``; of a verified finder also ``verified``.
         steps: (K,) int64, updates made.
         evaluations: (K,) int64, forward evaluations of f.
         gradient_evaluations: (K,) int64, backward evaluations of f.

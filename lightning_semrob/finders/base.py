@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["STATUSES", "RegionFinder", "prepare_function"]
 
 #: Words of the status codes, in the order of the codes of ``finders.modes``.
-STATUSES = ("running", "converged", "edge", "collapsed", "iteration_limit", "invalid_score")
+STATUSES = ("running", "converged", "edge", "collapsed", "iteration_limit", "invalid_score", "not_measured")
 
 #: Per-row state beside a and b; saved in checkpoints and merged over processes like them.
 ROW_BUFFERS = ("code", "steps", "evaluations", "gradient_evaluations", "resting", "loss")

@@ -34,10 +34,10 @@ class AdaptiveBoundSGD(Optimizer):
         params: Iterable[Tensor],
         scale: Tensor,
         lr: float = 0.05,
-        increase: float = 1.5,
-        decrease: float = 0.4,
-        max_lr: float = 1.0,
-        max_move: float = 0.1,
+        increase: float = 1.2,
+        decrease: float = 0.3,
+        max_lr: float = 0.1,
+        max_move: float = 0.05,
     ) -> None:
         if not (lr > 0 and increase > 1 > decrease > 0 and max_lr >= lr and max_move > 0):
             raise ValueError("AdaptiveBoundSGD needs 0 < lr <= max_lr, decrease < 1 < increase and max_move > 0")

@@ -1,0 +1,206 @@
+"""The command line: ``evaluate.py`` on LightningCLI."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+from jsonargparse import Namespace
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.strategies import DDPStrategy
+
+from lightning_semrob.callbacks import ResultsWriter, RunProgress
+from lightning_semrob.environment import SemanticEnvironment
+from lightning_semrob.estimate import estimate_cost
+from lightning_semrob.finders.suite import PAPER_METHODS, FinderSuite
+from lightning_semrob.report.tables import format_srvr_table, format_status_table, summarize
+from lightning_semrob.results import RunFolder
+from lightning_semrob.strategies import SharedTableStrategy
+
+__all__ = ["EvaluateCLI", "config_folder", "evaluate"]
+
+#: Parts of the configuration that do not decide the numbers.
+_NOT_IN_RESULTS = ("trainer", "output", "overwrite", "dry_run", "config")
+
+
+def config_folder() -> Path:
+    """Where the configurations are: in the installed package, or in the repository for a checkout."""
+    packaged = Path(__file__).parent / "configs"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+class EvaluateCLI(LightningCLI):
+    """LightningCLI with the output folder, the dry run and a Trainer that shares rows between processes."""
+
+    def __init__(self, args: Sequence[str] | None = None) -> None:
+        super().__init__(
+            FinderSuite,
+            SemanticEnvironment,
+            save_config_callback=None,
+            seed_everything_default=0,
+            run=False,
+            args=_with_packaged_configs(sys.argv[1:] if args is None else args),
+            parser_kwargs={
+                "description": "Measure in how much of the semantic space a network keeps working (SRVR). "
+                "Defaults are a small job on embedded shapes; configs/ holds larger ones.",
+            },
+            trainer_defaults={
+                "accelerator": "auto",
+                "devices": 1,
+                "max_epochs": 1,
+                "logger": False,
+                "enable_checkpointing": False,
+                "enable_model_summary": False,
+                "use_distributed_sampler": False,
+                "inference_mode": False,
+                "num_sanity_val_steps": 0,
+                "log_every_n_steps": 1,
+            },
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Flags beside those of Trainer, model and data."""
+        parser.add_argument(
+            "--output",
+            type=str | None,
+            default=None,
+            help="output folder; outputs/<hash of the configuration> if not given, so the same command resumes",
+        )
+        parser.add_argument("--overwrite", type=bool, default=False, help="drop the finished runs of the output folder")
+        parser.add_argument(
+            "--dry_run", type=bool, default=False, help="print runs, evaluations, expected hours and disk, then stop"
+        )
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """The Trainer; where Lightning picks DDP by itself, processes share the table of runs."""
+        trainer = super().instantiate_trainer(**kwargs)
+        strategy = trainer.strategy
+        if isinstance(strategy, DDPStrategy) and not isinstance(strategy, SharedTableStrategy):
+            if self.config.trainer.strategy != "auto":
+                raise ValueError(
+                    f"trainer.strategy={self.config.trainer.strategy} would average the bounds of different runs: "
+                    "leave it at 'auto'"
+                )
+            trainer = super().instantiate_trainer(strategy=SharedTableStrategy(), **kwargs)
+        return trainer
+
+    def result_config(self) -> str:
+        """The resolved configuration that decides the numbers, as yaml."""
+        config = {
+            key: value
+            for key, value in yaml.safe_load(
+                self.parser.dump(_without_links(self.config), skip_validation=True)
+            ).items()
+            if key not in _NOT_IN_RESULTS
+        }
+        return yaml.safe_dump(config, sort_keys=True)
+
+
+def _without_links(config: Namespace) -> Namespace:
+    return config.clone()
+
+
+def _with_packaged_configs(args: Sequence[str]) -> list[str]:
+    """``--config configs/x.yaml`` or ``--config x.yaml`` also finds the configurations that the package carries."""
+    result: list[str] = []
+    for position, word in enumerate(args):
+        flag, separator, value = word.partition("=")
+        is_value = position > 0 and args[position - 1] == "--config"
+        name = word if is_value else value if flag == "--config" and separator else None
+        if name is not None and not Path(name).exists():
+            candidate = config_folder() / Path(name).name
+            if candidate.exists():
+                name = str(candidate)
+            else:
+                known = sorted(path.name for path in config_folder().glob("*.yaml"))
+                raise SystemExit(f"no configuration '{name}'; the package carries {known}")
+            word = name if is_value else f"--config={name}"
+        result.append(word)
+    return result
+
+
+def _quiet_lightning() -> None:
+    for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # The loader is not a DataLoader, and one epoch without a length is what is meant.
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+
+
+def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
+    """Run ``evaluate.py`` with the given arguments (``sys.argv`` if None).
+
+    Returns:
+        The summary that is also written to ``summary.json``; of a dry run the estimate.
+    """
+    _quiet_lightning()
+    cli = EvaluateCLI(args)
+    suite, environment, trainer = cli.model, cli.datamodule, cli.trainer
+    assert isinstance(suite, FinderSuite)
+    assert isinstance(environment, SemanticEnvironment)
+    config = cli.result_config()
+    output = Path(cli.config.output or f"outputs/{hashlib.sha256(config.encode()).hexdigest()[:8]}")
+    environment.setup()
+    if cli.config.dry_run:
+        return estimate_cost(environment, suite, output, say=print)
+    folder = RunFolder(output)
+    if trainer.is_global_zero:
+        folder.open(config, overwrite=cli.config.overwrite)
+        _check_disk(output)
+    finished = folder.load_parts() if output.exists() else []
+    suite.prepare(environment)
+    taken = suite.restore(environment, finished)
+    if trainer.is_global_zero and taken:
+        print(f"{taken} finished runs taken over from '{output}'")
+    before = suite.counts()
+    progress = [RunProgress()] if trainer.progress_bar_callback is not None else []
+    trainer.callbacks = [c for c in trainer.callbacks if c is not trainer.progress_bar_callback]  # type: ignore[attr-defined]
+    trainer.callbacks += [*progress, ResultsWriter(folder)]  # type: ignore[attr-defined]
+    start = time.perf_counter()
+    trainer.fit(suite, datamodule=environment)
+    seconds = time.perf_counter() - start
+    trainer.test(suite, datamodule=environment, verbose=False)
+    rows = [
+        suite.row(environment, number, row) for number in range(len(suite.finders)) for row in range(len(environment))
+    ]
+    summary = summarize(rows, PAPER_METHODS)
+    if trainer.is_global_zero:
+        summary |= {
+            "seconds": seconds,
+            "computed_evaluations": suite.counts()["evaluations"] - before["evaluations"],
+            "not_measured": environment.failures,
+            "space": environment.space.as_dict(),
+        }
+        folder.finish(rows, environment.space, summary)
+        print_summary(summary, output)
+    return summary
+
+
+def print_summary(summary: dict[str, Any], output: Path) -> None:
+    """The tables and what was spent."""
+    print("\nSRVR, percent of the space (boxes intersected with it), mean over shapes and initial points")
+    print(format_srvr_table(summary))
+    print("\nHow the runs ended")
+    print(format_status_table(summary))
+    for name, reason in summary["not_measured"].items():
+        print(f"not measured: {name}: {reason}")
+    print(
+        f"\n{summary['runs']} runs, {summary['evaluations']} forward and {summary['gradient_evaluations']} gradient "
+        f"evaluations, {summary['seconds']:.0f} s. Nothing here is verified against Eq. 2 unless it says so."
+    )
+    print(f"Results: {output}/runs.parquet, runs.csv, summary.json, config.yaml, versions.json")
+
+
+def _check_disk(output: Path, needed: int = 50 * 2**20) -> None:
+    free = shutil.disk_usage(output).free
+    if free < needed:
+        raise OSError(f"'{output}' has {free / 2**20:.0f} MiB free, {needed / 2**20:.0f} MiB are needed")

@@ -1,0 +1,301 @@
+"""Renderer, classifiers, shapes and initial points of a run, in the manner of a DataModule."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
+from torch import Tensor
+
+from lightning_semrob.functions import RenderedFunction, SemanticFunction
+from lightning_semrob.networks import Classifier, build_network, network_spec
+from lightning_semrob.rendering.base import Renderer
+from lightning_semrob.rendering.raster import Rasterizer
+from lightning_semrob.shapes import ShapeSpec, resolve_shapes
+from lightning_semrob.shapes.mesh import Mesh
+from lightning_semrob.space import Axis, SemanticSpace
+
+__all__ = ["PAPER_INITIAL_POINTS", "RunLoader", "SemanticEnvironment", "TaskBatch", "sweep_space"]
+
+#: The four constant initial points of the paper's runs, (azimuth, elevation) in degrees.
+PAPER_INITIAL_POINTS = ((130.0, 30.0), (50.0, 20.0), (200.0, 15.0), (310.0, 50.0))
+
+#: Meshes kept on the device at a time: shapes are visited one after the other.
+_KEPT_MESHES = 4
+
+
+@dataclass(frozen=True)
+class TaskBatch:
+    """Rows of one (network, shape) group that travel together.
+
+    Args:
+        network: index into the networks of the environment.
+        shape: index into its shapes.
+        rows: (R,) int64 rows of the task table; empty for a process that waits for the others.
+    """
+
+    network: int
+    shape: int
+    rows: Tensor
+
+
+def sweep_space(renderer: Renderer, axes: Mapping[str, Sequence[float] | None] | Sequence[str]) -> SemanticSpace:
+    """The swept space from axis names, with a narrower range where one is given.
+
+    Args:
+        renderer: knows the widest range, unit and periodicity of every axis.
+        axes: names, or name -> ``[low, high]`` (None for the renderer's range). A narrowed periodic axis is no
+            longer periodic.
+
+    Raises:
+        ValueError: an unknown axis, or an empty or inverted range.
+    """
+    ranges: Mapping[str, Sequence[float] | None] = axes if isinstance(axes, Mapping) else dict.fromkeys(axes)
+    if not ranges:
+        raise ValueError(f"the space needs at least one axis of {sorted(renderer.semantic_parameters)}")
+    swept = []
+    for name, limits in ranges.items():
+        known = renderer.space(name).axes[0]
+        if limits is None:
+            swept.append(known)
+            continue
+        if len(limits) != 2:
+            raise ValueError(f"the range of axis '{name}' must be [low, high], got {list(limits)}")
+        low, high = float(limits[0]), float(limits[1])
+        periodic = known.periodic and abs((high - low) - known.extent) < 1e-9
+        swept.append(Axis(name, low, high, known.unit, periodic, known.differentiable))
+    return SemanticSpace(tuple(swept))
+
+
+def _seed_for(seed: int, *parts: str) -> int:
+    """A seed that depends on the run's seed and on names only, not on what else is in the run."""
+    digest = hashlib.sha256("\0".join((str(seed), *parts)).encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+class SemanticEnvironment(pl.LightningDataModule):
+    """Everything that f is made of, and the table of tasks: shape x network x initial point.
+
+    Args:
+        networks: names as in :func:`lightning_semrob.networks.network_spec`.
+        shapes: specifications as in :func:`lightning_semrob.shapes.resolve_shapes`.
+        space: swept axes: names, or name -> [low, high]; everything else keeps the renderer's default.
+        initial_points: number of scrambled Sobol points per shape, ``paper`` for the paper's four points, or the
+            points themselves (in the units of the axes).
+        renderer: the renderer; the built-in rasteriser with ``image_size`` if None.
+        image_size: side of the rendered image in pixels, when ``renderer`` is None.
+        score: ``softmax``, ``margin`` or ``top1``.
+        micro_batch_size: images in every renderer and network call.
+        seed: fixes the initial points and everything random.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[str] = ("efficientnet_lite0", "efficientnet_lite1"),
+        shapes: Sequence[str] = ("teapot", "dumbbell"),
+        space: dict[str, list[float] | None] | list[str] | None = None,
+        initial_points: int | str | list[list[float]] = 2,
+        renderer: Renderer | None = None,
+        image_size: int = 224,
+        score: str = "softmax",
+        micro_batch_size: int = 16,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.networks = list(networks)
+        if not self.networks:
+            raise ValueError("data.networks is empty: name at least one network")
+        if len(set(self.networks)) != len(self.networks):
+            raise ValueError(f"data.networks names a network twice: {self.networks}")
+        self.shape_specs = list(shapes)
+        if not self.shape_specs:
+            raise ValueError("data.shapes is empty: name at least one shape")
+        self.renderer = renderer if renderer is not None else Rasterizer(image_size=image_size)
+        self.space = sweep_space(self.renderer, space if space is not None else ["azimuth", "elevation"])
+        self.score = score
+        self.micro_batch_size = micro_batch_size
+        self.seed = seed
+        self.initial_points = initial_points
+        self.shapes: list[ShapeSpec] = []
+        self.u0 = torch.zeros(0, len(self.space), dtype=torch.float64)
+        self.points_per_shape = 0
+        self.failures: dict[str, str] = {}
+        self._classifiers: dict[int, Classifier] = {}
+        self._meshes: dict[int, Mesh] = {}
+
+    # ---- tasks
+
+    def setup(self, stage: str | None = None) -> None:
+        """Resolve names and make the task table; every mistake in names, files or points is raised here."""
+        if self.shapes:
+            return
+        for name in self.networks:
+            network_spec(name)
+        self.shapes = resolve_shapes(self.shape_specs)
+        points = torch.stack([self._points_of(shape) for shape in self.shapes])  # shapes, points, axes
+        self.space.validate(points.flatten(0, 1))
+        self.points_per_shape = points.shape[1]
+        self.u0 = points[:, None].expand(-1, len(self.networks), -1, -1).flatten(0, 2)
+
+    def _points_of(self, shape: ShapeSpec) -> Tensor:
+        if isinstance(self.initial_points, int):
+            if self.initial_points < 1:
+                raise ValueError(f"initial_points must be at least 1, got {self.initial_points}")
+            return self.space.sobol(self.initial_points, _seed_for(self.seed, shape.class_name, shape.shape_id))
+        if isinstance(self.initial_points, str):
+            if self.initial_points != "paper":
+                raise ValueError(f"initial_points must be a number, 'paper' or points, got '{self.initial_points}'")
+            if set(self.space.names) != {"azimuth", "elevation"}:
+                raise ValueError(f"the paper's points need azimuth and elevation; the space is {self.space.names}")
+            order = [self.space.names.index(name) for name in ("azimuth", "elevation")]
+            return torch.tensor(PAPER_INITIAL_POINTS, dtype=torch.float64)[:, order]
+        points = torch.tensor(self.initial_points, dtype=torch.float64)
+        if points.dim() != 2 or points.shape[1] != len(self.space):
+            raise ValueError(
+                f"initial_points must be a list of points ({', '.join(self.space.names)}), got {self.initial_points}"
+            )
+        return points
+
+    def __len__(self) -> int:
+        """Number of tasks."""
+        return len(self.u0)
+
+    def describe(self, row: int) -> tuple[int, int, int]:
+        """Shape, network and initial point of a row of the table."""
+        group, point = divmod(row, self.points_per_shape)
+        shape, network = divmod(group, len(self.networks))
+        return shape, network, point
+
+    @property
+    def class_names(self) -> list[str]:
+        """Class names of the shapes, each once, in order."""
+        return list(dict.fromkeys(shape.class_name for shape in self.shapes))
+
+    def class_of(self, shape: int) -> int:
+        """Index of the class of a shape in ``class_names``."""
+        return self.class_names.index(self.shapes[shape].class_name)
+
+    def rows_of(self, rank: int, world_size: int) -> Tensor:
+        """The rows that a process owns: a contiguous slice, so that meshes stay with one process, (R,) int64."""
+        count = len(self)
+        return torch.arange(count * rank // world_size, count * (rank + 1) // world_size)
+
+    def owned_rows(self, device: torch.device | str = "cpu") -> Tensor:
+        """Which rows this process owns, (N,) bool."""
+        mask = torch.zeros(len(self), dtype=torch.bool)
+        mask[self.rows_of(*self._place())] = True
+        return mask.to(device)
+
+    def _place(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+
+    def batches(self) -> list[TaskBatch]:
+        """This process's rows, one batch a (network, shape) group."""
+        groups: dict[tuple[int, int], list[int]] = {}
+        for row in self.rows_of(*self._place()).tolist():
+            shape, network, _ = self.describe(row)
+            groups.setdefault((network, shape), []).append(row)
+        return [TaskBatch(network, shape, torch.tensor(rows)) for (network, shape), rows in groups.items()]
+
+    def report_failure(self, shape: int, error: Exception) -> None:
+        """Note that a shape could not be measured, and say so once."""
+        name = self.shapes[shape].shape_id
+        if name not in self.failures:
+            self.failures[name] = str(error)
+            rank_zero_warn(f"shape '{name}' is not measured: {error}")
+
+    # ---- f
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether f has a gradient along every swept axis."""
+        return self.renderer.differentiable and self.score != "top1" and all(x.differentiable for x in self.space)
+
+    @property
+    def device(self) -> torch.device:
+        """Where rendering and networks run."""
+        return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+
+    def classifier(self, network: int) -> Classifier:
+        """The network by index, built at first use, on the device."""
+        if network not in self._classifiers:
+            self._classifiers[network] = build_network(self.networks[network]).to(self.device)
+        return self._classifiers[network]
+
+    def mesh(self, shape: int) -> Mesh:
+        """The mesh by index, on the device; the last few are kept.
+
+        Raises:
+            ValueError, OSError: the file is broken or gone.
+        """
+        if shape not in self._meshes:
+            while len(self._meshes) >= _KEPT_MESHES:
+                self._meshes.pop(next(iter(self._meshes)))
+            self._meshes[shape] = self.shapes[shape].load().to(self.device)
+        return self._meshes[shape]
+
+    def function(self, network: int, shape: int) -> SemanticFunction:
+        """f of one network and shape."""
+        return RenderedFunction(
+            self.renderer.to(self.device),
+            self.classifier(network),
+            self.mesh(shape),
+            self.shapes[shape].target,
+            self.space,
+            self.score,
+            self.micro_batch_size,
+        )
+
+    # ---- Lightning
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Batches are row numbers: they stay where they are."""
+        return batch
+
+    def train_dataloader(self) -> RunLoader:
+        """Batches of running rows until no process has any."""
+        return RunLoader(self)
+
+    def test_dataloader(self) -> list[TaskBatch]:
+        """Every owned group once; the same number of batches on every process, the tail empty."""
+        batches = self.batches()
+        count = _largest(len(batches), self.device)
+        return batches + [TaskBatch(0, 0, torch.zeros(0, dtype=torch.int64))] * (count - len(batches))
+
+
+def _largest(value: int, device: torch.device) -> int:
+    """The largest value over all processes."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return value
+    tensor = torch.tensor([value], device=device)
+    torch.distributed.all_reduce(tensor, op=torch.distributed.ReduceOp.MAX)
+    return int(tensor.item())
+
+
+class RunLoader:
+    """Serves the groups of this process, one after the other, each until its runs have ended.
+
+    ``fit`` has a collective in every batch: processes that have nothing left get empty batches until all are done.
+    Lightning fetches one batch ahead, so the last batch of a group may find no running row.
+    """
+
+    def __init__(self, environment: SemanticEnvironment) -> None:
+        self.environment = environment
+
+    def __iter__(self) -> Iterator[TaskBatch]:
+        environment = self.environment
+        assert environment.trainer is not None
+        module: Any = environment.trainer.lightning_module
+        waiting = TaskBatch(0, 0, torch.zeros(0, dtype=torch.int64))
+        for batch in environment.batches():
+            while len(module.active(batch.rows)):
+                _largest(1, environment.device)
+                yield batch
+        while _largest(0, environment.device):
+            yield waiting

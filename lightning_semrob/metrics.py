@@ -1,0 +1,69 @@
+"""Semantic robustness metrics in the manner of torchmetrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from lightning_semrob.functional.volume_ratio import grouped_sums, srvr_from_sums
+
+__all__ = ["SRVR"]
+
+
+class SRVR(Metric):
+    """Semantic Robustness Volume Ratio per network and class (Eq. 19).
+
+    The mean of ``Vol(D) / Vol(Omega)`` over shapes and initial points for each method, then the mean over methods,
+    as in the paper's Table 2. A group without a run is NaN, and so is the mean where a method is absent.
+
+    Args:
+        num_networks, num_classes, num_methods: sizes of the groups.
+        kwargs: of :class:`torchmetrics.Metric`.
+
+    >>> metric = SRVR(num_networks=1, num_classes=2, num_methods=1)
+    >>> zero = torch.zeros(2, dtype=torch.int64)
+    >>> metric.update(torch.tensor([0.2, 0.4]), zero, zero, zero)
+    >>> [round(value, 3) for value in metric.compute()[0].tolist()]
+    [0.3, nan]
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, num_networks: int, num_classes: int, num_methods: int = 3, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if min(num_networks, num_classes, num_methods) < 1:
+            raise ValueError("SRVR needs at least one network, one class and one method")
+        shape = (num_networks, num_classes, num_methods)
+        self.add_state("total", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, ratio: Tensor, network: Tensor, class_index: Tensor, method: Tensor) -> None:
+        """Add runs.
+
+        Args:
+            ratio: (K,) volumes over the volume of the space; a NaN is left out (not measured).
+            network, class_index, method: (K,) int64 group of each run.
+        """
+        groups = [x.to(self.total.device) for x in (ratio, network, class_index, method)]
+        networks, classes, methods = self.total.shape
+        total, count = grouped_sums(*groups, (networks, classes, methods))
+        # Assigned, not changed in place: an in-place change is lost or doubled when states are synchronised.
+        self.total, self.count = self.total + total, self.count + count
+
+    def compute(self) -> Tensor:
+        """SRVR, (num_networks, num_classes) float64 in [0, 1] or NaN."""
+        return srvr_from_sums(self.total, self.count)
+
+    def set_dtype(self, dst_type: str | torch.dtype) -> SRVR:
+        """Volumes stay float64."""
+        return self

@@ -1,0 +1,241 @@
+"""The rows of a run: one versioned schema, written atomically, resumed and merged by identity."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import json
+import math
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import torch
+
+from lightning_semrob.space import SemanticSpace
+
+__all__ = [
+    "NOT_VERIFIED",
+    "SCHEMA_VERSION",
+    "RunFolder",
+    "run_key",
+    "run_schema",
+    "versions",
+    "write_atomically",
+]
+
+SCHEMA_VERSION = 1
+#: The verdict of a box that nobody checked against Eq. 2.
+NOT_VERIFIED = "not verified"
+
+Row = dict[str, Any]
+
+#: Identity of a run: two rows with equal values here are the same run.
+KEY = ("network", "class_name", "shape_id", "point", "method")
+
+
+def run_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What makes a run the same run."""
+    return tuple(row[name] for name in KEY)
+
+
+def run_schema(space: SemanticSpace) -> pa.Schema:
+    """Columns of the table of runs: identity, bounds (one column an axis, in its unit), volumes, status, cost, verdict.
+
+    Columns ``u0_<axis>``, ``a_<axis>``, ``b_<axis>`` are float64; ``volume`` is intersected with the space, ``ratio``
+    is it over the volume of the space, ``raw_ratio`` the paper's capped volume over it. Verification columns are null
+    and the verdict ``not verified`` for a box that nobody checked.
+    """
+    number, whole, word = pa.float64(), pa.int64(), pa.string()
+    bounds = [(f"{side}_{axis}", number) for side in ("u0", "a", "b") for axis in space.names]
+    columns: list[tuple[str, pa.DataType]] = [
+        ("network", word),
+        ("class_name", word),
+        ("shape_id", word),
+        ("point", whole),
+        ("method", word),
+        ("target", pa.string()),
+        *bounds,
+        ("volume", number),
+        ("ratio", number),
+        ("raw_ratio", number),
+        ("status", word),
+        ("steps", whole),
+        ("evaluations", whole),
+        ("gradient_evaluations", whole),
+        ("loss", number),
+        ("micro_batch_size", whole),
+        ("verdict", word),
+        ("confidence", number),
+        ("mean", number),
+        ("mean_low", number),
+        ("mean_high", number),
+        ("variance", number),
+        ("variance_low", number),
+        ("variance_high", number),
+        ("top1_rate", number),
+        ("worst_score", number),
+        *[(f"worst_{axis}", number) for axis in space.names],
+        ("u0_robust", pa.bool_()),
+        ("verification_evaluations", whole),
+    ]
+    return pa.schema(
+        [pa.field(name, kind) for name, kind in columns],
+        metadata={"schema_version": str(SCHEMA_VERSION), "space": json.dumps(space.as_dict())},
+    )
+
+
+@contextlib.contextmanager
+def _temporary_beside(path: Path) -> Iterator[Path]:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Call ``write`` on a temporary file in the same folder, then rename it to ``path``.
+
+    Raises:
+        OSError: the folder is full or not writable; the message names it and what was written stays valid.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary_beside(path) as temporary:
+            write(temporary)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"cannot write '{path}' ({error.strerror or error}): free space or choose another --output"
+        ) from error
+
+
+def _table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    rows = list(rows)
+    return pa.table(
+        {name: pa.array([row.get(name) for row in rows], schema.field(name).type) for name in schema.names},
+        schema=schema,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    names = ["lightning-semrob", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "trimesh"]
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed as a package"
+    found["torch_threads"] = str(torch.get_num_threads())
+    return found
+
+
+class RunFolder:
+    """The output folder of one job.
+
+    ``config.yaml`` (what decides the numbers), ``parts/*.parquet`` (finished runs, as they end), then
+    ``runs.parquet``, ``runs.csv``, ``summary.json`` and ``versions.json``.
+
+    Args:
+        path: the folder; made if absent.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def open(self, config: str, overwrite: bool = False) -> None:
+        """Make the folder, or go on in it.
+
+        Args:
+            config: the resolved configuration that decides the numbers, as yaml.
+            overwrite: start anew, dropping what the folder holds.
+
+        Raises:
+            ValueError: the folder belongs to another configuration; the difference is in the message.
+            OSError: the folder cannot be written.
+        """
+        target = self.path / "config.yaml"
+        if overwrite:
+            shutil.rmtree(self.path / "parts", ignore_errors=True)
+        elif target.exists():
+            old = target.read_text()
+            if old != config:
+                lines = difflib.unified_diff(
+                    old.splitlines(), config.splitlines(), "in the folder", "asked for", n=0, lineterm=""
+                )
+                difference = "\n".join(lines)
+                raise ValueError(
+                    f"'{self.path}' holds the results of another configuration:\n{difference}\n"
+                    "Choose another --output, or --overwrite=true to drop the old results."
+                )
+            return
+        write_atomically(target, lambda path: _write_text(path, config))
+
+    def save_part(self, rows: list[Row], space: SemanticSpace) -> None:
+        """Keep finished runs."""
+        if not rows:
+            return
+        name = hashlib.sha256(repr([run_key(row) for row in rows]).encode()).hexdigest()[:20]
+        table = _table(rows, run_schema(space))
+        write_atomically(self.path / "parts" / f"{name}.parquet", lambda path: pa.parquet.write_table(table, path))
+
+    def load_parts(self) -> list[Row]:
+        """Finished runs of earlier starts, each once.
+
+        Raises:
+            ValueError: a part cannot be read; it is named with the remedy.
+        """
+        rows: dict[tuple[Any, ...], Row] = {}
+        for path in sorted((self.path / "parts").glob("*.parquet")):
+            try:
+                table = pa.parquet.read_table(path)
+            except (pa.ArrowException, OSError) as error:
+                raise ValueError(
+                    f"'{path}' cannot be read ({error}): delete it and its runs are computed again"
+                ) from error
+            for row in table.to_pylist():
+                rows[run_key(row)] = row
+        return list(rows.values())
+
+    def finish(self, rows: list[Row], space: SemanticSpace, summary: Mapping[str, Any]) -> None:
+        """Write the whole table (Parquet and CSV), the summary and the versions."""
+        table = _table(rows, run_schema(space))
+        write_atomically(self.path / "runs.parquet", lambda path: pa.parquet.write_table(table, path))
+        write_atomically(self.path / "runs.csv", lambda path: pa.csv.write_csv(table, path))
+        self.write_json("summary.json", summary)
+        self.write_json("versions.json", versions())
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON file; NaN becomes null."""
+        text = json.dumps(_plain(content), indent=2, allow_nan=False)
+        write_atomically(self.path / name, lambda path: _write_text(path, text + "\n"))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def _plain(value: Any) -> Any:
+    """Plain JSON data: NaN and infinities become null, tensors lists."""
+    if isinstance(value, torch.Tensor):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,34 @@
+"""Shared fixtures. The reference data is not part of the repository: tests that use it skip where it is absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning_semrob  # first: it makes torchvision importable on a CPU-only torch
+import pytest
+import torch
+
+assert lightning_semrob.__version__
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+REFERENCE = REPOSITORY.parent / "shared" / "reference"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """One thread: two slow small tensors down, and numbers do not depend on the machine's cores."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def repository() -> Path:
+    """Root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture
+def reference() -> Path:
+    """The authors' maps, the reference shapes and the SqueezeNet weights."""
+    if not REFERENCE.is_dir():
+        pytest.skip(f"{REFERENCE} is absent: the reference data is not part of the repository")
+    return REFERENCE
