@@ -23,9 +23,7 @@ def box(
 ) -> Mesh:
     """A closed box, each side of another colour, faces counter-clockwise seen from outside."""
     a, b = torch.tensor(low), torch.tensor(high)
-    vertices = torch.stack(
-        [torch.stack([(b if i >> k & 1 else a)[k] for k in range(3)]) for i in range(8)]
-    )
+    vertices = torch.stack([torch.stack([(b if i >> k & 1 else a)[k] for k in range(3)]) for i in range(8)])
     quads = [(1, 3, 7, 5), (0, 4, 6, 2), (2, 6, 7, 3), (0, 1, 5, 4), (4, 5, 7, 6), (0, 2, 3, 1)]
     faces = torch.tensor([t for q in quads for t in ((q[0], q[1], q[2]), (q[0], q[2], q[3]))])
     generator = torch.Generator().manual_seed(3)

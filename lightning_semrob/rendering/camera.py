@@ -27,9 +27,7 @@ def direction(azimuth: Tensor, elevation: Tensor) -> Tensor:
     return torch.stack((torch.sin(a) * torch.cos(e), torch.sin(e), torch.cos(a) * torch.cos(e)), -1)
 
 
-def camera_matrix(
-    azimuth: Tensor, elevation: Tensor, distance: Tensor, field_of_view: Tensor, roll: Tensor
-) -> Tensor:
+def camera_matrix(azimuth: Tensor, elevation: Tensor, distance: Tensor, field_of_view: Tensor, roll: Tensor) -> Tensor:
     """The matrix P with ``(x, y, w) = P (X, 1)``: x / w and y / w are in [-1, 1] inside the image, w is the depth.
 
     The camera sits at ``distance * direction(azimuth, elevation)`` and looks at the origin:

@@ -1,4 +1,4 @@
-"""A mesh laid out for rasterising: corner positions, normals, colours and all textures in one table."""
+"""A mesh laid out for rasterising: welded corners, neighbours, normals, colours and a table of textures."""
 
 from __future__ import annotations
 
@@ -14,60 +14,125 @@ __all__ = ["Geometry", "prepare"]
 
 @dataclass(frozen=True)
 class Geometry:
-    """What the rasteriser reads of one mesh. F faces, T texels.
+    """What the rasterisers read of one mesh. F faces, V welded vertices, T texels, K textures, M mipmap levels.
 
     Args:
-        corners: (F, 3, 3) float32, world positions of the corners of each face.
+        vertices: (V, 3) float32, distinct positions, world units.
+        faces: (F, 3) int64.
+        twin: (F,) int64, the first face with the same three positions in any order (coincident faces).
+        neighbors: (F, 3) int64, ``4 * g + m`` where edge m of face g is edge k of this face (edge k is opposite
+            to corner k); -1 where the mesh ends or more than two distinct faces meet. Of twins, the first counts.
         normals: (F, 3, 3) float32 unit normals at the corners; all three equal on a flat face.
         flat: (F,) bool, whether the three normals of the face are equal.
+        plain: (F,) bool, flat faces of one colour without texture.
         colors: (F, 3, 3) float32, colours at the corners.
         uv: (F, 3, 2) float32, texture coordinates (zeros without texture).
-        texture: (F,) int64, row of ``table``, -1 for none.
-        texels: (T, 4) float32, every texture's rows one after another.
-        table: (K, 3) int64, of each texture: first texel, height, width.
+        texture: (F,) int64, row of ``pyramids``, -1 for none.
+        cutout: (F,) bool, whether the texture has transparent texels (alpha below 1/2), which are holes.
+        texels: (T, 4) float32 RGBA, the rows of every level of every texture, one after another.
+        pyramids: (K, 2) int64, of each texture: its first level in ``levels`` and how many it has.
+        levels: (M, 3) int64, of each level: first texel, height, width.
     """
 
-    corners: Tensor
+    vertices: Tensor
+    faces: Tensor
+    twin: Tensor
+    neighbors: Tensor
     normals: Tensor
     flat: Tensor
+    plain: Tensor
     colors: Tensor
     uv: Tensor
     texture: Tensor
+    cutout: Tensor
     texels: Tensor
-    table: Tensor
+    pyramids: Tensor
+    levels: Tensor
 
 
 def prepare(mesh: Mesh) -> Geometry:
-    """Lay out ``mesh`` for the rasteriser, on the mesh's device."""
+    """Lay out ``mesh`` for the rasterisers, on the mesh's device."""
     device = mesh.vertices.device
-    faces = len(mesh.faces)
-    corners = mesh.vertices.to(torch.float32)[mesh.faces]
-    if mesh.corner_normals is None:
-        edge1, edge2 = (corners[:, 1] - corners[:, 0]).double(), (corners[:, 2] - corners[:, 0]).double()
-        normal = torch.nn.functional.normalize(torch.linalg.cross(edge1, edge2), dim=-1, eps=1e-30)
-        normals = normal.float()[:, None].expand(faces, 3, 3).contiguous()
-    else:
+    count = len(mesh.faces)
+    vertices, welded = torch.unique(mesh.vertices.to(torch.float32), dim=0, return_inverse=True)
+    faces = welded[mesh.faces]
+    corners = vertices[faces]
+    edge1, edge2 = (corners[:, 1] - corners[:, 0]).double(), (corners[:, 2] - corners[:, 0]).double()
+    normal = torch.nn.functional.normalize(torch.linalg.cross(edge1, edge2), dim=-1, eps=1e-30)
+    normals = normal.float()[:, None].expand(count, 3, 3)
+    if mesh.corner_normals is not None:
         normals = mesh.corner_normals.to(torch.float32)
-    uv = mesh.corner_uv if mesh.corner_uv is not None else torch.zeros(faces, 3, 2, device=device)
-    if mesh.face_texture is None or not mesh.textures or mesh.corner_uv is None:
-        texture = torch.full((faces,), -1, dtype=torch.int64, device=device)
-    else:
+    flat = (normals == normals[:, :1]).flatten(1).all(1)
+    colors = mesh.corner_colors.to(torch.float32)
+    uv = torch.zeros(count, 3, 2, device=device)
+    texture = torch.full((count,), -1, dtype=torch.int64, device=device)
+    if mesh.corner_uv is not None and mesh.face_texture is not None and mesh.textures:
+        uv = mesh.corner_uv.to(torch.float32)
         texture = mesh.face_texture.to(torch.int64)
-    texels, table, first = [], [], 0
-    for image in mesh.textures:
-        height, width, channels = image.shape
-        rgba = torch.ones(height, width, 4, device=device)
-        rgba[..., :channels] = image
-        texels.append(rgba.reshape(-1, 4))
-        table.append((first, height, width))
-        first += height * width
+    texels, pyramids, levels, holes = _mipmaps(mesh.textures, device)
+    twin, neighbors = _neighbors(faces)
     return Geometry(
-        corners=corners.contiguous(),
-        normals=normals,
-        flat=(normals == normals[:, :1]).flatten(1).all(1),
-        colors=mesh.corner_colors.to(torch.float32),
-        uv=uv.to(torch.float32),
+        vertices=vertices,
+        faces=faces,
+        twin=twin,
+        neighbors=neighbors,
+        normals=normals.contiguous(),
+        flat=flat,
+        plain=flat & (colors == colors[:, :1]).flatten(1).all(1) & (texture < 0),
+        colors=colors.contiguous(),
+        uv=uv.contiguous(),
         texture=texture,
-        texels=torch.cat(texels) if texels else torch.ones(1, 4, device=device),
-        table=torch.tensor(table or [(0, 1, 1)], dtype=torch.int64, device=device),
+        cutout=holes[texture.clamp_min(0)] & (texture >= 0),
+        texels=texels,
+        pyramids=pyramids,
+        levels=levels,
     )
+
+
+def _mipmaps(textures: tuple[Tensor, ...], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """texels, pyramids, levels of :class:`Geometry`, and (K,) bool whether a texture has holes."""
+    texels: list[Tensor] = []
+    pyramids: list[tuple[int, int]] = []
+    levels: list[tuple[int, int, int]] = []
+    holes: list[bool] = []
+    first = 0
+    for image in textures or (torch.ones(1, 1, 3),):
+        height, width, channels = image.shape
+        level = torch.ones(height, width, 4, device=device)
+        level[..., :channels] = image
+        holes.append(bool((level[..., 3] < 0.5).any()))
+        start = len(levels)
+        while True:
+            texels.append(level.reshape(-1, 4))
+            levels.append((first, height, width))
+            first += height * width
+            if height == 1 and width == 1:
+                break
+            height, width = max(1, height // 2), max(1, width // 2)
+            smaller = torch.nn.functional.adaptive_avg_pool2d(level.permute(2, 0, 1)[None], (height, width))
+            level = smaller[0].permute(1, 2, 0)
+        pyramids.append((start, len(levels) - start))
+    table = torch.tensor(pyramids, device=device), torch.tensor(levels, device=device)
+    return torch.cat(texels), *table, torch.tensor(holes, device=device)
+
+
+def _neighbors(faces: Tensor) -> tuple[Tensor, Tensor]:
+    """twin (F,) and neighbors (F, 3) of :class:`Geometry` from welded faces (F, 3)."""
+    count = len(faces)
+    device = faces.device
+    number = torch.arange(count, device=device)
+    _, same = torch.unique(faces.sort(-1).values, dim=0, return_inverse=True)
+    twin = torch.full((count,), count, device=device).scatter_reduce_(0, same, number, "amin")[same]
+
+    first = (twin == number).nonzero().flatten()
+    ends = torch.stack([faces[first][:, [(k + 1) % 3, (k + 2) % 3]] for k in range(3)], 1).view(-1, 2)
+    owner = 4 * first.repeat_interleave(3) + torch.arange(3, device=device).repeat(len(first))
+    low, high = ends.amin(-1), ends.amax(-1)
+    order = torch.argsort(low * (int(faces.max()) + 1) + high, stable=True)
+    key = (low * (int(faces.max()) + 1) + high)[order]
+    _, counts = torch.unique_consecutive(key, return_counts=True)
+    start = (counts.cumsum(0) - counts)[counts == 2]
+    one, other = owner[order[start]], owner[order[start + 1]]
+    neighbors = torch.full((count, 4), -1, dtype=torch.int64, device=device).flatten()
+    neighbors[one], neighbors[other] = other, one
+    return twin, neighbors.view(count, 4)[:, :3].contiguous()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Final
 
 import torch
@@ -11,12 +12,15 @@ from torch import Tensor
 
 from lightning_semrob.rendering.base import Renderer, SemanticParameter
 from lightning_semrob.rendering.camera import camera_matrix, direction
-from lightning_semrob.rendering.geometry import Geometry, prepare
-from lightning_semrob.rendering.raster_torch import Lighting, rasterize
+from lightning_semrob.rendering.geometry import prepare
+from lightning_semrob.rendering.raster_torch import Lighting
+from lightning_semrob.rendering.raster_torch import rasterize as rasterize_torch
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import Axis
 
 __all__ = ["PARAMETERS", "Rasterizer", "lighting"]
+
+Rasterize = Callable[[Tensor, Lighting], Tensor]
 
 PARAMETERS: Final[Mapping[str, SemanticParameter]] = {
     parameter.axis.name: parameter
@@ -66,7 +70,8 @@ class Rasterizer(Renderer):
 
     Every face is lit on the side that is seen: ``colour * (ambient + directional * intensity * max(0, n . l))``,
     cut to [0, 1]. Boundaries between faces are blended where they cross the rows and columns of samples, so that
-    the image is continuous in the camera and its gradient contains the motion of silhouettes.
+    the image is continuous in the camera and its gradient contains the motion of silhouettes. A mesh on the CPU is
+    drawn by compiled kernels where Numba is installed, any other by PyTorch.
 
     Args:
         image_size: side of the square image, pixels.
@@ -94,7 +99,7 @@ class Rasterizer(Renderer):
         self.ambient = ambient
         self.directional = directional
         self.images_at_once = images_at_once
-        self._last: tuple[weakref.ref[Mesh], Geometry] | None = None
+        self._last: tuple[weakref.ref[Mesh], Rasterize] | None = None
 
     @property
     def semantic_parameters(self) -> Mapping[str, SemanticParameter]:
@@ -103,7 +108,7 @@ class Rasterizer(Renderer):
 
     def render(self, mesh: Mesh, parameters: Mapping[str, Tensor]) -> Tensor:
         """Images (B, 3, image_size, image_size); see :class:`Renderer`."""
-        geometry = self._geometry(mesh)
+        rasterize = self._prepare(mesh)
         count = len(parameters["azimuth"])
         if count == 0:
             return parameters["azimuth"].new_zeros(0, 3, self.image_size, self.image_size)
@@ -113,12 +118,26 @@ class Rasterizer(Renderer):
             camera = camera_matrix(
                 *(chunk[name] for name in ("azimuth", "elevation", "distance", "field_of_view", "roll"))
             )
-            light = lighting(chunk, self.ambient, self.directional)
-            images.append(rasterize(geometry, camera, light, self.image_size, self.supersampling))
+            images.append(rasterize(camera, lighting(chunk, self.ambient, self.directional)))
         return torch.cat(images)
 
-    def _geometry(self, mesh: Mesh) -> Geometry:
-        """The prepared mesh; the last one is kept, as tasks of one shape travel together."""
-        if self._last is None or self._last[0]() is not mesh:
-            self._last = (weakref.ref(mesh), prepare(mesh))
-        return self._last[1]
+    def _prepare(self, mesh: Mesh) -> Rasterize:
+        """How to render ``mesh``; the last one is kept, as tasks of one shape travel together."""
+        if self._last is not None and self._last[0]() is mesh:
+            return self._last[1]
+        geometry, size, samples = prepare(mesh), self.image_size, self.supersampling
+        rasterize: Rasterize
+        if mesh.vertices.device.type == "cpu" and find_spec("numba") is not None:
+            from lightning_semrob.rendering import raster_cpu
+
+            arrays = raster_cpu.arrays(geometry)
+
+            def rasterize(camera: Tensor, light: Lighting) -> Tensor:
+                return raster_cpu.rasterize(arrays, camera, light, size, samples)
+        else:
+
+            def rasterize(camera: Tensor, light: Lighting) -> Tensor:
+                return rasterize_torch(geometry, camera, light, size, samples)
+
+        self._last = (weakref.ref(mesh), rasterize)
+        return rasterize

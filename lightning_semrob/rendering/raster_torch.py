@@ -57,7 +57,7 @@ def rasterize(geometry: Geometry, camera: Tensor, lighting: Lighting, size: int,
         (B, 3, size, size) float32 in [0, 1].
     """
     side = size * supersampling
-    clip = _clip_corners(geometry.corners, camera)
+    clip = _clip_corners(geometry.vertices[geometry.faces], camera)
     with torch.no_grad():
         face = _visible_faces(clip.detach(), side)
     color = _shade(geometry, clip, face, lighting, side)
@@ -176,7 +176,7 @@ def _shade(geometry: Geometry, clip: Tensor, face: Tensor, lighting: Lighting, s
     towards = torch.where(_determinant(corners.detach()) > 0, 1.0, -1.0)[:, None]
     normal = (weight * geometry.normals[seen]).sum(1)
     normal = torch.nn.functional.normalize(normal, dim=-1, eps=1e-12)
-    triangle = geometry.corners[seen]
+    triangle = geometry.vertices[geometry.faces[seen]]
     geometric = torch.linalg.cross(triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0]) * towards
     normal = torch.where((normal * geometric).sum(-1, keepdim=True) < 0, -normal, normal)
     lit = (normal[:, None] * lighting.directions[image]).sum(-1).clamp_min(0)
@@ -188,7 +188,7 @@ def _shade(geometry: Geometry, clip: Tensor, face: Tensor, lighting: Lighting, s
 
 def _sample(geometry: Geometry, texture: Tensor, uv: Tensor) -> Tensor:
     """(M, 4) bilinear samples, repeating, of the textures at uv (M, 2), v up."""
-    first, height, width = geometry.table[texture].unbind(-1)
+    first, height, width = geometry.levels[geometry.pyramids[texture, 0]].unbind(-1)
     column = (uv[:, 0] - uv[:, 0].detach().floor()) * width - 0.5
     row = (1 - (uv[:, 1] - uv[:, 1].detach().floor())) * height - 0.5
     left, top = column.detach().floor(), row.detach().floor()

@@ -1,0 +1,809 @@
+"""The rasteriser of the CPU, compiled by Numba: one image at a time, one thread, gradients by hand.
+
+Notation as in :mod:`~lightning_semrob.rendering.raster_torch`: a sample is ``r = (X, Y, 1)``, a corner in clip space
+is ``p = (x, y, w)``, and ``lambda_k(r) = n_k . r`` with ``n_k = p_i x p_j`` are the unnormalised barycentrics; the
+inverse depth is ``sum(lambda) / det``. Gradients are gathered per face as dL/dn_k and dL/ddet, then carried to the
+camera matrix once per face, since only the camera moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["MeshArrays", "backward", "forward"]
+
+Array = npt.NDArray[Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+NEAR = 0.05
+TOLERANCE = 2e-5
+MAX_WALK = 64
+
+
+class MeshArrays(NamedTuple):
+    """:class:`~lightning_semrob.rendering.geometry.Geometry` as arrays, int32 and float32."""
+
+    vertices: Array
+    faces: Array
+    twin: Array
+    neighbors: Array
+    normals: Array
+    flat: Array
+    plain: Array
+    colors: Array
+    uv: Array
+    texture: Array
+    cutout: Array
+    texels: Array
+    pyramids: Array
+    levels: Array
+
+
+def _compiled(function: F) -> F:
+    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def _inlined(function: F) -> F:
+    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")(function))
+
+
+@_compiled
+def _project(mesh: MeshArrays, camera: Array, clip: Array, planes: Array, det: Array) -> None:
+    """Corners in clip space (V, 3), n_k of every face (F, 3, 3) and its determinant (F,), all float64."""
+    for v in range(len(clip)):
+        x, y, z = mesh.vertices[v, 0], mesh.vertices[v, 1], mesh.vertices[v, 2]
+        for i in range(3):
+            clip[v, i] = camera[i, 0] * x + camera[i, 1] * y + camera[i, 2] * z + camera[i, 3]
+    for f in range(len(planes)):
+        for k in range(3):
+            i, j = mesh.faces[f, (k + 1) % 3], mesh.faces[f, (k + 2) % 3]
+            planes[f, k, 0] = clip[i, 1] * clip[j, 2] - clip[i, 2] * clip[j, 1]
+            planes[f, k, 1] = clip[i, 2] * clip[j, 0] - clip[i, 0] * clip[j, 2]
+            planes[f, k, 2] = clip[i, 0] * clip[j, 1] - clip[i, 1] * clip[j, 0]
+        a = mesh.faces[f, 0]
+        det[f] = clip[a, 0] * planes[f, 0, 0] + clip[a, 1] * planes[f, 0, 1] + clip[a, 2] * planes[f, 0, 2]
+
+
+@_compiled
+def _visibility(
+    mesh: MeshArrays, clip: Array, planes: Array, det: Array, side: int, nearest: Array, face: Array
+) -> None:
+    """The face seen at each sample, face (side, side) int32 or -1, and its inverse depth, nearest (side, side).
+
+    A face takes a sample if it is nearer, or as near (within TOLERANCE) and turned to the front where the other is not.
+    """
+    half = side * 0.5
+    far = 1.0 / NEAR
+    face[:] = -1
+    nearest[:] = 0.0
+    for f in range(len(planes)):
+        if det[f] == 0.0:
+            continue
+        sign = 1.0 if det[f] > 0 else -1.0
+        left, right, top, bottom = np.inf, -np.inf, np.inf, -np.inf
+        least, most = np.inf, -np.inf
+        for k in range(3):
+            v = mesh.faces[f, k]
+            w = clip[v, 2]
+            least, most = min(least, w), max(most, w)
+            if w >= NEAR:
+                column, row = (clip[v, 0] / w + 1.0) * half - 0.5, (1.0 - clip[v, 1] / w) * half - 0.5
+                left, right = min(left, column), max(right, column)
+                top, bottom = min(top, row), max(bottom, row)
+        if most < NEAR:
+            continue
+        if least < NEAR:
+            left, right, top, bottom = 0.0, side - 1.0, 0.0, side - 1.0
+        if right < 0 or bottom < 0 or left > side - 1 or top > side - 1:
+            continue
+        first_row, last_row = int(np.ceil(max(top, 0.0))), int(np.floor(min(bottom, side - 1.0)))
+        if first_row > last_row or np.ceil(left) > np.floor(right):
+            continue
+        a0, b0, c0 = planes[f, 0, 0] * sign, planes[f, 0, 1] * sign, planes[f, 0, 2] * sign
+        a1, b1, c1 = planes[f, 1, 0] * sign, planes[f, 1, 1] * sign, planes[f, 1, 2] * sign
+        a2, b2, c2 = planes[f, 2, 0] * sign, planes[f, 2, 1] * sign, planes[f, 2, 2] * sign
+        inverse = sign / det[f]
+        za, zb, zc = (a0 + a1 + a2) * inverse, (b0 + b1 + b2) * inverse, (c0 + c1 + c2) * inverse
+        step = za / half
+        crosses, holes = least < NEAR, mesh.cutout[f]
+        for row in range(first_row, last_row + 1):
+            y = 1.0 - (row + 0.5) / half
+            low, high = max(left, 0.0), min(right, side - 1.0)
+            for k in range(3):
+                a, e = a0, b0 * y + c0
+                if k == 1:
+                    a, e = a1, b1 * y + c1
+                elif k == 2:
+                    a, e = a2, b2 * y + c2
+                if a > 0:
+                    low = max(low, (1.0 - e / a) * half - 0.5)
+                elif a < 0:
+                    high = min(high, (1.0 - e / a) * half - 0.5)
+                elif e < 0:
+                    high = -1.0
+            first, last = int(np.ceil(low)), int(np.floor(high))
+            start = za * ((first + 0.5) / half - 1.0) + zb * y + zc
+            for column in range(first, last + 1):
+                z = np.float32(start + step * (column - first))
+                seen = nearest[row, column]
+                if z <= seen * np.float32(1.0 - TOLERANCE) or (crosses and not 0 < z <= far):
+                    continue
+                if z <= seen * np.float32(1.0 + TOLERANCE):
+                    other = face[row, column]
+                    if det[f] < 0 or other < 0 or det[other] > 0:
+                        continue
+                if holes and _alpha(mesh, planes, f, (column + 0.5) / half - 1.0, y) < 0.5:
+                    continue
+                nearest[row, column] = max(z, seen)
+                face[row, column] = f
+
+
+@_compiled
+def _alpha(mesh: MeshArrays, planes: Array, f: int, x: float, y: float) -> float:
+    """Opacity of the face's texture at (x, y), from the finest level."""
+    total, u, v = 0.0, 0.0, 0.0
+    for k in range(3):
+        value = planes[f, k, 0] * x + planes[f, k, 1] * y + planes[f, k, 2]
+        total += value
+        u += value * mesh.uv[f, k, 0]
+        v += value * mesh.uv[f, k, 1]
+    level = mesh.pyramids[mesh.texture[f], 0]
+    first, height, width = mesh.levels[level, 0], mesh.levels[level, 1], mesh.levels[level, 2]
+    u, v = u / total, v / total
+    column = min(int((u - np.floor(u)) * width), width - 1)
+    row = min(int((1.0 - (v - np.floor(v))) * height), height - 1)
+    return float(mesh.texels[first + row * width + column, 3])
+
+
+@_compiled
+def _texel(mesh: MeshArrays, level: int, u: float, v: float, out: Array) -> None:
+    """Bilinear, repeating sample: out (3, 3), rows value, d/du, d/dv of r, g, b."""
+    first, height, width = mesh.levels[level, 0], mesh.levels[level, 1], mesh.levels[level, 2]
+    column, row = (u - np.floor(u)) * width - 0.5, (1.0 - (v - np.floor(v))) * height - 0.5
+    left, top = np.floor(column), np.floor(row)
+    fx, fy = column - left, row - top
+    x0, y0 = int(left), int(top)
+    x0, y0 = x0 + width if x0 < 0 else x0, y0 + height if y0 < 0 else y0
+    x0, y0 = x0 - width if x0 >= width else x0, y0 - height if y0 >= height else y0
+    x1, y1 = x0 + 1 if x0 + 1 < width else 0, y0 + 1 if y0 + 1 < height else 0
+    i00, i01 = first + y0 * width + x0, first + y0 * width + x1
+    i10, i11 = first + y1 * width + x0, first + y1 * width + x1
+    for c in range(3):
+        t00, t01, t10, t11 = mesh.texels[i00, c], mesh.texels[i01, c], mesh.texels[i10, c], mesh.texels[i11, c]
+        above, below = t00 + (t01 - t00) * fx, t10 + (t11 - t10) * fx
+        out[0, c] = above + (below - above) * fy
+        out[1, c] = ((t01 - t00) * (1.0 - fy) + (t11 - t10) * fy) * width
+        out[2, c] = -(below - above) * height
+
+
+@_compiled
+def _texture(mesh: MeshArrays, f: int, u: float, v: float, area: float, out: Array, other: Array) -> None:
+    """Trilinear sample of the face's texture where a sample covers ``area`` of texture space; out as _texel."""
+    texture = mesh.texture[f]
+    base, count = mesh.pyramids[texture, 0], mesh.pyramids[texture, 1]
+    texels = area * mesh.levels[base, 1] * mesh.levels[base, 2]
+    detail = 0.5 * np.log2(texels) if texels > 1.0 else 0.0
+    detail = min(detail, count - 1.0)
+    level = min(int(detail), count - 1)
+    fraction = detail - level
+    _texel(mesh, base + level, u, v, out)
+    if fraction > 0.0 and level + 1 < count:
+        _texel(mesh, base + level + 1, u, v, other)
+        for i in range(3):
+            for c in range(3):
+                out[i, c] += (other[i, c] - out[i, c]) * fraction
+
+
+@_compiled
+def _light(
+    mesh: MeshArrays, f: int, sign: float, nx: float, ny: float, nz: float, directions: Array, intensities: Array
+) -> float:
+    """Directional light on face f at the normal, turned to the side that is seen."""
+    total = 0.0
+    for i in range(len(intensities)):
+        cosine = (nx * directions[i, 0] + ny * directions[i, 1] + nz * directions[i, 2]) * sign
+        if cosine > 0:
+            total += cosine * intensities[i]
+    return total
+
+
+@_compiled
+def _side(mesh: MeshArrays, f: int, det: float, nx: float, ny: float, nz: float) -> float:
+    """+1 where the normal points to the side of face f that is seen, else -1."""
+    a, b, c = mesh.faces[f, 0], mesh.faces[f, 1], mesh.faces[f, 2]
+    ux = mesh.vertices[b, 0] - mesh.vertices[a, 0]
+    uy = mesh.vertices[b, 1] - mesh.vertices[a, 1]
+    uz = mesh.vertices[b, 2] - mesh.vertices[a, 2]
+    vx = mesh.vertices[c, 0] - mesh.vertices[a, 0]
+    vy = mesh.vertices[c, 1] - mesh.vertices[a, 1]
+    vz = mesh.vertices[c, 2] - mesh.vertices[a, 2]
+    dot = nx * (uy * vz - uz * vy) + ny * (uz * vx - ux * vz) + nz * (ux * vy - uy * vx)
+    return 1.0 if (dot >= 0) == (det > 0) else -1.0
+
+
+@_compiled
+def _fragment(
+    mesh: MeshArrays, planes: Array, det: float, f: int, x: float, y: float, side: int, out: Array, other: Array
+) -> None:
+    """One sample of face f: out (8, 3) holds barycentrics, vertex colour, texel and its two slopes, normal, and sums.
+
+    Rows: 0 barycentrics, 1 colour, 2 texel, 3 d texel / du, 4 d texel / dv, 5 unit normal, 6 (sum of lambda, length
+    of the interpolated normal, sign that turns it to the seen side).
+    """
+    total = 0.0
+    for k in range(3):
+        out[0, k] = planes[f, k, 0] * x + planes[f, k, 1] * y + planes[f, k, 2]
+        total += out[0, k]
+    for k in range(3):
+        out[0, k] /= total
+    out[6, 0] = total
+    for c in range(3):
+        out[1, c] = (
+            out[0, 0] * mesh.colors[f, 0, c] + out[0, 1] * mesh.colors[f, 1, c] + out[0, 2] * mesh.colors[f, 2, c]
+        )
+    if mesh.texture[f] >= 0:
+        u = out[0, 0] * mesh.uv[f, 0, 0] + out[0, 1] * mesh.uv[f, 1, 0] + out[0, 2] * mesh.uv[f, 2, 0]
+        v = out[0, 0] * mesh.uv[f, 0, 1] + out[0, 1] * mesh.uv[f, 1, 1] + out[0, 2] * mesh.uv[f, 2, 1]
+        patch = (mesh.uv[f, 1, 0] - mesh.uv[f, 0, 0]) * (mesh.uv[f, 2, 1] - mesh.uv[f, 0, 1])
+        patch -= (mesh.uv[f, 1, 1] - mesh.uv[f, 0, 1]) * (mesh.uv[f, 2, 0] - mesh.uv[f, 0, 0])
+        area = abs(patch * det * det / (total * total * total)) * 4.0 / (side * side)
+        _texture(mesh, f, u, v, area, out[2:5], other)
+    else:
+        out[2:5] = 0.0
+        out[2] = 1.0
+    for c in range(3):
+        out[5, c] = (
+            out[0, 0] * mesh.normals[f, 0, c] + out[0, 1] * mesh.normals[f, 1, c] + out[0, 2] * mesh.normals[f, 2, c]
+        )
+    length = max(np.sqrt(out[5, 0] ** 2 + out[5, 1] ** 2 + out[5, 2] ** 2), 1e-12)
+    for c in range(3):
+        out[5, c] /= length
+    out[6, 1] = length
+    out[6, 2] = _side(mesh, f, det, out[5, 0], out[5, 1], out[5, 2])
+
+
+@_compiled
+def _shade(
+    mesh: MeshArrays,
+    planes: Array,
+    det: Array,
+    face: Array,
+    directions: Array,
+    intensities: Array,
+    ambient: float,
+    tint: Array,
+    background: Array,
+    color: Array,
+) -> None:
+    """The colour of each sample, (side, side, 3) float32. Plain faces are lit once."""
+    side = len(face)
+    half = side * 0.5
+    lit = np.full(len(det), -1.0)
+    plain = np.empty((len(det), 3), np.float32)
+    out, other = np.zeros((7, 3)), np.zeros((3, 3))
+    for row in range(side):
+        y = 1.0 - (row + 0.5) / half
+        for column in range(side):
+            f = face[row, column]
+            if f < 0:
+                for c in range(3):
+                    color[row, column, c] = background[c]
+                continue
+            if mesh.flat[f] and lit[f] < 0:
+                nx, ny, nz = mesh.normals[f, 0, 0], mesh.normals[f, 0, 1], mesh.normals[f, 0, 2]
+                sign = _side(mesh, f, det[f], nx, ny, nz)
+                lit[f] = ambient + _light(mesh, f, sign, nx, ny, nz, directions, intensities)
+                for c in range(3):
+                    plain[f, c] = min(max(mesh.colors[f, 0, c] * tint[c] * lit[f], 0.0), 1.0)
+            if mesh.plain[f]:
+                for c in range(3):
+                    color[row, column, c] = plain[f, c]
+                continue
+            x = (column + 0.5) / half - 1.0
+            _fragment(mesh, planes, det[f], f, x, y, side, out, other)
+            light = lit[f]
+            if not mesh.flat[f]:
+                light = ambient + _light(mesh, f, out[6, 2], out[5, 0], out[5, 1], out[5, 2], directions, intensities)
+            for c in range(3):
+                color[row, column, c] = min(max(out[1, c] * out[2, c] * tint[c] * light, 0.0), 1.0)
+
+
+@_compiled
+def _walk(
+    mesh: MeshArrays,
+    clip: Array,
+    planes: Array,
+    det: Array,
+    start: int,
+    goal: int,
+    xp: float,
+    yp: float,
+    xq: float,
+    yq: float,
+) -> tuple[int, int, int]:
+    """Follow the surface from face ``start``, seen at p, towards q: (how it went, face, edge).
+
+    0: it reaches q without an end (face: the one there); 1: it ends or folds back at the edge of that face;
+    2: it reaches the face ``goal``; the edge is the first one crossed.
+    """
+    f, entry = start, -1
+    first_face, first_edge = -1, -1
+    for _ in range(MAX_WALK):
+        sign = 1.0 if det[f] > 0 else -1.0
+        edge, least = -1, np.inf
+        for k in range(3):
+            if k == entry:
+                continue
+            end = sign * (planes[f, k, 0] * xq + planes[f, k, 1] * yq + planes[f, k, 2])
+            if end < 0:
+                begin = sign * (planes[f, k, 0] * xp + planes[f, k, 1] * yp + planes[f, k, 2])
+                t = begin / (begin - end)
+                if t < least:
+                    edge, least = k, t
+        if edge < 0:
+            return 0, f, -1
+        if first_edge < 0:
+            first_face, first_edge = f, edge
+        following = mesh.neighbors[f, edge]
+        if following < 0:
+            return 1, f, edge
+        g, m = following >> 2, following & 3
+        if g == goal:
+            return 2, first_face, first_edge
+        v = mesh.faces[g, m]
+        beyond = planes[f, edge, 0] * clip[v, 0] + planes[f, edge, 1] * clip[v, 1] + planes[f, edge, 2] * clip[v, 2]
+        if beyond * sign >= 0 or det[g] == 0:
+            return 1, f, edge
+        f, entry = g, m
+    return 0, f, -1
+
+
+@_compiled
+def _boundary(
+    mesh: MeshArrays,
+    clip: Array,
+    planes: Array,
+    det: Array,
+    nearest: Array,
+    here: int,
+    there: int,
+    p: tuple[int, int],
+    q: tuple[int, int],
+    side: int,
+) -> tuple[int, float, float, int, int]:
+    """What separates face ``here`` at sample p from face ``there`` at q: (kind, t, share, face, edge).
+
+    Kind 0 nothing found, 1 the edge of a face, 2 the line where ``face`` and ``edge``, here both faces, intersect.
+    """
+    half = side * 0.5
+    xp, yp = (p[1] + 0.5) / half - 1.0, 1.0 - (p[0] + 0.5) / half
+    xq, yq = (q[1] + 0.5) / half - 1.0, 1.0 - (q[0] + 0.5) / half
+    start = mesh.twin[here] if here >= 0 else -1
+    goal = mesh.twin[there] if there >= 0 else -1
+    how_p, face_p, edge_p = 0, -1, -1
+    how_q, face_q, edge_q = 0, -1, -1
+    if here >= 0:
+        how_p, face_p, edge_p = _walk(mesh, clip, planes, det, start, goal, xp, yp, xq, yq)
+    if there >= 0 and how_p != 2:
+        how_q, face_q, edge_q = _walk(mesh, clip, planes, det, goal, start, xq, yq, xp, yp)
+    face, edge = -1, -1
+    if how_p == 2 or (how_p == 1 and (how_q == 0 or nearest[p] >= nearest[q])):
+        face, edge = face_p, edge_p
+    elif how_q > 0:
+        face, edge = face_q, edge_q
+    if face >= 0:
+        a, b = planes[face, edge, 0], planes[face, edge, 1]
+        begin = a * xp + b * yp + planes[face, edge, 2]
+        end = a * xq + b * yq + planes[face, edge, 2]
+        along = a * a if p[0] == q[0] else b * b
+        kind = 1
+    elif here >= 0 and there >= 0:
+        begin = _inverse(planes, det, start, xp, yp) - _inverse(planes, det, goal, xp, yp)
+        end = _inverse(planes, det, start, xq, yq) - _inverse(planes, det, goal, xq, yq)
+        a = b = along = 1.0
+        a = (planes[start, 0, 0] + planes[start, 1, 0] + planes[start, 2, 0]) / det[start]
+        a -= (planes[goal, 0, 0] + planes[goal, 1, 0] + planes[goal, 2, 0]) / det[goal]
+        b = (planes[start, 0, 1] + planes[start, 1, 1] + planes[start, 2, 1]) / det[start]
+        b -= (planes[goal, 0, 1] + planes[goal, 1, 1] + planes[goal, 2, 1]) / det[goal]
+        along = a * a if p[0] == q[0] else b * b
+        kind, face, edge = 2, start, goal
+    else:
+        return 0, 0.5, 0.0, -1, -1
+    if begin == end:
+        return 0, 0.5, 0.0, -1, -1
+    t = begin / (begin - end)
+    if not 0 <= t <= 1:
+        return 0, 0.5, 0.0, -1, -1
+    return kind, t, along / (a * a + b * b), face, edge
+
+
+@_inlined
+def _inverse(planes: Array, det: Array, f: int, x: float, y: float) -> float:
+    """Inverse depth of the plane of face f at (x, y)."""
+    a = planes[f, 0, 0] + planes[f, 1, 0] + planes[f, 2, 0]
+    b = planes[f, 0, 1] + planes[f, 1, 1] + planes[f, 2, 1]
+    c = planes[f, 0, 2] + planes[f, 1, 2] + planes[f, 2, 2]
+    return float((a * x + b * y + c) / det[f])
+
+
+@_compiled
+def _boundaries(
+    mesh: MeshArrays,
+    clip: Array,
+    planes: Array,
+    det: Array,
+    nearest: Array,
+    face: Array,
+    numbers: Array,
+    values: Array,
+) -> int:
+    """All visible boundaries: numbers (., 5) p, q, kind, face, edge and values (., 2) t, share; returns their count."""
+    side = len(face)
+    count = 0
+    for row in range(side):
+        for column in range(side):
+            here = face[row, column]
+            for down in range(2):
+                r, c = row + down, column + 1 - down
+                if r >= side or c >= side or face[r, c] == here:
+                    continue
+                kind, t, share, f, edge = _boundary(
+                    mesh, clip, planes, det, nearest, here, face[r, c], (row, column), (r, c), side
+                )
+                if kind == 0:
+                    continue
+                numbers[count, 0], numbers[count, 1] = row * side + column, r * side + c
+                numbers[count, 2], numbers[count, 3], numbers[count, 4] = kind, f, edge
+                values[count, 0], values[count, 1] = t, share
+                count += 1
+    return count
+
+
+@_compiled
+def _blend(numbers: Array, values: Array, count: int, color: Array, change: Array, weight: Array) -> None:
+    """Sums over the boundaries of each sample: change (., 3) of its colour and weight (.)."""
+    change[:] = 0.0
+    weight[:] = 0.0
+    for i in range(count):
+        t, share = values[i, 0], values[i, 1]
+        target, other = numbers[i, 0], numbers[i, 1]
+        amount = (0.5 - t) * share
+        if t >= 0.5:
+            target, other, amount = other, target, -amount
+        weight[target] += amount
+        for c in range(3):
+            change[target, c] += amount * (color[other, c] - color[target, c])
+
+
+@_compiled
+def forward(
+    mesh: MeshArrays,
+    camera: Array,
+    directions: Array,
+    intensities: Array,
+    ambient: Array,
+    tint: Array,
+    background: Array,
+    samples: int,
+    images: Array,
+) -> None:
+    """Render into images (B, 3, size, size); camera (B, 3, 4), the light as in ``Lighting``, all float32."""
+    batch, size = len(images), images.shape[2]
+    side = size * samples
+    clip, planes, det = np.empty((len(mesh.vertices), 3)), np.empty((len(mesh.faces), 3, 3)), np.empty(len(mesh.faces))
+    nearest, face = np.empty((side, side), np.float32), np.empty((side, side), np.int32)
+    color, change = np.empty((side, side, 3), np.float32), np.empty((side * side, 3), np.float32)
+    weight = np.empty(side * side, np.float32)
+    numbers, values = np.empty((2 * side * side, 5), np.int32), np.empty((2 * side * side, 2))
+    scale = np.float32(1.0 / (samples * samples))
+    flat = color.reshape(-1, 3)
+    for b in range(batch):
+        _project(mesh, camera[b], clip, planes, det)
+        _visibility(mesh, clip, planes, det, side, nearest, face)
+        _shade(mesh, planes, det, face, directions[b], intensities[b], ambient[b], tint[b], background[b], color)
+        count = _boundaries(mesh, clip, planes, det, nearest, face, numbers, values)
+        _blend(numbers, values, count, flat, change, weight)
+        images[b] = 0.0
+        for row in range(side):
+            for column in range(side):
+                i = row * side + column
+                share = 1.0 / max(weight[i], np.float32(1.0))
+                for c in range(3):
+                    images[b, c, row // samples, column // samples] += scale * (flat[i, c] + change[i, c] * share)
+
+
+@_compiled
+def backward(
+    mesh: MeshArrays,
+    camera: Array,
+    directions: Array,
+    intensities: Array,
+    ambient: Array,
+    tint: Array,
+    background: Array,
+    samples: int,
+    slope: Array,
+    to_camera: Array,
+    to_directions: Array,
+    to_intensities: Array,
+    to_ambient: Array,
+    to_tint: Array,
+    to_background: Array,
+) -> None:
+    """Carry slope (B, 3, size, size), dL/dimages, to the inputs: ``to_*``, zeroed float64 arrays of their shapes."""
+    batch, size = len(slope), slope.shape[2]
+    side = size * samples
+    half = side * 0.5
+    faces = len(mesh.faces)
+    clip, planes, det = np.empty((len(mesh.vertices), 3)), np.empty((faces, 3, 3)), np.empty(faces)
+    nearest, face = np.empty((side, side), np.float32), np.empty((side, side), np.int32)
+    color, change = np.empty((side, side, 3), np.float32), np.empty((side * side, 3), np.float32)
+    weight = np.empty(side * side, np.float32)
+    numbers, values = np.empty((2 * side * side, 5), np.int32), np.empty((2 * side * side, 2))
+    to_color = np.empty((side * side, 3))
+    to_planes, to_det = np.zeros((faces, 3, 3)), np.zeros(faces)
+    to_plain, to_light = np.zeros((faces, 3)), np.zeros(faces)
+    used = np.zeros(faces, np.bool_)
+    out, other = np.zeros((7, 3)), np.zeros((3, 3))
+    flat = color.reshape(-1, 3)
+    scale = 1.0 / (samples * samples)
+    for b in range(batch):
+        _project(mesh, camera[b], clip, planes, det)
+        _visibility(mesh, clip, planes, det, side, nearest, face)
+        _shade(mesh, planes, det, face, directions[b], intensities[b], ambient[b], tint[b], background[b], color)
+        count = _boundaries(mesh, clip, planes, det, nearest, face, numbers, values)
+        _blend(numbers, values, count, flat, change, weight)
+        for row in range(side):
+            for column in range(side):
+                for c in range(3):
+                    to_color[row * side + column, c] = scale * slope[b, c, row // samples, column // samples]
+        _boundaries_backward(
+            mesh, planes, det, flat, change, weight, numbers, values, count, half, to_color, to_planes, to_det, used
+        )
+        for row in range(side):
+            y = 1.0 - (row + 0.5) / half
+            for column in range(side):
+                f = face[row, column]
+                i = row * side + column
+                if f < 0:
+                    for c in range(3):
+                        to_background[b, c] += to_color[i, c]
+                    continue
+                used[f] = True
+                if mesh.plain[f]:
+                    for c in range(3):
+                        to_plain[f, c] += to_color[i, c]
+                    continue
+                x = (column + 0.5) / half - 1.0
+                _fragment(mesh, planes, det[f], f, x, y, side, out, other)
+                _fragment_backward(
+                    mesh, f, x, y, out, directions[b], intensities[b], ambient[b], tint[b], to_color[i],
+                    to_planes, to_light, to_directions[b], to_intensities[b], to_ambient[b : b + 1], to_tint[b],
+                )  # fmt: skip
+        for f in range(faces):
+            if used[f]:
+                if mesh.flat[f]:
+                    _light_backward(
+                        mesh, f, det[f], directions[b], intensities[b], ambient[b], tint[b], to_plain[f], to_light[f],
+                        to_directions[b], to_intensities[b], to_ambient[b : b + 1], to_tint[b],
+                    )  # fmt: skip
+                _camera_backward(mesh, f, clip, planes, to_planes[f], to_det[f], to_camera[b])
+                to_planes[f] = 0.0
+                to_det[f] = 0.0
+                to_plain[f] = 0.0
+                to_light[f] = 0.0
+                used[f] = False
+
+
+@_compiled
+def _boundaries_backward(
+    mesh: MeshArrays,
+    planes: Array,
+    det: Array,
+    color: Array,
+    change: Array,
+    weight: Array,
+    numbers: Array,
+    values: Array,
+    count: int,
+    half: float,
+    to_color: Array,
+    to_planes: Array,
+    to_det: Array,
+    used: Array,
+) -> None:
+    """Gradient of the blend: to_color from the image's samples to the shaded colours, and dL/dn of moving edges."""
+    side = int(2 * half)
+    extra = np.zeros_like(to_color)
+    for i in range(count):
+        t, share = values[i, 0], values[i, 1]
+        target, other = numbers[i, 0], numbers[i, 1]
+        amount, sign = (0.5 - t) * share, -share
+        if t >= 0.5:
+            target, other, amount, sign = other, target, -amount, share
+        total = max(weight[target], np.float32(1.0))
+        to_amount = 0.0
+        for c in range(3):
+            difference = color[other, c] - color[target, c]
+            gradient = to_color[target, c] / total
+            to_amount += gradient * difference
+            if total > 1.0:
+                to_amount -= gradient * change[target, c] / total
+            extra[other, c] += gradient * amount
+            extra[target, c] -= gradient * amount
+        to_t = to_amount * sign
+        if to_t == 0.0:
+            continue
+        p, q = numbers[i, 0], numbers[i, 1]
+        xp, yp = (p % side + 0.5) / half - 1.0, 1.0 - (p // side + 0.5) / half
+        xq, yq = (q % side + 0.5) / half - 1.0, 1.0 - (q // side + 0.5) / half
+        f, g = numbers[i, 3], numbers[i, 4]
+        used[f] = True
+        if numbers[i, 2] == 1:
+            begin = planes[f, g, 0] * xp + planes[f, g, 1] * yp + planes[f, g, 2]
+            end = planes[f, g, 0] * xq + planes[f, g, 1] * yq + planes[f, g, 2]
+            squared = (begin - end) ** 2
+            to_begin, to_end = -to_t * end / squared, to_t * begin / squared
+            to_planes[f, g, 0] += to_begin * xp + to_end * xq
+            to_planes[f, g, 1] += to_begin * yp + to_end * yq
+            to_planes[f, g, 2] += to_begin + to_end
+        else:
+            used[g] = True
+            fp, fq = _inverse(planes, det, f, xp, yp), _inverse(planes, det, f, xq, yq)
+            gp, gq = _inverse(planes, det, g, xp, yp), _inverse(planes, det, g, xq, yq)
+            squared = (fp - gp - fq + gq) ** 2
+            to_begin, to_end = -to_t * (fq - gq) / squared, to_t * (fp - gp) / squared
+            for k in range(3):
+                x, y, one = to_begin * xp + to_end * xq, to_begin * yp + to_end * yq, to_begin + to_end
+                to_planes[f, k, 0] += x / det[f]
+                to_planes[f, k, 1] += y / det[f]
+                to_planes[f, k, 2] += one / det[f]
+                to_planes[g, k, 0] -= x / det[g]
+                to_planes[g, k, 1] -= y / det[g]
+                to_planes[g, k, 2] -= one / det[g]
+            to_det[f] -= (to_begin * fp + to_end * fq) / det[f]
+            to_det[g] += (to_begin * gp + to_end * gq) / det[g]
+    to_color += extra
+
+
+@_compiled
+def _fragment_backward(
+    mesh: MeshArrays,
+    f: int,
+    x: float,
+    y: float,
+    out: Array,
+    directions: Array,
+    intensities: Array,
+    ambient: float,
+    tint: Array,
+    to_color: Array,
+    to_planes: Array,
+    to_light: Array,
+    to_directions: Array,
+    to_intensities: Array,
+    to_ambient: Array,
+    to_tint: Array,
+) -> None:
+    """Gradient of one shaded sample that is not plain; out is of _fragment."""
+    sign = out[6, 2]
+    light = ambient + _light(mesh, f, sign, out[5, 0], out[5, 1], out[5, 2], directions, intensities)
+    to_sample = 0.0
+    to_base = (0.0, 0.0, 0.0)
+    along_u = along_v = 0.0
+    for c in range(3):
+        albedo = out[1, c] * out[2, c]
+        raw = albedo * tint[c] * light
+        if raw > 1.0 or raw < 0.0:
+            continue
+        gradient = to_color[c]
+        to_sample += gradient * albedo * tint[c]
+        to_tint[c] += gradient * albedo * light
+        base = gradient * out[2, c] * tint[c] * light
+        to_base = (
+            base if c == 0 else to_base[0],
+            base if c == 1 else to_base[1],
+            base if c == 2 else to_base[2],
+        )
+        texel = gradient * out[1, c] * tint[c] * light
+        along_u += texel * out[3, c]
+        along_v += texel * out[4, c]
+    nx = ny = nz = 0.0
+    if mesh.flat[f]:
+        to_light[f] += to_sample
+    else:
+        to_ambient[0] += to_sample
+        for i in range(len(intensities)):
+            cosine = sign * (directions[i, 0] * out[5, 0] + directions[i, 1] * out[5, 1] + directions[i, 2] * out[5, 2])
+            if cosine > 0:
+                to_intensities[i] += to_sample * cosine
+                for c in range(3):
+                    to_directions[i, c] += to_sample * intensities[i] * sign * out[5, c]
+                nx += to_sample * intensities[i] * sign * directions[i, 0]
+                ny += to_sample * intensities[i] * sign * directions[i, 1]
+                nz += to_sample * intensities[i] * sign * directions[i, 2]
+        dot = nx * out[5, 0] + ny * out[5, 1] + nz * out[5, 2]
+        nx = (nx - dot * out[5, 0]) / out[6, 1]
+        ny = (ny - dot * out[5, 1]) / out[6, 1]
+        nz = (nz - dot * out[5, 2]) / out[6, 1]
+    mean = 0.0
+    weights = (0.0, 0.0, 0.0)
+    for k in range(3):
+        value = along_u * mesh.uv[f, k, 0] + along_v * mesh.uv[f, k, 1]
+        value += to_base[0] * mesh.colors[f, k, 0] + to_base[1] * mesh.colors[f, k, 1]
+        value += to_base[2] * mesh.colors[f, k, 2]
+        value += nx * mesh.normals[f, k, 0] + ny * mesh.normals[f, k, 1] + nz * mesh.normals[f, k, 2]
+        mean += value * out[0, k]
+        weights = (
+            value if k == 0 else weights[0],
+            value if k == 1 else weights[1],
+            value if k == 2 else weights[2],
+        )
+    for k in range(3):
+        value = (weights[k] - mean) / out[6, 0]
+        to_planes[f, k, 0] += value * x
+        to_planes[f, k, 1] += value * y
+        to_planes[f, k, 2] += value
+
+
+@_compiled
+def _light_backward(
+    mesh: MeshArrays,
+    f: int,
+    det: float,
+    directions: Array,
+    intensities: Array,
+    ambient: float,
+    tint: Array,
+    to_plain: Array,
+    to_light: float,
+    to_directions: Array,
+    to_intensities: Array,
+    to_ambient: Array,
+    to_tint: Array,
+) -> None:
+    """Gradient of the light on a flat face, from its samples' summed slopes."""
+    nx, ny, nz = mesh.normals[f, 0, 0], mesh.normals[f, 0, 1], mesh.normals[f, 0, 2]
+    sign = _side(mesh, f, det, nx, ny, nz)
+    if mesh.plain[f]:
+        light = ambient + _light(mesh, f, sign, nx, ny, nz, directions, intensities)
+        for c in range(3):
+            raw = mesh.colors[f, 0, c] * tint[c] * light
+            if 0.0 <= raw <= 1.0:
+                to_light += to_plain[c] * mesh.colors[f, 0, c] * tint[c]
+                to_tint[c] += to_plain[c] * mesh.colors[f, 0, c] * light
+    to_ambient[0] += to_light
+    for i in range(len(intensities)):
+        cosine = sign * (directions[i, 0] * nx + directions[i, 1] * ny + directions[i, 2] * nz)
+        if cosine > 0:
+            to_intensities[i] += to_light * cosine
+            to_directions[i, 0] += to_light * intensities[i] * sign * nx
+            to_directions[i, 1] += to_light * intensities[i] * sign * ny
+            to_directions[i, 2] += to_light * intensities[i] * sign * nz
+
+
+@_compiled
+def _camera_backward(
+    mesh: MeshArrays, f: int, clip: Array, planes: Array, to_planes: Array, to_det: float, to_camera: Array
+) -> None:
+    """dL/dcamera from dL/dn_k and dL/ddet of face f: n_k = p_i x p_j and ddet/dp_k = n_k."""
+    for k in range(3):
+        i, j, v = mesh.faces[f, (k + 1) % 3], mesh.faces[f, (k + 2) % 3], mesh.faces[f, k]
+        gx, gy, gz = to_planes[k, 0], to_planes[k, 1], to_planes[k, 2]
+        for row in range(3):
+            one, two = (row + 1) % 3, (row + 2) % 3
+            g1 = gx if one == 0 else (gy if one == 1 else gz)
+            g2 = gx if two == 0 else (gy if two == 1 else gz)
+            to_i = clip[j, one] * g2 - clip[j, two] * g1
+            to_j = g1 * clip[i, two] - g2 * clip[i, one]
+            to_v = to_det * planes[f, k, row]
+            for c in range(3):
+                to_camera[row, c] += (
+                    to_i * mesh.vertices[i, c] + to_j * mesh.vertices[j, c] + to_v * mesh.vertices[v, c]
+                )
+            to_camera[row, 3] += to_i + to_j + to_v
