@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-__all__ = ["Mesh", "normalize", "remove_degenerate_faces"]
+__all__ = ["Mesh", "merge", "normalize", "remove_degenerate_faces"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,39 @@ class Mesh:
             textures=tuple(t.to(device) for t in self.textures),
             corner_normals=move(self.corner_normals),
         )
+
+
+def merge(parts: Sequence[Mesh], name: str = "mesh") -> Mesh:
+    """One mesh of several parts; a texture that parts share is kept once, normals only where all parts have them."""
+    textures: list[Tensor] = []
+    index_of: dict[int, int] = {}
+    faces, face_texture, uv, offset = [], [], [], 0
+    for part in parts:
+        local = [-1]
+        for texture in part.textures:
+            if id(texture) not in index_of:
+                index_of[id(texture)] = len(textures)
+                textures.append(texture)
+            local.append(index_of[id(texture)])
+        count = len(part.faces)
+        untextured = torch.full((count,), -1)
+        own = untextured if part.face_texture is None else part.face_texture
+        face_texture.append(torch.tensor(local)[own + 1])
+        uv.append(torch.zeros(count, 3, 2) if part.corner_uv is None else part.corner_uv)
+        faces.append(part.faces + offset)
+        offset += len(part.vertices)
+    normals = [part.corner_normals for part in parts if part.corner_normals is not None]
+    return Mesh(
+        vertices=torch.cat([part.vertices for part in parts]),
+        faces=torch.cat(faces),
+        corner_colors=torch.cat([part.corner_colors for part in parts]),
+        corner_uv=torch.cat(uv),
+        face_texture=torch.cat(face_texture),
+        textures=tuple(textures),
+        corner_normals=torch.cat(normals) if len(normals) == len(parts) else None,
+        name=name,
+        dropped_faces=sum(part.dropped_faces for part in parts),
+    )
 
 
 def remove_degenerate_faces(mesh: Mesh, relative_area: float = 1e-12) -> Mesh:
