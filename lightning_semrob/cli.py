@@ -14,7 +14,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import yaml
-from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.strategies import DDPStrategy
 
@@ -42,30 +41,34 @@ class EvaluateCLI(LightningCLI):
     """LightningCLI with the output folder, the dry run and a Trainer that shares rows between processes."""
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
-        super().__init__(
-            FinderSuite,
-            SemanticEnvironment,
-            save_config_callback=None,
-            seed_everything_default=0,
-            run=False,
-            args=_with_packaged_configs(sys.argv[1:] if args is None else args),
-            parser_kwargs={
-                "description": "Measure in how much of the semantic space a network keeps working (SRVR). "
-                "Defaults are a small job on embedded shapes; configs/ holds larger ones.",
-            },
-            trainer_defaults={
-                "accelerator": "auto",
-                "devices": 1,
-                "max_epochs": 1,
-                "logger": False,
-                "enable_checkpointing": False,
-                "enable_model_summary": False,
-                "use_distributed_sampler": False,
-                "inference_mode": False,
-                "num_sanity_val_steps": 0,
-                "log_every_n_steps": 1,
-            },
-        )
+        words = _with_packaged_configs(sys.argv[1:] if args is None else args)
+        with warnings.catch_warnings():
+            # Arguments given from Python are meant, whatever the command line of the caller is.
+            warnings.filterwarnings("ignore", "LightningCLI's args parameter is intended")
+            super().__init__(
+                FinderSuite,
+                SemanticEnvironment,
+                save_config_callback=None,
+                seed_everything_default=0,
+                run=False,
+                args=words,
+                parser_kwargs={
+                    "description": "Measure in how much of the semantic space a network keeps working (SRVR). "
+                    "Defaults are a small job on embedded shapes; configs/ holds larger ones.",
+                },
+                trainer_defaults={
+                    "accelerator": "auto",
+                    "devices": 1,
+                    "max_epochs": 1,
+                    "logger": False,
+                    "enable_checkpointing": False,
+                    "enable_model_summary": False,
+                    "use_distributed_sampler": False,
+                    "inference_mode": False,
+                    "num_sanity_val_steps": 0,
+                    "log_every_n_steps": 1,
+                },
+            )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Flags beside those of Trainer, model and data."""
@@ -96,18 +99,8 @@ class EvaluateCLI(LightningCLI):
 
     def result_config(self) -> str:
         """The resolved configuration that decides the numbers, as yaml."""
-        config = {
-            key: value
-            for key, value in yaml.safe_load(
-                self.parser.dump(_without_links(self.config), skip_validation=True)
-            ).items()
-            if key not in _NOT_IN_RESULTS
-        }
-        return yaml.safe_dump(config, sort_keys=True)
-
-
-def _without_links(config: Namespace) -> Namespace:
-    return config.clone()
+        resolved = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_validation=True))
+        return yaml.safe_dump({key: value for key, value in resolved.items() if key not in _NOT_IN_RESULTS})
 
 
 def _with_packaged_configs(args: Sequence[str]) -> list[str]:
@@ -130,10 +123,10 @@ def _with_packaged_configs(args: Sequence[str]) -> list[str]:
 
 
 def _quiet_lightning() -> None:
-    for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # The loader is not a DataLoader, and one epoch without a length is what is meant.
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    # Lightning 2.6 asks torch's pytree a question in a form that newer torch deprecates.
+    warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\).*")
 
 
 def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:

@@ -262,11 +262,10 @@ class SemanticEnvironment(pl.LightningDataModule):
         """Batches of running rows until no process has any."""
         return RunLoader(self)
 
-    def test_dataloader(self) -> list[TaskBatch]:
+    def test_dataloader(self) -> GroupLoader:
         """Every owned group once; the same number of batches on every process, the tail empty."""
         batches = self.batches()
-        count = _largest(len(batches), self.device)
-        return batches + [TaskBatch(0, 0, torch.zeros(0, dtype=torch.int64))] * (count - len(batches))
+        return GroupLoader(batches + [_waiting()] * (_largest(len(batches), self.device) - len(batches)))
 
 
 def _largest(value: int, device: torch.device) -> int:
@@ -276,6 +275,24 @@ def _largest(value: int, device: torch.device) -> int:
     tensor = torch.tensor([value], device=device)
     torch.distributed.all_reduce(tensor, op=torch.distributed.ReduceOp.MAX)
     return int(tensor.item())
+
+
+def _waiting() -> TaskBatch:
+    """The batch of a process that waits for the others."""
+    return TaskBatch(0, 0, torch.zeros(0, dtype=torch.int64))
+
+
+class GroupLoader:
+    """Serves a list of batches (Lightning takes a bare list for several loaders)."""
+
+    def __init__(self, batches: list[TaskBatch]) -> None:
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[TaskBatch]:
+        return iter(self._batches)
 
 
 class RunLoader:
@@ -292,10 +309,9 @@ class RunLoader:
         environment = self.environment
         assert environment.trainer is not None
         module: Any = environment.trainer.lightning_module
-        waiting = TaskBatch(0, 0, torch.zeros(0, dtype=torch.int64))
         for batch in environment.batches():
             while len(module.active(batch.rows)):
                 _largest(1, environment.device)
                 yield batch
         while _largest(0, environment.device):
-            yield waiting
+            yield _waiting()

@@ -8,6 +8,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+
 from lightning_semrob.functional import (
     corner_mask,
     corners,
@@ -20,7 +22,6 @@ from lightning_semrob.functional import (
     outer_bounds,
     trapezoid_directions,
 )
-from torch import Tensor
 
 AXES = [1, 2, 3, 4]
 
@@ -89,7 +90,7 @@ def test_too_many_axes_is_one_clear_error(n: int) -> None:
 
 
 def test_corners_are_exact() -> None:
-    a, b = torch.tensor([[310 - 1e-5, 5.0]], dtype=torch.float64), torch.tensor([[310 + 1e-5, 7.0]], dtype=torch.float64)
+    a, b = torch.tensor([[[310 - 1e-5, 5.0]], [[310 + 1e-5, 7.0]]], dtype=torch.float64)
     d = corners(a, b)
     assert d[0].tolist() == [[a[0, 0], 5.0], [a[0, 0], 7.0], [b[0, 0], 5.0], [b[0, 0], 7.0]]
 

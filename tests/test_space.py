@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lightning_semrob import Axis, Box, SemanticSpace
 
 SPACE = SemanticSpace.default()

@@ -70,7 +70,8 @@ class RegionFinder(pl.LightningModule):
         super().__init__()
         if mode not in MODES:
             near = get_close_matches(str(mode), MODES, n=1)
-            raise ValueError(f"unknown mode '{mode}'{f', did you mean {near[0]}?' if near else ''}: {sorted(MODES)}")
+            hint = f", did you mean '{near[0]}'?" if near else ":"
+            raise ValueError(f"unknown mode '{mode}'{hint} {sorted(MODES)}")
         if num_iterations is not None and num_iterations < 1:
             raise ValueError(f"num_iterations must be at least 1, got {num_iterations}")
         self.mode = mode

@@ -15,9 +15,10 @@ __all__ = ["AdaptiveBoundSGD"]
 class AdaptiveBoundSGD(Optimizer):
     """Gradient descent with a step size of its own for every bound (delta-bar-delta).
 
-    The step size of a bound grows by ``increase`` while its direction keeps its sign and shrinks by ``decrease``
-    when the sign flips, so a bound runs over the inside of a region and settles at its edge. A move is at most
-    ``max_move``. A direction of exactly zero leaves a bound, and its step size, alone: rows that are not in a
+    The step size of a bound grows by ``increase`` while its direction keeps its sign. When the sign flips the last
+    move is taken back and the step size shrinks by ``decrease`` (Rprop with backtracking): beyond the edge of a
+    region f, and with it the direction, may be too small to bring a bound back. A move is at most ``max_move``.
+    A direction of exactly zero leaves a bound, and its step size, alone: rows that are not in a
     batch have zero gradients.
 
     Args:
@@ -57,12 +58,17 @@ class AdaptiveBoundSGD(Optimizer):
                 if not state:
                     state["step_size"] = torch.full_like(bound, group["lr"])
                     state["previous"] = torch.zeros_like(bound)
-                agreement = state["previous"] * bound.grad
+                    state["move"] = torch.zeros_like(bound)
+                active, agreement = bound.grad != 0, state["previous"] * bound.grad
+                flipped = agreement < 0
                 size = state["step_size"]
                 size = torch.where(agreement > 0, size * group["increase"], size)
-                size = torch.where(agreement < 0, size * group["decrease"], size).clamp_max(group["max_lr"])
+                size = torch.where(flipped, size * group["decrease"], size).clamp_max(group["max_lr"])
+                move = -(size * bound.grad).clamp(-group["max_move"], group["max_move"]) * self.scale.to(bound)
+                move = torch.where(flipped, -state["move"], move)
                 state["step_size"] = size
-                state["previous"] = torch.where(bound.grad != 0, bound.grad, state["previous"])
-                move = (size * bound.grad).clamp(-group["max_move"], group["max_move"])
-                bound.sub_(move * self.scale.to(bound))
+                state["move"] = torch.where(active, move, state["move"])
+                remembered = torch.where(flipped, 0.0, bound.grad)
+                state["previous"] = torch.where(active, remembered, state["previous"])
+                bound.add_(move)
         return loss
