@@ -189,11 +189,8 @@ def folding_chair(draw: Draw) -> list[Mesh]:
     for y, z, x in ((0.12, 0.41, half), (0.15, -0.4, half - 0.08), (seat - 0.1, 0.3, half - 0.08)):
         parts.append(rod((-x, y, z), (x, y, z), 0.03, frame, 8))
     if wooden:
-        for k in range(5):
-            parts.append(box((wide - 0.2, 0.04, 0.13), (0.0, seat, 0.36 - 0.17 * k), panel))
-        for k in range(2):
-            parts.append(rotate(box((wide, 0.15, 0.04), (0.0, back - 0.12 - 0.24 * k, 0.0), panel), "x", 0.0))
-            parts[-1] = move(parts[-1], (0.0, 0.0, -0.46 + 0.08 * k))
+        parts += [box((wide - 0.2, 0.04, 0.13), (0.0, seat, 0.36 - 0.17 * k), panel) for k in range(5)]
+        parts += [box((wide, 0.15, 0.04), (0.0, back - 0.12 - 0.24 * k, -0.46 + 0.08 * k), panel) for k in range(2)]
     else:
         parts.append(box((wide - 0.1, 0.06, 0.85), (0.0, seat, 0.02), panel, 0.025))
         parts.append(
@@ -300,7 +297,6 @@ def bookcase(draw: Draw) -> list[Mesh]:
     parts = [
         *[box((0.06, height + 0.06, deep), (s * wide / 2, height / 2, 0.0), wood) for s in (-1, 1)],
         *[box((wide, 0.05, deep), (0.0, k * pitch, 0.0), wood, 0.004) for k in range(shelves + 1)],
-        box((wide, height, 0.03), (0.0, height / 2, -deep / 2 + 0.015), wood, 0.004),
     ]
     covers: list[Color] = [
         (0.55, 0.12, 0.1),
@@ -348,7 +344,7 @@ def chiffonier(draw: Draw) -> list[Mesh]:
     return parts
 
 
-@shape(564)
+@shape(564, accepted=False)
 def four_poster(draw: Draw) -> list[Mesh]:
     """A bed with four posts and a canopy frame; the head is at -z."""
     wood = _wood(draw, CHERRY, WALNUT, OAK)
@@ -372,11 +368,6 @@ def four_poster(draw: Draw) -> list[Mesh]:
         *[box((wide, 0.06, 0.06), (0.0, high, s * z), wood) for s in (-1, 1)],
         *[box((0.06, 0.06, long), (s * x, high, 0.0), wood) for s in (-1, 1)],
     ]
-    if draw.flag(True, 0.7):
-        drape = draw.color(WHITE, (0.85, 0.8, 0.7), (0.6, 0.25, 0.25))
-        parts += [box((wide + 0.1, 0.2, 0.02), (0.0, high - 0.06, s * (z + 0.04)), drape, 0.005) for s in (-1, 1)]
-        parts += [box((0.02, 0.2, long + 0.1), (s * (x + 0.04), high - 0.06, 0.0), drape, 0.005) for s in (-1, 1)]
-        parts.append(box((wide + 0.06, 0.02, long + 0.06), (0.0, high + 0.03, 0.0), drape, 0.005))
     return parts
 
 

@@ -254,7 +254,7 @@ def traffic_light(draw: Draw) -> list[Mesh]:
     case = draw.color((0.13, 0.14, 0.14), (0.9, 0.68, 0.1), (0.12, 0.3, 0.2))
     lit = draw.choice([0, 2, 1])
     lamps: list[Color] = [(0.95, 0.1, 0.08), (1.0, 0.75, 0.1), (0.1, 0.85, 0.4)]
-    pole = draw.number(0.9, 0.5, 1.3)
+    pole = draw.number(0.4, 0.3, 0.6)
     parts = [
         box((0.62, 1.7, 0.42), (0.0, 0.0, 0.0), case, 0.06),
         cylinder(0.08, -0.85 - pole, -0.8, draw.color((0.4, 0.42, 0.43), BLACK), 16),
@@ -340,7 +340,9 @@ def basketball(draw: Draw) -> list[Mesh]:
     longitude = 2 * math.pi * ((torch.arange(2 * size) + 0.5) / (2 * size))[None, :]
     x, y, z = latitude.cos() * longitude.sin(), latitude.sin().expand(size, 2 * size), latitude.cos() * longitude.cos()
     curve = draw.number(0.62, 0.55, 0.68)
-    distance = torch.stack([x.abs(), y.abs(), (x.abs() - curve * (1 + 0.35 * (z**2 - y**2).abs())).abs()]).amin(0)
+    # Two great circles, and two loops about +-x that bend towards them.
+    loop = x.abs() - curve - 0.2 * (z**2 - y**2)
+    distance = torch.stack([x.abs().expand_as(loop), y.abs(), loop.abs()]).amin(0)
     grain = torch.from_numpy(draw.random.random((size, 2 * size))).float()[..., None]
     image = torch.tensor(leather) * (0.9 + 0.1 * grain)
     image[distance < draw.number(0.03, 0.022, 0.04)] = black
@@ -425,15 +427,15 @@ def jack_o_lantern(draw: Draw) -> list[Mesh]:
     ]
 
 
-@shape(637)
+@shape(637, accepted=False)
 def mailbox(draw: Draw) -> list[Mesh]:
     """A rural mailbox with a rounded top, door at +z and a red flag, on a post."""
     tin = draw.color((0.3, 0.32, 0.35), (0.12, 0.12, 0.13), (0.15, 0.3, 0.55), (0.7, 0.7, 0.72), RED)
     wood = Material(texture=textures.wood(draw.random, draw.color(WOOD, (0.45, 0.32, 0.2), WHITE)), repeat=(0.6, 1.6))
-    wide, long, tall = draw.number(0.36, 0.32, 0.42), draw.number(1.3, 1.1, 1.5), draw.number(0.4, 0.32, 0.46)
+    wide, long, tall = draw.number(0.42, 0.38, 0.46), draw.number(1.1, 1.0, 1.25), draw.number(0.42, 0.36, 0.48)
     outline = [(-wide, 0.0), (wide, 0.0), *arc((0.0, tall), wide, 0.0, 180.0, 14)]
     door = [(x * 1.05, y * 1.03) for x, y in outline]
-    post = draw.number(1.3, 1.0, 1.6)
+    post = draw.number(0.9, 0.7, 1.1)
     parts = [
         prism(outline, long, tin, 0.01),
         move(prism(door, 0.05, tin, 0.015), (0.0, -0.01, long / 2)),

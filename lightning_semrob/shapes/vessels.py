@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from lightning_semrob.shapes import textures
@@ -18,7 +20,6 @@ from lightning_semrob.shapes.primitives import (
     rotate,
     sphere,
     spline,
-    stretch,
     tube,
 )
 
@@ -98,7 +99,7 @@ def cup(draw: Draw) -> list[Mesh]:
     trim = draw.color(BLUE, GOLD, RED, GREEN)
     mouth, height = draw.number(0.5, 0.44, 0.56), draw.number(0.52, 0.46, 0.62)
     foot = draw.number(0.26, 0.22, 0.32)
-    wall = _curve([(foot, 0.06), (foot + 0.05, 0.1), (0.9 * mouth, 0.4 * height), (mouth, 0.06 + height)], 6)
+    wall = _curve([(foot, 0.06), (foot + 0.05, 0.1), (0.9 * mouth, 0.4 * height), (mouth, 0.06 + height)], 5)
     top = 0.06 + height
     plate = [(0.0, 0.0), (0.34, 0.0), (0.36, 0.03), *_curve([(0.5, 0.05), (0.75, 0.12), (0.85, 0.17)], 4)]
     saucer = [
@@ -112,8 +113,8 @@ def cup(draw: Draw) -> list[Mesh]:
         _vessel(wall, 0.035, 0.12, china),
         cylinder(0.9 * mouth, 0.5 * top, 0.82 * top, draw.color((0.2, 0.1, 0.05), (0.45, 0.25, 0.1)), 32),
         _ear((mouth - 0.04, 0.88 * top), (0.78 * mouth, 0.35 * top), 0.24, 0.035, china),
-        lathe(saucer, china, 40),
-        ring(0.84, 0.018, 0.185, trim, 40),
+        lathe(saucer, china, 36),
+        ring(0.84, 0.018, 0.185, trim, 36),
         ring(mouth - 0.012, 0.02, top, trim, 36),
     ]
 
@@ -173,14 +174,14 @@ def goblet(draw: Draw) -> list[Mesh]:
     wall = [
         (0.4, 0.0),
         (0.41, 0.04),
-        *_curve([(0.36, 0.07), (0.12, 0.16), (0.07, 0.3 * height)], 5),
-        *arc((0.05, 0.36 * height), (knop, 0.09), -60.0, 60.0, 6),
-        *_curve([(0.07, 0.44 * height), (0.12, base), (bowl, 0.68 * height), (bowl + 0.03, height)], 6),
+        *_curve([(0.36, 0.07), (0.12, 0.16), (0.07, 0.3 * height)], 4),
+        *arc((0.05, 0.36 * height), (knop, 0.09), -60.0, 60.0, 5),
+        *_curve([(0.07, 0.44 * height), (0.12, base), (bowl, 0.68 * height), (bowl + 0.03, height)], 5),
     ]
     return [
-        _vessel(wall, 0.03, base + 0.06, metal, 36),
+        _vessel(wall, 0.03, base + 0.06, metal, 32),
         cylinder(bowl - 0.02, 0.7 * height, 0.9 * height, inside),
-        ring(bowl + 0.02, 0.02, height, metal, 36),
+        ring(bowl + 0.02, 0.02, height, metal, 32),
     ]
 
 
@@ -253,16 +254,16 @@ def _bottle(
     ]
 
 
-@shape(440)
+@shape(440, accepted=False)
 def beer_bottle(draw: Draw) -> list[Mesh]:
     """A brown or green bottle with a crown cap and labels on the front."""
-    glass = draw.color((0.3, 0.14, 0.04), (0.36, 0.18, 0.06), (0.08, 0.3, 0.12))
+    glass = draw.color((0.5, 0.24, 0.06), (0.4, 0.18, 0.05), (0.14, 0.4, 0.16))
     return _bottle(
         draw,
         glass,
-        draw.number(1.05, 0.95, 1.2),
-        draw.number(0.33, 0.3, 0.36),
-        draw.number(2.1, 2.0, 2.25),
+        draw.number(1.15, 1.05, 1.2),
+        draw.number(0.33, 0.31, 0.36),
+        draw.number(2.25, 2.15, 2.35),
         draw.color(GOLD, RED, STEEL),
         draw.color(CREAM, WHITE, RED),
         draw.color(RED, GREEN, BLACK),
@@ -330,7 +331,7 @@ def pitcher(draw: Draw) -> list[Mesh]:
     points[:, 0] -= 0.3 * reach
     points[:, 1] += 0.1 * reach
     parts = [
-        type(beak)(**{**beak.__dict__, "vertices": points}),
+        replace(beak, vertices=points),
         _ear((0.4, 0.92 * height), (belly - 0.04, 0.32 * height), 0.34, 0.05, glaze),
     ]
     parts += [lathe([(r + 0.006, y) for r, y in wall if 0.28 < y / height < 0.42], trim, 36)]
@@ -353,20 +354,15 @@ def barrel(draw: Draw) -> list[Mesh]:
         ],
         6,
     )
-    staves = Material(texture=textures.planks(draw.random, oak, 8), repeat=(3.0, 1.0))
+    staves = Material(texture=textures.planks(draw.random, oak, 8, 0.12), repeat=(2.0, 1.0))
     iron = draw.color((0.25, 0.25, 0.27), (0.4, 0.4, 0.42))
     hoops = []
-    for low, high in ((0.02, 0.1), (0.26, 0.33), (0.67, 0.74), (0.9, 0.98)):
+    for low, high in ((0.0, 0.07), (0.13, 0.2), (0.33, 0.4), (0.6, 0.67), (0.8, 0.87), (0.93, 1.0)):
         band = [(r + 0.015, y) for r, y in _curve(wall, 4) if low <= y / height <= high]
         hoops.append(lathe(band, iron, 36))
     head = Material(texture=textures.planks(draw.random, oak, 6), repeat=(1.0, 1.0))
-    lids = [stretch(_disc(end - 0.02, head), (1.0, 1.0, 1.0))]
     return [
         lathe(wall, staves, 36),
         *hoops,
-        *[move(lid, (0.0, y, 0.0)) for lid in lids for y in (0.04, height - 0.04)],
+        *[cylinder(end - 0.02, y - 0.01, y + 0.01, head) for y in (0.04, height - 0.04)],
     ]
-
-
-def _disc(radius: float, paint: Material) -> Mesh:
-    return cylinder(radius, -0.01, 0.01, paint)
