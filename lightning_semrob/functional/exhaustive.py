@@ -64,7 +64,13 @@ def _strip(table: Tensor, intervals: list[Tensor]) -> Tensor:
 
 
 def largest_box(
-    mean: Tensor, square: Tensor, start: Sequence[int], periodic: Sequence[bool], eps_m: float, eps_v: float
+    mean: Tensor,
+    square: Tensor,
+    start: Sequence[int],
+    periodic: Sequence[bool],
+    eps_m: float,
+    eps_v: float,
+    larger_than: float = 0.0,
 ) -> tuple[Tensor, Tensor] | None:
     """The largest box of cells around a cell that satisfies Eq. 2: mean >= 1 - eps_m, variance <= eps_v.
 
@@ -73,10 +79,11 @@ def largest_box(
         start: n indices of the cell that the box must hold.
         periodic: n flags.
         eps_m, eps_v: thresholds of Eq. 2.
+        larger_than: only boxes of more cells than this are looked for, which is faster.
 
     Returns:
         first, last: (n,) int64 borders; the box holds the cells first .. last - 1, which may begin below 0 on a
-        periodic axis or end above N_k, so that first <= start < last. None where no box satisfies Eq. 2.
+        periodic axis or end above N_k, so that first <= start < last. None where no such box satisfies Eq. 2.
 
     Raises:
         ValueError: more than 3 axes, or a start outside the cells.
@@ -109,11 +116,20 @@ def largest_box(
     # Narrower than 1 or wider than a period: no box, volume 0.
     width = torch.where(width <= last, width, torch.zeros_like(width)).double()
 
-    best = 0.0
+    best = larger_than
     found: tuple[list[Tensor], int, int] | None = None
+    slack = 1e-9  # rounding of the sums: a constant f at the threshold is inside
+    # Strips in which no interval at all can reach the mean are dropped before the pairs of ends are looked at.
+    many = max(1, _CHUNK // len(upper))
+    hopeful = [
+        (strip[:, upper].amax(-1) - strip[:, lower].amin(-1) >= -slack).nonzero().flatten() + begin
+        for begin in range(0, len(area), many)
+        for strip in (_strip(first, [f[begin : begin + many] for f in faces]),)
+    ]
+    keep = torch.cat(hopeful)
+    faces, area = [f[keep] for f in faces], area[keep]
     step = max(1, _CHUNK // width.numel())
     position = 0
-    slack = 1e-9  # rounding of the sums: a constant f at the threshold is inside
     while position < len(area) and float(area[position]) * last > best:
         part = [f[position : position + step] for f in faces]
         cells = area[position : position + step].double()

@@ -1,0 +1,369 @@
+"""Where a verified region comes from: candidates for the largest box that satisfies Eq. 2, out of samples of f.
+
+Two ways behind one interface, for one run each. ``propose`` gives the points to be evaluated next (none when the
+budget is spent), ``update`` takes their scores, ``candidate`` the best box for given thresholds so far.
+:class:`SurrogateGrowth` (n <= 3) interpolates its samples on lattices that zoom in on the box, and searches the
+interpolant exactly. :class:`FaceGrowth` (any n) moves each face by samples on it, 2 n faces a round.
+
+Inside, positions are relative to u0 and in units of the axes' extents: x = (u - u0) / extent.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lightning_semrob.functional.exhaustive import largest_box
+from lightning_semrob.space import SemanticSpace
+
+__all__ = ["Candidate", "FaceGrowth", "Growth", "SurrogateGrowth"]
+
+
+@dataclass
+class Candidate:
+    """A box and what is believed about f in it.
+
+    Args:
+        a, b: (n,) float64 bounds, units of the axes.
+        surrogate: (N_1, ..., N_n) approximate values of f in the equal cells of the box; one cell of 0 for none.
+        mean, variance: of f over the box, as the growth believes.
+    """
+
+    a: Tensor
+    b: Tensor
+    surrogate: Tensor
+    mean: float
+    variance: float
+
+
+class Growth(ABC):
+    """One run: a box around u0 (n,) in a space, from samples."""
+
+    def __init__(self, u0: Tensor, space: SemanticSpace, eps_m: float, eps_v: float, budget: int) -> None:
+        self.u0 = u0.double()
+        self.space = space
+        self.eps_m = eps_m
+        self.eps_v = eps_v
+        self.budget = budget
+        self.evaluations = 0
+        self.low = torch.where(space.periodic, torch.full_like(self.u0, -0.5), (space.low - u0) / space.extent)
+        self.high = torch.where(space.periodic, torch.full_like(self.u0, 0.5), (space.high - u0) / space.extent)
+
+    @abstractmethod
+    def propose(self) -> Tensor:
+        """The next points to evaluate, (P, n) in units of the axes; P = 0 when the growth is over."""
+
+    @abstractmethod
+    def update(self, scores: Tensor) -> None:
+        """Take the scores (P,) of the points proposed last."""
+
+    @abstractmethod
+    def candidate(self, eps_m: float, eps_v: float) -> Candidate | None:
+        """The largest box believed to satisfy Eq. 2 with these thresholds, None where there is none."""
+
+    def _physical(self, x: Tensor) -> Tensor:
+        return self.u0 + x * self.space.extent
+
+
+# Independent node values of variance s^2 have second differences of mean square 1.5 s^2, and their bilinear
+# interpolant keeps (2/3)^2 s^2: what is lost is 0.37 of the former.
+_LOST = 0.37
+
+
+@dataclass
+class _Lattice:
+    """Samples at the middles of the equal cells of a window [low, low + width), (N_1, ..., N_n) values."""
+
+    low: Tensor
+    width: Tensor
+    shape: tuple[int, ...]
+    periodic: Tensor
+    values: Tensor
+
+    def spread(self) -> Tensor:
+        """Estimate of the square that interpolation smooths away at each node: of the second differences."""
+        total = torch.zeros_like(self.values)
+        for axis, (size, wraps) in enumerate(
+            zip(self.shape, (self.periodic & (self.width >= 1)).tolist(), strict=True)
+        ):
+            index = torch.arange(size)
+            if wraps:
+                before, after = (index - 1) % size, (index + 1) % size
+            else:
+                middle = index.clamp(1, max(1, size - 2))
+                before, after = (middle - 1).clamp_min(0), (middle + 1).clamp_max(size - 1)
+                index = middle.clamp_max(size - 1)
+            v = self.values
+            bend = v.index_select(axis, index) - (v.index_select(axis, before) + v.index_select(axis, after)) / 2
+            total += bend.square()
+        return _LOST * total / len(self.shape)
+
+    def nodes(self) -> Tensor:
+        ticks = [(torch.arange(size).double() + 0.5) / size for size in self.shape]
+        grid = torch.stack(torch.meshgrid(*ticks, indexing="ij"), -1).reshape(-1, len(self.shape))
+        return self.low + grid * self.width
+
+    def interpolate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Multilinear interpolation at x (P, n), the edge value beyond the outer nodes; and which x lie inside."""
+        y = x - self.low
+        y = torch.where(self.periodic, y - y.floor(), y)
+        inside = ((y >= 0) & (y <= self.width)).all(-1)
+        size = torch.tensor(self.shape)
+        wraps = self.periodic & (self.width >= 1)
+        position = y / self.width * size - 0.5
+        position = torch.where(wraps, position, torch.minimum(position.clamp_min(0), (size - 1).double()))
+        lower = position.floor()
+        weight = position - lower
+        first = torch.where(wraps, lower.remainder(size), lower).long()
+        second = torch.where(wraps, (first + 1) % size, torch.minimum(first + 1, size - 1))
+        strides = torch.tensor(self.values.stride())
+        flat = torch.stack([self.values.reshape(-1), self.spread().reshape(-1)], -1)
+        total = torch.zeros(len(x), 2, dtype=torch.float64)
+        for corner in range(2 ** len(self.shape)):
+            bit = torch.tensor([corner >> k & 1 for k in range(len(self.shape))], dtype=torch.bool)
+            part = torch.where(bit, weight, 1 - weight).prod(-1)
+            total += part[:, None] * flat[(torch.where(bit, second, first) * strides).sum(-1)]
+        return total, inside
+
+
+class SurrogateGrowth(Growth):
+    """Zooming lattices and exact search: for n <= 3.
+
+    A coarse lattice over the whole space, then two finer ones over a window around the best box of the interpolant
+    so far (around u0, where there is none). A window that has no box ends the growth.
+    """
+
+    #: first lattice: nodes of periodic and of other axes; cells of the search grids, per axis
+    _FIRST = {1: (64, 48), 2: (24, 12), 3: (12, 6)}
+    _SEARCH = {1: 256, 2: 64, 3: 20}
+    _FINAL = {1: 512, 2: 96, 3: 24}
+    _ZOOMS = 2
+
+    def __init__(self, u0: Tensor, space: SemanticSpace, eps_m: float, eps_v: float, budget: int) -> None:
+        super().__init__(u0, space, eps_m, eps_v, budget)
+        n = len(space)
+        if n > 3:
+            raise ValueError(f"SurrogateGrowth takes at most 3 axes, got {n}")
+        wide, narrow = self._FIRST[n]
+        shape = tuple(wide if p else narrow for p in space.periodic.tolist())
+        scale = min(1.0, (0.3 * budget / math.prod(shape)) ** (1 / n))
+        shape = tuple(max(2, round(size * scale)) for size in shape)
+        half = 0.5 / torch.tensor(shape).double()
+        low = torch.where(space.periodic, self.low - half, self.low)
+        self._lattices: list[_Lattice] = []
+        self._pending: _Lattice | None = self._lattice((low, self.high - self.low), shape)
+
+    def _lattice(self, window: tuple[Tensor, Tensor], shape: tuple[int, ...]) -> _Lattice:
+        return _Lattice(*window, shape, self.space.periodic, torch.zeros(0))
+
+    def propose(self) -> Tensor:
+        return self.u0.new_zeros(0, len(self.u0)) if self._pending is None else self._physical(self._pending.nodes())
+
+    def update(self, scores: Tensor) -> None:
+        assert self._pending is not None
+        n = len(self.u0)
+        lattice = self._pending
+        lattice.values = scores.double().reshape(lattice.shape)
+        self._lattices.append(lattice)
+        self.evaluations += scores.numel()
+        self._pending = None
+        zooms = len(self._lattices) - 1
+        if zooms == self._ZOOMS:
+            return
+        spacing = self._lattices[-1].width / torch.tensor(self._lattices[-1].shape)
+        box = self._best(self.eps_m, self.eps_v, self._SEARCH[n])
+        if box is None:
+            box = self._best(self.eps_m + 0.04, 1.25 * self.eps_v, self._SEARCH[n])
+        if box is None:
+            if zooms > 0:
+                return
+            first, last = -1.5 * spacing, 1.5 * spacing
+        else:
+            spacing = torch.minimum(spacing * 2, self._lattices[0].width / torch.tensor(self._lattices[0].shape))
+            margin = spacing + 0.1 * (box[1] - box[0])
+            first, last = box[0] - margin, box[1] + margin
+        size = int(((self.budget - self.evaluations) / (self._ZOOMS - zooms)) ** (1 / n) + 1e-9)
+        self._pending = self._lattice(self._clip(first, last), (size,) * n) if size >= 2 else None
+
+    def _best(self, eps_m: float, eps_v: float, cells: int) -> tuple[Tensor, Tensor] | None:
+        """The largest box: of the whole space, coarsely; of the last window; and of the one around the larger."""
+        first = self._lattices[0]
+        whole = (first.low, first.width)
+        best = self._search(whole, eps_m, eps_v, self._SEARCH[len(self.u0)], None)
+        if len(self._lattices) > 1:
+            last = self._lattices[-1]
+            best = self._search((last.low, last.width), eps_m, eps_v, cells, best)
+        if best is None:
+            return None
+        margin = 0.15 * (best[1] - best[0])
+        return self._search(self._clip(best[0] - margin, best[1] + margin), eps_m, eps_v, cells, best)
+
+    @staticmethod
+    def _volume(box: tuple[Tensor, Tensor]) -> float:
+        return float((box[1] - box[0]).prod())
+
+    def _clip(self, first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        periodic = self.space.periodic
+        first = torch.where(periodic, first, torch.maximum(first, self.low))
+        last = torch.where(periodic, last, torch.minimum(last, self.high))
+        full = periodic & (last - first > 0.95)
+        return torch.where(full, torch.full_like(first, -0.5), first), torch.where(
+            full, torch.ones_like(first), last - first
+        )
+
+    def _surrogate(self, x: Tensor) -> Tensor:
+        value = self._lattices[0].interpolate(x)[0]
+        for lattice in self._lattices[1:]:
+            finer, inside = lattice.interpolate(x)
+            value = torch.where(inside[:, None], finer, value)
+        return value
+
+    def _search(
+        self,
+        window: tuple[Tensor, Tensor],
+        eps_m: float,
+        eps_v: float,
+        cells: int,
+        best: tuple[Tensor, Tensor] | None,
+    ) -> tuple[Tensor, Tensor] | None:
+        """The largest box of equal cells of a window, or ``best`` where that is at least as large."""
+        low, width = window
+        full = self.space.periodic & (width >= 1)
+        shape = (cells,) * len(low)
+        grid = _Lattice(low, width, shape, self.space.periodic, torch.zeros(0))
+        value, spread = (x.reshape(shape) for x in self._surrogate(grid.nodes()).unbind(-1))
+        step = width / cells
+        size = 0.0 if best is None else self._volume(best) / float(step.prod())
+        start = ((-low) / step).floor().long().clamp(0, cells - 1)
+        found = largest_box(
+            value, value.square() + spread, start.tolist(), full.tolist(), eps_m, eps_v, larger_than=size
+        )
+        if found is None:
+            return best
+        return (low + found[0] * step).clamp_max(0), (low + found[1] * step).clamp_min(0)
+
+    def candidate(self, eps_m: float, eps_v: float) -> Candidate | None:
+        n = len(self.u0)
+        box = self._best(eps_m, eps_v, self._FINAL[n])
+        if box is None:
+            return None
+        shape = (self._SEARCH[n],) * n
+        cells = _Lattice(box[0], box[1] - box[0], shape, self.space.periodic, torch.zeros(0))
+        surrogate, spread = self._surrogate(cells.nodes()).unbind(-1)
+        variance = float(surrogate.var(correction=0) + spread.mean())
+        a, b = self._physical(box[0]), self._physical(box[1])
+        return Candidate(a, b, surrogate.reshape(shape), float(surrogate.mean()), variance)
+
+
+class FaceGrowth(Growth):
+    """Root finding on the faces: for any n, with 2 n faces a round.
+
+    At the largest box with mean f = 1 - eps_m the mean F of f over each face that can move is the same, and so is the
+    mean S of (f - mean)^2 where the variance is the constraint that binds (the Lagrange conditions of
+    ``max sum log r_k``). Every round samples each face and the interior, then moves twice: faces against each other
+    until F (or S) is equal, with a step per face that shrinks when its direction turns (Kesten); and all faces
+    together by Newton's method on the constraint, whose slope the faces give:
+    ``dM / ds = sum_faces (F - M) / 2`` for widths times 1 + s, and likewise for the variance. The bounds of the last
+    third of the rounds are averaged.
+    """
+
+    _ROUNDS = 60
+    _START = 0.01
+    _KEEP = 0.7  # weight of the past in the running means
+
+    def __init__(self, u0: Tensor, space: SemanticSpace, eps_m: float, eps_v: float, budget: int) -> None:
+        super().__init__(u0, space, eps_m, eps_v, budget)
+        n = len(space)
+        per_round = max(6 * n, budget // self._ROUNDS)
+        self._inner = max(2 * n, per_round // 5) if n < 8 else max(16, per_round // 8)
+        self._outer = max(2, (per_round - self._inner) // (2 * n))
+        self._generator = torch.Generator().manual_seed(0)
+        self._round = 0
+        start = torch.full_like(self.u0, self._START)
+        self._a = torch.maximum(-start, self.low)
+        self._b = torch.minimum(start, self.high)
+        self._step = torch.full((2, n), 0.1, dtype=torch.float64)
+        self._sign = torch.zeros(2, n, dtype=torch.float64)
+        self._moments: Tensor | None = None  # (2 n + 1, 2): means of f and f^2 on lower faces, upper faces, inside
+        self._trail: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._over = False
+
+    def propose(self) -> Tensor:
+        n = len(self.u0)
+        cost = 2 * n * self._outer + self._inner
+        if self._over or self.evaluations + cost > self.budget:
+            return self.u0.new_zeros(0, n)
+        x = torch.rand(cost, n, generator=self._generator, dtype=torch.float64)
+        for axis in range(n):
+            x[axis * self._outer : (axis + 1) * self._outer, axis] = 0.0
+            x[(n + axis) * self._outer : (n + axis + 1) * self._outer, axis] = 1.0
+        return self._physical(self._a + x * (self._b - self._a))
+
+    def update(self, scores: Tensor) -> None:
+        n = len(self.u0)
+        self.evaluations += scores.numel()
+        self._round += 1
+        faces = scores[: 2 * n * self._outer].double().reshape(2 * n, self._outer)
+        inner = scores[2 * n * self._outer :].double()
+        now = torch.stack(
+            [torch.cat([faces.mean(1), inner.mean()[None]]), torch.cat([(faces**2).mean(1), (inner**2).mean()[None]])],
+            1,
+        )
+        keep = min(self._KEEP, 1 - 1 / self._round)
+        self._moments = now if self._moments is None else keep * self._moments + (1 - keep) * now
+        if self._round > 2 * self._ROUNDS // 3:
+            self._trail.append((self._a, self._b, now))
+        scale, utility = self._newton(self._moments, self.eps_m, self.eps_v)
+        a, b = self._a, self._b
+        width = b - a
+        free = torch.stack([(a > self.low + 1e-9) | self.space.periodic, (b < self.high - 1e-9) | self.space.periodic])
+        utility = utility.reshape(2, n)
+        mean = (utility * free).sum() / free.sum().clamp_min(1)
+        excess = torch.where(free, utility - mean, torch.zeros_like(utility))
+        turned = excess.sign() * self._sign < 0
+        self._step = torch.where(turned, 0.6 * self._step, 1.1 * self._step).clamp(0.002, 0.15)
+        self._sign = excess.sign()
+        move = self._step * (excess / 0.2).clamp(-1, 1) + scale / 2
+        a = torch.minimum(a - move[0] * width, torch.zeros_like(a))
+        b = torch.maximum(b + move[1] * width, torch.zeros_like(b))
+        self._a, self._b = self._legal(a, b)
+        self._over = bool((self._b - self._a).amax() < 1e-4)
+
+    def _legal(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        periodic = self.space.periodic
+        shrink = torch.where(periodic, (1 / (b - a).clamp_min(1e-12)).clamp_max(1), torch.ones_like(a))
+        a = torch.where(periodic, a * shrink, torch.maximum(a, self.low))
+        b = torch.where(periodic, b * shrink, torch.minimum(b, self.high))
+        return a, b
+
+    def _newton(self, moments: Tensor, eps_m: float, eps_v: float) -> tuple[float, Tensor]:
+        """Relative change of all widths that makes the binding constraint tight, and the utility of each face."""
+        n = len(self.u0)
+        mean, square = moments[-1].tolist()
+        faces = moments[:-1, 0]
+        squares = moments[:-1, 1] - 2 * mean * faces + mean * mean
+        limit = 0.25
+        mean_slope = float((mean - faces).sum()) / 2
+        by_mean = (mean - 1 + eps_m) / max(mean_slope, 0.02 * n, 1e-9)
+        variance = square - mean * mean
+        variance_slope = float((squares - variance).sum()) / 2
+        by_variance = (eps_v - variance) / max(variance_slope, 0.01 * n, 1e-9)
+        utility = faces if by_mean <= by_variance else -2 * squares
+        return max(-limit, min(limit, by_mean, by_variance)), utility
+
+    def candidate(self, eps_m: float, eps_v: float) -> Candidate | None:
+        if not self._trail:
+            return None
+        a = torch.stack([x[0] for x in self._trail]).mean(0)
+        b = torch.stack([x[1] for x in self._trail]).mean(0)
+        moments = torch.stack([x[2] for x in self._trail]).mean(0)
+        if bool((b - a).amin() < 1e-4):
+            return None
+        scale, _ = self._newton(moments, eps_m, eps_v)
+        a, b = self._legal(a * (1 + scale), b * (1 + scale))
+        none = torch.zeros((1,) * len(a), dtype=torch.float64)
+        return Candidate(self._physical(a), self._physical(b), none, 1 - eps_m, eps_v)
