@@ -11,10 +11,15 @@ A name is ``network``, ``network@file`` or either with ``?option=value&option=va
 a name given to `register_network`        the same for a callable at hand
 ========================================  ===================================================================
 
-Options, for every kind of name: ``normalize=none`` (images go in as they are, in [0, 1]) or
-``normalize=imagenet``; ``input_size`` in pixels; ``num_classes``; for torchvision also ``weights``, another
-entry of its weights, which a preprocessing belongs to. A network in the paper's protocol is
-``torchvision/resnet50?normalize=none&weights=IMAGENET1K_V1``.
+Options, for every kind of name:
+
+- ``normalize=none`` (images go in as they are, in [0, 1]), ``normalize=imagenet``, or ``normalize=imagenet255``
+  (values of 0 to 255 less the mean, for weights that were trained so: fed otherwise, such a network does not fail,
+  but its scores are almost uniform);
+- ``input_size`` in pixels, ``num_classes``;
+- for torchvision ``weights``, another entry of its weights, which a preprocessing belongs to.
+
+A network in the paper's protocol is ``torchvision/resnet50?normalize=none&weights=IMAGENET1K_V1``.
 """
 
 from __future__ import annotations
@@ -61,7 +66,11 @@ _LITE_STD: Triple = (128 / 255,) * 3
 _LITE_SIZES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
 
 _OPTIONS = ("input_size", "normalize", "num_classes", "weights")
-_NORMALIZE = {"none": (_ZERO, _ONE), "imagenet": (IMAGENET_MEAN, IMAGENET_STD)}
+_NORMALIZE: dict[str, tuple[Triple, Triple]] = {
+    "none": (_ZERO, _ONE),
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    "imagenet255": (IMAGENET_MEAN, (1 / 255,) * 3),
+}
 
 
 @dataclass(frozen=True)
@@ -306,7 +315,10 @@ def _split(name: str) -> tuple[str, dict[str, str]]:
                 "'normalize=none', 'input_size=224', 'num_classes=1000' and 'weights=IMAGENET1K_V1', joined by '&'"
             )
         if key == "normalize" and value not in _NORMALIZE:
-            raise ValueError(f"'{name}': normalize is 'none' or 'imagenet', not '{value}'{_nearest(value, _NORMALIZE)}")
+            raise ValueError(
+                f"'{name}': normalize is 'none', 'imagenet' or 'imagenet255', not '{value}'"
+                f"{_nearest(value, _NORMALIZE)}"
+            )
         if key in ("input_size", "num_classes") and not (value.isdecimal() and int(value) > 0):
             raise ValueError(f"'{name}': {key} must be a positive whole number, got '{value}'")
         options[key] = value
