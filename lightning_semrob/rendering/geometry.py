@@ -22,6 +22,8 @@ class Geometry:
         twin: (F,) int64, the first face with the same three positions in any order (coincident faces).
         neighbors: (F, 3) int64, ``4 * g + m`` where edge m of face g is edge k of this face (edge k is opposite
             to corner k); -1 where the mesh ends or more than two distinct faces meet. Of twins, the first counts.
+        seams: (F, 3) bool, whether normal, colour or texture jump across the edge; False where shading goes on.
+        doubled: (F,) bool, whether a coincident face in the other winding exists and neither has holes.
         normals: (F, 3, 3) float32 unit normals at the corners; all three equal on a flat face.
         flat: (F,) bool, whether the three normals of the face are equal.
         plain: (F,) bool, flat faces of one colour without texture.
@@ -38,6 +40,8 @@ class Geometry:
     faces: Tensor
     twin: Tensor
     neighbors: Tensor
+    seams: Tensor
+    doubled: Tensor
     normals: Tensor
     flat: Tensor
     plain: Tensor
@@ -71,18 +75,22 @@ def prepare(mesh: Mesh) -> Geometry:
         texture = mesh.face_texture.to(torch.int64)
     texels, pyramids, levels, holes = _mipmaps(mesh.textures, device)
     twin, neighbors = _neighbors(faces)
+    cutout = holes[texture.clamp_min(0)] & (texture >= 0)
+    attributes = torch.cat((normals, colors, uv, texture[:, None, None].expand(-1, 3, 1)), -1)
     return Geometry(
         vertices=vertices,
         faces=faces,
         twin=twin,
         neighbors=neighbors,
+        seams=_seams(faces, neighbors, attributes),
+        doubled=_doubled(faces, twin, cutout),
         normals=normals.contiguous(),
         flat=flat,
         plain=flat & (colors == colors[:, :1]).flatten(1).all(1) & (texture < 0),
         colors=colors.contiguous(),
         uv=uv.contiguous(),
         texture=texture,
-        cutout=holes[texture.clamp_min(0)] & (texture >= 0),
+        cutout=cutout,
         texels=texels,
         pyramids=pyramids,
         levels=levels,
@@ -136,3 +144,30 @@ def _neighbors(faces: Tensor) -> tuple[Tensor, Tensor]:
     neighbors = torch.full((count, 4), -1, dtype=torch.int64, device=device).flatten()
     neighbors[one], neighbors[other] = other, one
     return twin, neighbors.view(count, 4)[:, :3].contiguous()
+
+
+def _seams(faces: Tensor, neighbors: Tensor, attributes: Tensor) -> Tensor:
+    """(F, 3) bool: whether the corner attributes (F, 3, A) of the two faces at an edge differ at its ends."""
+    seams = torch.ones_like(neighbors, dtype=torch.bool)
+    face, edge = (neighbors >= 0).nonzero(as_tuple=True)
+    other, across = neighbors[face, edge] >> 2, neighbors[face, edge] & 3
+    same = torch.ones(len(face), dtype=torch.bool, device=faces.device)
+    for step in (1, 2):
+        corner = (edge + step) % 3
+        first, second = (across + 1) % 3, (across + 2) % 3
+        match = torch.where(faces[other, first] == faces[face, corner], first, second)
+        same &= ((attributes[face, corner] - attributes[other, match]).abs() <= 1e-4).all(-1)
+    seams[face, edge] = ~same
+    return seams
+
+
+def _doubled(faces: Tensor, twin: Tensor, cutout: Tensor) -> Tensor:
+    """(F,) bool: whether one of the coincident faces has the other winding, none of them with holes."""
+    lowest = faces.argmin(-1)
+    rows = torch.arange(len(faces), device=faces.device)
+    winding = faces[rows, (lowest + 1) % 3] < faces[rows, (lowest + 2) % 3]
+    found = torch.zeros(2, len(faces), dtype=torch.int64, device=faces.device)
+    for i, mask in enumerate((winding, ~winding)):
+        found[i].index_add_(0, twin, mask.to(torch.int64))
+    solid = torch.zeros_like(found[0]).index_add_(0, twin, cutout.to(torch.int64)) == 0
+    return ((found > 0).all(0) & solid)[twin]

@@ -32,6 +32,8 @@ class MeshArrays(NamedTuple):
     faces: Array
     twin: Array
     neighbors: Array
+    seams: Array
+    doubled: Array
     normals: Array
     flat: Array
     plain: Array
@@ -53,12 +55,16 @@ def _inlined(function: F) -> F:
 
 
 @_compiled
-def _project(mesh: MeshArrays, camera: Array, clip: Array, planes: Array, det: Array) -> None:
-    """Corners in clip space (V, 3), n_k of every face (F, 3, 3) and its determinant (F,), all float64."""
+def _project(mesh: MeshArrays, camera: Array, side: int, clip: Array, planes: Array, det: Array) -> None:
+    """Fill clip (V, 5): x, y, w, column and row; planes (F, 3, 3): n_k of every face; det (F,); all float64."""
+    half = side * 0.5
     for v in range(len(clip)):
         x, y, z = mesh.vertices[v, 0], mesh.vertices[v, 1], mesh.vertices[v, 2]
         for i in range(3):
             clip[v, i] = camera[i, 0] * x + camera[i, 1] * y + camera[i, 2] * z + camera[i, 3]
+        if clip[v, 2] >= NEAR:
+            clip[v, 3] = (clip[v, 0] / clip[v, 2] + 1.0) * half - 0.5
+            clip[v, 4] = (1.0 - clip[v, 1] / clip[v, 2]) * half - 0.5
     for f in range(len(planes)):
         for k in range(3):
             i, j = mesh.faces[f, (k + 1) % 3], mesh.faces[f, (k + 2) % 3]
@@ -81,66 +87,79 @@ def _visibility(
     far = 1.0 / NEAR
     face[:] = -1
     nearest[:] = 0.0
+    lower, upper = np.float32(1.0 - TOLERANCE), np.float32(1.0 + TOLERANCE)
+    edge = side - 1.0
     for f in range(len(planes)):
-        if det[f] == 0.0:
+        if det[f] == 0.0 or (det[f] < 0 and mesh.doubled[f]):
             continue
-        sign = 1.0 if det[f] > 0 else -1.0
-        left, right, top, bottom = np.inf, -np.inf, np.inf, -np.inf
-        least, most = np.inf, -np.inf
-        for k in range(3):
-            v = mesh.faces[f, k]
-            w = clip[v, 2]
-            least, most = min(least, w), max(most, w)
-            if w >= NEAR:
-                column, row = (clip[v, 0] / w + 1.0) * half - 0.5, (1.0 - clip[v, 1] / w) * half - 0.5
-                left, right = min(left, column), max(right, column)
-                top, bottom = min(top, row), max(bottom, row)
-        if most < NEAR:
+        i, j, k = mesh.faces[f, 0], mesh.faces[f, 1], mesh.faces[f, 2]
+        crosses = min(clip[i, 2], clip[j, 2], clip[k, 2]) < NEAR
+        left, right, top, bottom = 0.0, edge, 0.0, edge
+        if not crosses:
+            left, right = (
+                max(left, min(clip[i, 3], clip[j, 3], clip[k, 3])),
+                min(right, max(clip[i, 3], clip[j, 3], clip[k, 3])),
+            )
+            top, bottom = (
+                max(top, min(clip[i, 4], clip[j, 4], clip[k, 4])),
+                min(bottom, max(clip[i, 4], clip[j, 4], clip[k, 4])),
+            )
+        elif max(clip[i, 2], clip[j, 2], clip[k, 2]) < NEAR:
             continue
-        if least < NEAR:
-            left, right, top, bottom = 0.0, side - 1.0, 0.0, side - 1.0
-        if right < 0 or bottom < 0 or left > side - 1 or top > side - 1:
-            continue
-        first_row, last_row = int(np.ceil(max(top, 0.0))), int(np.floor(min(bottom, side - 1.0)))
+        first_row, last_row = int(np.ceil(top)), int(np.floor(bottom))
         if first_row > last_row or np.ceil(left) > np.floor(right):
             continue
-        a0, b0, c0 = planes[f, 0, 0] * sign, planes[f, 0, 1] * sign, planes[f, 0, 2] * sign
-        a1, b1, c1 = planes[f, 1, 0] * sign, planes[f, 1, 1] * sign, planes[f, 1, 2] * sign
-        a2, b2, c2 = planes[f, 2, 0] * sign, planes[f, 2, 1] * sign, planes[f, 2, 2] * sign
+        sign = 1.0 if det[f] > 0 else -1.0
+        left_0, left_1, right_0, right_1 = left, left, right, right
+        slope_left_0 = slope_left_1 = slope_right_0 = slope_right_1 = 0.0
+        za = zb = zc = 0.0
+        for k in range(3):
+            a, b, c = planes[f, k, 0] * sign, planes[f, k, 1] * sign, planes[f, k, 2] * sign
+            za, zb, zc = za + a, zb + b, zc + c
+            if a == 0:
+                continue
+            slope = b / a
+            start = half - 0.5 - (b * (1.0 - 0.5 / half) + c) / a * half
+            if a > 0:
+                left_1, slope_left_1, left_0, slope_left_0 = left_0, slope_left_0, start, slope
+            else:
+                right_1, slope_right_1, right_0, slope_right_0 = right_0, slope_right_0, start, slope
         inverse = sign / det[f]
-        za, zb, zc = (a0 + a1 + a2) * inverse, (b0 + b1 + b2) * inverse, (c0 + c1 + c2) * inverse
+        za, zb, zc = za * inverse, zb * inverse, zc * inverse
         step = za / half
-        crosses, holes = least < NEAR, mesh.cutout[f]
+        careful = crosses or mesh.cutout[f]
         for row in range(first_row, last_row + 1):
-            y = 1.0 - (row + 0.5) / half
-            low, high = max(left, 0.0), min(right, side - 1.0)
-            for k in range(3):
-                a, e = a0, b0 * y + c0
-                if k == 1:
-                    a, e = a1, b1 * y + c1
-                elif k == 2:
-                    a, e = a2, b2 * y + c2
-                if a > 0:
-                    low = max(low, (1.0 - e / a) * half - 0.5)
-                elif a < 0:
-                    high = min(high, (1.0 - e / a) * half - 0.5)
-                elif e < 0:
-                    high = -1.0
+            low = max(left, left_0 + slope_left_0 * row, left_1 + slope_left_1 * row)
+            high = min(right, right_0 + slope_right_0 * row, right_1 + slope_right_1 * row)
             first, last = int(np.ceil(low)), int(np.floor(high))
+            if first > last:
+                continue
+            y = 1.0 - (row + 0.5) / half
             start = za * ((first + 0.5) / half - 1.0) + zb * y + zc
             for column in range(first, last + 1):
                 z = np.float32(start + step * (column - first))
                 seen = nearest[row, column]
-                if z <= seen * np.float32(1.0 - TOLERANCE) or (crosses and not 0 < z <= far):
+                if z <= seen * lower:
                     continue
-                if z <= seen * np.float32(1.0 + TOLERANCE):
+                if z <= seen * upper:
                     other = face[row, column]
                     if det[f] < 0 or other < 0 or det[other] > 0:
                         continue
-                if holes and _alpha(mesh, planes, f, (column + 0.5) / half - 1.0, y) < 0.5:
+                if careful and not _solid(mesh, planes, f, sign, float(z), far, (column + 0.5) / half - 1.0, y):
                     continue
                 nearest[row, column] = max(z, seen)
                 face[row, column] = f
+
+
+@_compiled
+def _solid(mesh: MeshArrays, planes: Array, f: int, sign: float, z: float, far: float, x: float, y: float) -> bool:
+    """Whether face f is at (x, y), beyond the near plane and not in a hole of its texture."""
+    if not 0 < z <= far:
+        return False
+    for k in range(3):
+        if (planes[f, k, 0] * x + planes[f, k, 1] * y + planes[f, k, 2]) * sign < 0:
+            return False
+    return not mesh.cutout[f] or _alpha(mesh, planes, f, x, y) >= 0.5
 
 
 @_compiled
@@ -315,7 +334,9 @@ def _shade(
 
 @_compiled
 def _walk(
-    mesh: MeshArrays,
+    faces: Array,
+    neighbors: Array,
+    seams: Array,
     clip: Array,
     planes: Array,
     det: Array,
@@ -329,7 +350,7 @@ def _walk(
     """Follow the surface from face ``start``, seen at p, towards q: (how it went, face, edge).
 
     0: it reaches q without an end (face: the one there); 1: it ends or folds back at the edge of that face;
-    2: it reaches the face ``goal``; the edge is the first one crossed.
+    2: it reaches the face ``goal`` over the edge, the first seam; 3: it reaches it without a seam.
     """
     f, entry = start, -1
     first_face, first_edge = -1, -1
@@ -347,15 +368,15 @@ def _walk(
                     edge, least = k, t
         if edge < 0:
             return 0, f, -1
-        if first_edge < 0:
+        if first_edge < 0 and seams[f, edge]:
             first_face, first_edge = f, edge
-        following = mesh.neighbors[f, edge]
+        following = neighbors[f, edge]
         if following < 0:
             return 1, f, edge
         g, m = following >> 2, following & 3
         if g == goal:
-            return 2, first_face, first_edge
-        v = mesh.faces[g, m]
+            return (2 if first_edge >= 0 else 3), first_face, first_edge
+        v = faces[g, m]
         beyond = planes[f, edge, 0] * clip[v, 0] + planes[f, edge, 1] * clip[v, 1] + planes[f, edge, 2] * clip[v, 2]
         if beyond * sign >= 0 or det[g] == 0:
             return 1, f, edge
@@ -365,7 +386,10 @@ def _walk(
 
 @_compiled
 def _boundary(
-    mesh: MeshArrays,
+    faces: Array,
+    twin: Array,
+    neighbors: Array,
+    seams: Array,
     clip: Array,
     planes: Array,
     det: Array,
@@ -383,16 +407,25 @@ def _boundary(
     half = side * 0.5
     xp, yp = (p[1] + 0.5) / half - 1.0, 1.0 - (p[0] + 0.5) / half
     xq, yq = (q[1] + 0.5) / half - 1.0, 1.0 - (q[0] + 0.5) / half
-    start = mesh.twin[here] if here >= 0 else -1
-    goal = mesh.twin[there] if there >= 0 else -1
+    start = twin[here] if here >= 0 else -1
+    goal = twin[there] if there >= 0 else -1
     how_p, face_p, edge_p = 0, -1, -1
     how_q, face_q, edge_q = 0, -1, -1
-    if here >= 0:
-        how_p, face_p, edge_p = _walk(mesh, clip, planes, det, start, goal, xp, yp, xq, yq)
+    if here >= 0 and there >= 0:
+        for k in range(3):
+            following = neighbors[start, k]
+            if following >= 0 and following >> 2 == goal:
+                how_p, face_p, edge_p = 2 if seams[start, k] else 3, start, k
+    if here >= 0 and how_p == 0:
+        how_p, face_p, edge_p = _walk(faces, neighbors, seams, clip, planes, det, start, goal, xp, yp, xq, yq)
+    if how_p == 3:
+        return 0, 0.5, 0.0, -1, -1
     if there >= 0 and how_p != 2:
-        how_q, face_q, edge_q = _walk(mesh, clip, planes, det, goal, start, xq, yq, xp, yp)
+        how_q, face_q, edge_q = _walk(faces, neighbors, seams, clip, planes, det, goal, start, xq, yq, xp, yp)
+    if how_q == 3:
+        return 0, 0.5, 0.0, -1, -1
     face, edge = -1, -1
-    if how_p == 2 or (how_p == 1 and (how_q == 0 or nearest[p] >= nearest[q])):
+    if how_p == 2 or (how_p == 1 and (how_q == 0 or (how_q == 1 and nearest[p] >= nearest[q]))):
         face, edge = face_p, edge_p
     elif how_q > 0:
         face, edge = face_q, edge_q
@@ -432,6 +465,18 @@ def _inverse(planes: Array, det: Array, f: int, x: float, y: float) -> float:
 
 
 @_compiled
+def _extent(face: Array) -> tuple[int, int, int, int]:
+    """First and last row and column that show a face."""
+    side = len(face)
+    top, bottom, left, right = side, -1, side, -1
+    for row in range(side):
+        for column in range(side):
+            if face[row, column] >= 0:
+                top, bottom, left, right = min(top, row), row, min(left, column), max(right, column)
+    return top, bottom, left, right
+
+
+@_compiled
 def _boundaries(
     mesh: MeshArrays,
     clip: Array,
@@ -439,37 +484,53 @@ def _boundaries(
     det: Array,
     nearest: Array,
     face: Array,
+    count: int,
     numbers: Array,
     values: Array,
-) -> int:
-    """All visible boundaries: numbers (., 5) p, q, kind, face, edge and values (., 2) t, share; returns their count."""
+) -> tuple[int, Array, Array]:
+    """Append all visible boundaries after the first ``count`` rows; returns the new count and the grown arrays.
+
+    Columns of numbers (., 5): p, q, kind, face, edge of :func:`_boundary`; of values (., 2): t, share.
+    """
     side = len(face)
-    count = 0
-    for row in range(side):
-        for column in range(side):
+    faces, twin, neighbors, seams = mesh.faces, mesh.twin, mesh.neighbors, mesh.seams
+    top, bottom, left, right = _extent(face)
+    for row in range(max(top - 1, 0), bottom + 1):
+        for column in range(max(left - 1, 0), right + 1):
             here = face[row, column]
             for down in range(2):
                 r, c = row + down, column + 1 - down
                 if r >= side or c >= side or face[r, c] == here:
                     continue
                 kind, t, share, f, edge = _boundary(
-                    mesh, clip, planes, det, nearest, here, face[r, c], (row, column), (r, c), side
-                )
+                    faces, twin, neighbors, seams, clip, planes, det, nearest,
+                    here, face[r, c], (row, column), (r, c), side,
+                )  # fmt: skip
                 if kind == 0:
                     continue
+                if count == len(numbers):
+                    numbers, values = _grown(numbers), _grown(values)
                 numbers[count, 0], numbers[count, 1] = row * side + column, r * side + c
                 numbers[count, 2], numbers[count, 3], numbers[count, 4] = kind, f, edge
                 values[count, 0], values[count, 1] = t, share
                 count += 1
-    return count
+    return count, numbers, values
 
 
 @_compiled
-def _blend(numbers: Array, values: Array, count: int, color: Array, change: Array, weight: Array) -> None:
+def _grown(rows: Array) -> Array:
+    """A copy with room for twice as many rows."""
+    larger = np.empty((2 * len(rows), rows.shape[1]), rows.dtype)
+    larger[: len(rows)] = rows
+    return larger
+
+
+@_compiled
+def _blend(numbers: Array, values: Array, color: Array, change: Array, weight: Array) -> None:
     """Sums over the boundaries of each sample: change (., 3) of its colour and weight (.)."""
     change[:] = 0.0
     weight[:] = 0.0
-    for i in range(count):
+    for i in range(len(numbers)):
         t, share = values[i, 0], values[i, 1]
         target, other = numbers[i, 0], numbers[i, 1]
         amount = (0.5 - t) * share
@@ -491,30 +552,43 @@ def forward(
     background: Array,
     samples: int,
     images: Array,
-) -> None:
-    """Render into images (B, 3, size, size); camera (B, 3, 4), the light as in ``Lighting``, all float32."""
+    seen: Array,
+) -> tuple[Array, Array, Array]:
+    """Render into images (B, 3, size, size); camera (B, 3, 4), the light as in ``Lighting``, all float32.
+
+    seen (B, side, side) int32 takes the visible faces for :func:`backward`; with (1, side, side) none are kept.
+    Returns the boundaries of :func:`_boundaries` and where those of each image begin and end, (B + 1,).
+    """
     batch, size = len(images), images.shape[2]
     side = size * samples
-    clip, planes, det = np.empty((len(mesh.vertices), 3)), np.empty((len(mesh.faces), 3, 3)), np.empty(len(mesh.faces))
-    nearest, face = np.empty((side, side), np.float32), np.empty((side, side), np.int32)
+    keep = len(seen) == batch
+    clip, planes, det = np.empty((len(mesh.vertices), 5)), np.empty((len(mesh.faces), 3, 3)), np.empty(len(mesh.faces))
+    nearest = np.empty((side, side), np.float32)
     color, change = np.empty((side, side, 3), np.float32), np.empty((side * side, 3), np.float32)
     weight = np.empty(side * side, np.float32)
-    numbers, values = np.empty((2 * side * side, 5), np.int32), np.empty((2 * side * side, 2))
+    numbers, values = np.empty((1 << 14, 5), np.int32), np.empty((1 << 14, 2), np.float32)
+    starts = np.zeros(batch + 1, np.int64)
     scale = np.float32(1.0 / (samples * samples))
     flat = color.reshape(-1, 3)
     for b in range(batch):
-        _project(mesh, camera[b], clip, planes, det)
+        face = seen[b if keep else 0]
+        begin = starts[b] if keep else 0
+        _project(mesh, camera[b], side, clip, planes, det)
         _visibility(mesh, clip, planes, det, side, nearest, face)
         _shade(mesh, planes, det, face, directions[b], intensities[b], ambient[b], tint[b], background[b], color)
-        count = _boundaries(mesh, clip, planes, det, nearest, face, numbers, values)
-        _blend(numbers, values, count, flat, change, weight)
+        end, numbers, values = _boundaries(mesh, clip, planes, det, nearest, face, begin, numbers, values)
+        starts[b + 1] = end
+        _blend(numbers[begin:end], values[begin:end], flat, change, weight)
         images[b] = 0.0
         for row in range(side):
             for column in range(side):
                 i = row * side + column
-                share = 1.0 / max(weight[i], np.float32(1.0))
+                if weight[i] > 1.0:
+                    for c in range(3):
+                        change[i, c] /= weight[i]
                 for c in range(3):
-                    images[b, c, row // samples, column // samples] += scale * (flat[i, c] + change[i, c] * share)
+                    images[b, c, row // samples, column // samples] += scale * (flat[i, c] + change[i, c])
+    return numbers[: starts[batch]], values[: starts[batch]], starts
 
 
 @_compiled
@@ -527,6 +601,10 @@ def backward(
     tint: Array,
     background: Array,
     samples: int,
+    seen: Array,
+    all_numbers: Array,
+    all_values: Array,
+    starts: Array,
     slope: Array,
     to_camera: Array,
     to_directions: Array,
@@ -535,16 +613,17 @@ def backward(
     to_tint: Array,
     to_background: Array,
 ) -> None:
-    """Carry slope (B, 3, size, size), dL/dimages, to the inputs: ``to_*``, zeroed float64 arrays of their shapes."""
+    """Carry slope (B, 3, size, size), dL/dimages, to the inputs: ``to_*``, zeroed float64 arrays of their shapes.
+
+    seen, the boundaries and their starts are what :func:`forward` kept.
+    """
     batch, size = len(slope), slope.shape[2]
     side = size * samples
     half = side * 0.5
     faces = len(mesh.faces)
-    clip, planes, det = np.empty((len(mesh.vertices), 3)), np.empty((faces, 3, 3)), np.empty(faces)
-    nearest, face = np.empty((side, side), np.float32), np.empty((side, side), np.int32)
+    clip, planes, det = np.empty((len(mesh.vertices), 5)), np.empty((faces, 3, 3)), np.empty(faces)
     color, change = np.empty((side, side, 3), np.float32), np.empty((side * side, 3), np.float32)
     weight = np.empty(side * side, np.float32)
-    numbers, values = np.empty((2 * side * side, 5), np.int32), np.empty((2 * side * side, 2))
     to_color = np.empty((side * side, 3))
     to_planes, to_det = np.zeros((faces, 3, 3)), np.zeros(faces)
     to_plain, to_light = np.zeros((faces, 3)), np.zeros(faces)
@@ -553,17 +632,17 @@ def backward(
     flat = color.reshape(-1, 3)
     scale = 1.0 / (samples * samples)
     for b in range(batch):
-        _project(mesh, camera[b], clip, planes, det)
-        _visibility(mesh, clip, planes, det, side, nearest, face)
+        face = seen[b]
+        numbers, values = all_numbers[starts[b] : starts[b + 1]], all_values[starts[b] : starts[b + 1]]
+        _project(mesh, camera[b], side, clip, planes, det)
         _shade(mesh, planes, det, face, directions[b], intensities[b], ambient[b], tint[b], background[b], color)
-        count = _boundaries(mesh, clip, planes, det, nearest, face, numbers, values)
-        _blend(numbers, values, count, flat, change, weight)
+        _blend(numbers, values, flat, change, weight)
         for row in range(side):
             for column in range(side):
                 for c in range(3):
                     to_color[row * side + column, c] = scale * slope[b, c, row // samples, column // samples]
         _boundaries_backward(
-            mesh, planes, det, flat, change, weight, numbers, values, count, half, to_color, to_planes, to_det, used
+            planes, det, flat, change, weight, numbers, values, half, to_color, to_planes, to_det, used
         )
         for row in range(side):
             y = 1.0 - (row + 0.5) / half
@@ -592,7 +671,7 @@ def backward(
                         mesh, f, det[f], directions[b], intensities[b], ambient[b], tint[b], to_plain[f], to_light[f],
                         to_directions[b], to_intensities[b], to_ambient[b : b + 1], to_tint[b],
                     )  # fmt: skip
-                _camera_backward(mesh, f, clip, planes, to_planes[f], to_det[f], to_camera[b])
+                _camera_backward(mesh.vertices, mesh.faces, f, clip, planes, to_planes[f], to_det[f], to_camera[b])
                 to_planes[f] = 0.0
                 to_det[f] = 0.0
                 to_plain[f] = 0.0
@@ -602,7 +681,6 @@ def backward(
 
 @_compiled
 def _boundaries_backward(
-    mesh: MeshArrays,
     planes: Array,
     det: Array,
     color: Array,
@@ -610,7 +688,6 @@ def _boundaries_backward(
     weight: Array,
     numbers: Array,
     values: Array,
-    count: int,
     half: float,
     to_color: Array,
     to_planes: Array,
@@ -620,7 +697,7 @@ def _boundaries_backward(
     """Gradient of the blend: to_color from the image's samples to the shaded colours, and dL/dn of moving edges."""
     side = int(2 * half)
     extra = np.zeros_like(to_color)
-    for i in range(count):
+    for i in range(len(numbers)):
         t, share = values[i, 0], values[i, 1]
         target, other = numbers[i, 0], numbers[i, 1]
         amount, sign = (0.5 - t) * share, -share
@@ -789,11 +866,18 @@ def _light_backward(
 
 @_compiled
 def _camera_backward(
-    mesh: MeshArrays, f: int, clip: Array, planes: Array, to_planes: Array, to_det: float, to_camera: Array
+    vertices: Array,
+    faces: Array,
+    f: int,
+    clip: Array,
+    planes: Array,
+    to_planes: Array,
+    to_det: float,
+    to_camera: Array,
 ) -> None:
     """dL/dcamera from dL/dn_k and dL/ddet of face f: n_k = p_i x p_j and ddet/dp_k = n_k."""
     for k in range(3):
-        i, j, v = mesh.faces[f, (k + 1) % 3], mesh.faces[f, (k + 2) % 3], mesh.faces[f, k]
+        i, j, v = faces[f, (k + 1) % 3], faces[f, (k + 2) % 3], faces[f, k]
         gx, gy, gz = to_planes[k, 0], to_planes[k, 1], to_planes[k, 2]
         for row in range(3):
             one, two = (row + 1) % 3, (row + 2) % 3
@@ -803,7 +887,5 @@ def _camera_backward(
             to_j = g1 * clip[i, two] - g2 * clip[i, one]
             to_v = to_det * planes[f, k, row]
             for c in range(3):
-                to_camera[row, c] += (
-                    to_i * mesh.vertices[i, c] + to_j * mesh.vertices[j, c] + to_v * mesh.vertices[v, c]
-                )
+                to_camera[row, c] += to_i * vertices[i, c] + to_j * vertices[j, c] + to_v * vertices[v, c]
             to_camera[row, 3] += to_i + to_j + to_v

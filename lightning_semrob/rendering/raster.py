@@ -87,7 +87,7 @@ class Rasterizer(Renderer):
     def __init__(
         self,
         image_size: int = 224,
-        supersampling: int = 1,
+        supersampling: int = 2,
         ambient: float = 0.5,
         directional: float = 0.5,
         images_at_once: int = 16,

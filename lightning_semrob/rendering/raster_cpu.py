@@ -43,18 +43,31 @@ def rasterize(mesh: kernels.MeshArrays, camera: Tensor, lighting: Lighting, size
 class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mesh: kernels.MeshArrays, size: int, supersampling: int, *inputs: Tensor) -> Tensor:
-        ctx.mesh, ctx.supersampling = mesh, supersampling
-        ctx.save_for_backward(*inputs)
-        images = torch.empty(len(inputs[0]), 3, size, size)
-        kernels.forward(mesh, *_read(inputs), supersampling, images.numpy())
+        batch, side = len(inputs[0]), size * supersampling
+        images = torch.empty(batch, 3, size, size)
+        seen = torch.empty(batch if any(ctx.needs_input_grad) else 1, side, side, dtype=torch.int32)
+        found = kernels.forward(mesh, *_read(inputs), supersampling, images.numpy(), seen.numpy())
+        if any(ctx.needs_input_grad):
+            ctx.mesh, ctx.supersampling = mesh, supersampling
+            ctx.save_for_backward(*inputs, seen, *(torch.from_numpy(x.copy()) for x in found))
         return images
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        inputs = ctx.saved_tensors
+        inputs, (seen, numbers, values, starts) = ctx.saved_tensors[:6], ctx.saved_tensors[6:]
         gradients = [torch.zeros(x.shape, dtype=torch.float64) for x in inputs]
-        kernels.backward(ctx.mesh, *_read(inputs), ctx.supersampling, slope.contiguous().numpy(), *_write(gradients))
+        kernels.backward(
+            ctx.mesh,
+            *_read(inputs),
+            ctx.supersampling,
+            seen.numpy(),
+            numbers.numpy(),
+            values.numpy(),
+            starts.numpy(),
+            slope.contiguous().numpy(),
+            *_write(gradients),
+        )
         return None, None, None, *(g.to(x.dtype) for g, x in zip(gradients, inputs, strict=True))
 
 
