@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> Path:
     renderer = Rasterizer(image_size=options.size, supersampling=4)
     tiles = [tile(spec, renderer, options.views) for spec in resolve_shapes(options.shapes)]
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    sheet(tiles, options.columns).quantize(256, dither=Image.Dither.NONE).save(options.output, optimize=True)
+    sheet(tiles, options.columns).save(options.output, optimize=True)
     print(f"{options.output}: {len(tiles)} shapes, {options.output.stat().st_size / 1024:.0f} KB")
     path: Path = options.output
     return path

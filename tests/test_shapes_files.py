@@ -295,6 +295,8 @@ def test_no_specification() -> None:
 def test_file_specification(obj: Path) -> None:
     (spec,) = resolve_shapes([f"{obj}=teapot"])
     assert (spec.class_name, spec.shape_id, spec.target, spec.source) == ("teapot", "box", (849,), obj)
+    with pytest.raises(ValueError, match="convert it"):
+        resolve_shapes([f"{obj.with_suffix('.mtl')}=teapot"])
     assert resolve_shapes([f"{obj}=504"])[0].class_name == "coffee_mug"
     with pytest.raises(ValueError, match="did you mean 'teapot'"):
         resolve_shapes([f"{obj}=teapott"])
@@ -350,6 +352,14 @@ def test_folders(folder: Path) -> None:
     assert isinstance(cup.source, Path)
     assert cup.source.name == "model_normalized.obj"
     assert len(cup.load().faces) == 1
+
+
+def test_embedded_names_come_before_folders(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert resolve_shapes(["teapot"])[0].source == 0
+    assert names(["."]) == names([str(folder)])
+    with pytest.raises(ValueError, match="has no shapes: it needs"):
+        resolve_shapes(["./teapot"])
 
 
 def test_errors_of_folders(folder: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from lightning_semrob.shapes.classes import class_of_folder, class_target
+from lightning_semrob.shapes.classes import class_key, class_of_folder, class_target
 from lightning_semrob.shapes.io import MESH_SUFFIXES, load_mesh
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.shapes.procedural import ALL_CLASSES, EMBEDDED_CLASSES, procedural_mesh
@@ -44,7 +44,8 @@ def resolve_shapes(specs: Sequence[str]) -> list[ShapeSpec]:
 
     A specification is one of
 
-    - ``teapot``: an embedded class, seed 0; ``teapot:3`` seed 3; ``teapot:0-4`` seeds 0 to 4;
+    - ``teapot``: an embedded class, seed 0; ``teapot:3`` seed 3; ``teapot:0-4`` seeds 0 to 4 (a folder of that
+      name is written ``./teapot``);
     - ``embedded``: every class of the default set, with ``:seeds`` as above;
     - ``path/to/file.obj=teapot``: a mesh file and its class, by name or ImageNet index;
     - ``folder``: ``class/name.obj``, ``class/id/models/model_normalized.obj`` or ``class/id/<one mesh file>``,
@@ -73,40 +74,45 @@ def resolve_shapes(specs: Sequence[str]) -> list[ShapeSpec]:
 
 def _resolve(spec: str) -> Iterator[ShapeSpec]:
     folder, hash_mark, selection = spec.rpartition("#")
-    if Path(spec).is_dir():
-        yield from _folder(Path(spec), {"*": None})
+    name, _, seeds = spec.partition(":")
+    if class_key(name) in ("embedded", *ALL_CLASSES):
+        yield from _embedded(spec, class_key(name), seeds)
+    elif _path(spec).is_dir():
+        yield from _folder(_path(spec), {"*": None})
     elif hash_mark:
-        if not Path(folder).is_dir():
+        if not _path(folder).is_dir():
             raise ValueError(f"'{spec}': there is no folder '{folder}'; check the path before '#'")
-        yield from _folder(Path(folder), _selection(spec, selection))
+        yield from _folder(_path(folder), _selection(spec, selection))
     elif "=" in spec:
-        path, _, name = spec.rpartition("=")
-        file = Path(path)
+        path, _, label = spec.rpartition("=")
+        file = _path(path)
         if not file.is_file():
             raise ValueError(f"'{spec}': there is no mesh file '{path}'; check the path before '='")
-        class_name, target = class_target(name)
+        if file.suffix.lower() not in MESH_SUFFIXES:
+            raise ValueError(f"'{spec}': '{path}' is not one of {', '.join(MESH_SUFFIXES)}; convert it to one of them")
+        class_name, target = class_target(label)
         yield ShapeSpec(class_name, file.stem, target, file)
-    elif Path(spec).suffix.lower() in MESH_SUFFIXES:
+    elif _path(spec).suffix.lower() in MESH_SUFFIXES:
         raise ValueError(f"'{spec}' does not name its class: write '{spec}=<class name or ImageNet index>'")
     else:
-        yield from _embedded(spec)
-
-
-def _embedded(spec: str) -> Iterator[ShapeSpec]:
-    name, _, seeds = spec.partition(":")
-    key = name.strip().lower().replace(" ", "_").replace("-", "_")
-    if key != "embedded" and key not in ALL_CLASSES:
-        near = get_close_matches(key, ["embedded", *ALL_CLASSES], n=1)
+        near = get_close_matches(class_key(name), ["embedded", *ALL_CLASSES], n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"the embedded classes are {', '.join(ALL_CLASSES)};"
         raise ValueError(
             f"'{spec}' is no embedded class, no mesh file and no folder: {hint} "
             "Files are written 'path/to/file.obj=class', folders 'folder' or 'folder#class1,class2'"
         )
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _embedded(spec: str, name: str, seeds: str) -> Iterator[ShapeSpec]:
     match = re.fullmatch(r"(\d+)(?:-(\d+))?", seeds or "0")
     if not match or (match[2] is not None and int(match[2]) < int(match[1])):
         raise ValueError(f"'{spec}' has the seeds '{seeds}': write one ('{name}:3') or a range ('{name}:0-4')")
     low, high = int(match[1]), int(match[2] or match[1])
-    for class_name in EMBEDDED_CLASSES if key == "embedded" else (key,):
+    for class_name in EMBEDDED_CLASSES if name == "embedded" else (name,):
         for seed in range(low, high + 1):
             yield ShapeSpec(class_name, f"{class_name}:{seed}", class_target(class_name)[1], seed)
 

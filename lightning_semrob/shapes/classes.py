@@ -11,7 +11,15 @@ from pathlib import Path
 from lightning_semrob.shapes.draw import REGISTRY
 from lightning_semrob.shapes.procedural import ALL_CLASSES
 
-__all__ = ["CLASS_TABLE", "ClassEntry", "class_of_folder", "class_target", "load_class_table", "register_class"]
+__all__ = [
+    "CLASS_TABLE",
+    "ClassEntry",
+    "class_key",
+    "class_of_folder",
+    "class_target",
+    "load_class_table",
+    "register_class",
+]
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,8 @@ CLASS_TABLE: dict[str, ClassEntry] = {
 CLASS_TABLE.update({name: ClassEntry(REGISTRY[name].imagenet) for name in ALL_CLASSES if name not in CLASS_TABLE})
 
 
-def _key(name: str) -> str:
+def class_key(name: str) -> str:
+    """A class name as the table writes it: lower case, underscores."""
     return name.strip().lower().replace(" ", "_").replace("-", "_")
 
 
@@ -101,7 +110,7 @@ def register_class(name: str, indices: int | Iterable[int], synset: str | Sequen
     if not found or any(not isinstance(i, int) or isinstance(i, bool) or i < 0 for i in found):
         raise ValueError(f"class '{name}' has the indices {list(found)}: give one or more whole numbers from 0")
     synsets = (synset,) if isinstance(synset, str) else tuple(synset or ())
-    CLASS_TABLE[_key(name)] = ClassEntry(found, synsets)
+    CLASS_TABLE[class_key(name)] = ClassEntry(found, synsets)
 
 
 def load_class_table(path: str | Path) -> None:
@@ -141,7 +150,7 @@ def load_class_table(path: str | Path) -> None:
 def _imagenet_names() -> tuple[str, ...]:
     from torchvision.models._meta import _IMAGENET_CATEGORIES
 
-    return tuple(_key(name) for name in _IMAGENET_CATEGORIES)
+    return tuple(class_key(name) for name in _IMAGENET_CATEGORIES)
 
 
 def class_target(name: str) -> tuple[str, tuple[int, ...]]:
@@ -150,7 +159,7 @@ def class_target(name: str) -> tuple[str, tuple[int, ...]]:
     Raises:
         ValueError: for an unknown name (with the nearest match), or one that ImageNet has twice.
     """
-    key = _key(name)
+    key = class_key(name)
     names = _imagenet_names()
     if key.isdecimal() and len(key) < 8:
         index = int(key)
@@ -177,7 +186,7 @@ def class_of_folder(folder: str) -> str:
         ValueError: for a synset that no class of the table has.
     """
     if not (folder.isdecimal() and len(folder) == 8):
-        return _key(folder)
+        return class_key(folder)
     for name, entry in CLASS_TABLE.items():
         if folder in entry.synsets:
             return name

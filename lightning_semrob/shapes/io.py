@@ -30,7 +30,8 @@ class MeshFileError(ValueError):
 def load_mesh(path: str | Path) -> Mesh:
     """Read a mesh file: flat shaded, centred, longest side 2.
 
-    Axes stay as they are in the file: up must be +y (ShapeNet and glTF are). Materials, textures, vertex and face
+    Axes stay as they are in the file: up must be +y, as in ShapeNet and glTF. (ShapeNet's fronts look to -z: azimuth
+    180 sees the seat of a chair, the nose of an aeroplane.) Materials, textures, vertex and face
     colours are kept; opacity is ignored. Degenerate faces are dropped and counted in ``dropped_faces``.
 
     Args:

@@ -264,7 +264,7 @@ def traffic_light(draw: Draw) -> list[Mesh]:
     hood = rotate(rotate(hood, "y", 180.0), "x", 90.0)
     for k, color in enumerate(lamps):
         y = 0.54 - 0.54 * k
-        dim = color if k == lit or draw.canonical else (0.45 * color[0], 0.45 * color[1], 0.45 * color[2])
+        dim = color if k == lit or draw.canonical else (0.8 * color[0], 0.8 * color[1], 0.8 * color[2])
         lens = stretch(sphere(0.21, (0.0, 0.0, 0.0), dim, 20), (1.0, 1.0, 0.35))
         parts += [
             move(lens, (0.0, y, 0.21)),
@@ -335,7 +335,7 @@ def basketball(draw: Draw) -> list[Mesh]:
     """An orange ball with black seams."""
     leather = draw.color((0.8, 0.38, 0.12), (0.7, 0.3, 0.1), (0.85, 0.45, 0.2))
     black = torch.tensor((0.07, 0.06, 0.06))
-    size = 128
+    size = 192
     latitude = math.pi * (0.5 - (torch.arange(size) + 0.5) / size)[:, None]
     longitude = 2 * math.pi * ((torch.arange(2 * size) + 0.5) / (2 * size))[None, :]
     x, y, z = latitude.cos() * longitude.sin(), latitude.sin().expand(size, 2 * size), latitude.cos() * longitude.cos()
@@ -359,7 +359,7 @@ def soccer_ball(draw: Draw) -> list[Mesh]:
         [p for a in (-1, 1) for b in (-golden, golden) for p in ((0.0, a, b), (a, b, 0.0), (b, 0.0, a))]
     )
     spots = spots / spots.norm(dim=-1, keepdim=True)
-    size = 128
+    size = 192
     latitude = math.pi * (0.5 - (torch.arange(size) + 0.5) / size)[:, None]
     longitude = 2 * math.pi * ((torch.arange(2 * size) + 0.5) / (2 * size))[None, :]
     p = torch.stack(
@@ -411,10 +411,10 @@ def jack_o_lantern(draw: Draw) -> list[Mesh]:
     )
     x = (x + 180) % 360 - 180
     tall = draw.number(0.3, 0.24, 0.36)
-    eyes = ((x.abs() - 27).abs() < 15 * (1 - (y - 0.12) / tall)) & (y > 0.12) & (y < 0.12 + tall)
-    nose = (x.abs() < 9 * (1 - (y + 0.1) / 0.16)) & (y > -0.1) & (y < 0.06)
+    eyes = ((x.abs() - 27).abs() < 15 * (1 - (y - 0.2) / tall)) & (y > 0.2) & (y < 0.2 + tall)
+    nose = (x.abs() < 9 * (1 - (y - 0.02) / 0.14)) & (y > 0.02) & (y < 0.16)
     smile = draw.number(0.22, 0.1, 0.3)
-    middle = -0.42 + smile * (x / 45) ** 2
+    middle = -0.26 + smile * (x / 45) ** 2
     teeth = ((x / draw.number(11.0, 8.0, 14.0)).floor() % 2 == 0).float() * 0.09
     mouth = (x.abs() < 48) & (y < middle + 0.12 - teeth) & (y > middle - 0.12 + teeth * 0.5)
     hole = eyes | nose | mouth

@@ -308,7 +308,7 @@ def water_bottle(draw: Draw) -> list[Mesh]:
         5,
     )
     tint = draw.color(BLUE, (0.1, 0.55, 0.75), GREEN)
-    print_ = Material(texture=textures.label(draw.random, tint, WHITE, draw.color(WHITE, RED)), repeat=(2.0, 1.0))
+    print_ = Material(texture=textures.label(draw.random, tint, WHITE, draw.color(WHITE, RED)), repeat=(3.0, 1.0))
     cap = draw.color(WHITE, BLUE, RED)
     return [
         lathe([(0.0, 0.02), *wall, (0.36 * radius, 0.93 * height), (0.0, 0.93 * height)], plastic, 32),
