@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,20 +12,19 @@ from lightning_semrob.finders.growth import Candidate, FaceGrowth, Growth, Surro
 from lightning_semrob.functional.statistics import eq2_evidence, eq2_start, eq2_update, eq2_verdict
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.space import Box, SemanticSpace
+from lightning_semrob.verification import row_generator
 
-__all__ = ["VerifiedFinder", "VerifiedState", "row_generator"]
-
-
-def row_generator(seed: int, index: int, u0: Tensor) -> torch.Generator:
-    """The random stream of one run, fixed by the seed, its index and its u0 (n,), whatever else is in the batch."""
-    words = np.frombuffer(u0.double().numpy().tobytes(), dtype=np.uint32)
-    entropy = np.random.SeedSequence([seed, index, *words.tolist()]).generate_state(2, np.uint32)
-    return torch.Generator().manual_seed(int(entropy[0]) << 31 ^ int(entropy[1]))
+__all__ = ["VerifiedFinder", "VerifiedState"]
 
 
-# Of each attempt at verification: what the surrogate's mean must have beyond 1 - eps_m, the fraction of eps_v that its
-# variance must stay below it, and the share of 1 - confidence that the attempt may spend.
-_ATTEMPTS = ((0.012, 0.12, 0.6), (0.014, 0.14, 0.25), (0.025, 0.2, 0.1), (0.05, 0.35, 0.05))
+# Share of 1 - confidence that each attempt may spend; share of the samples left in which it should succeed, and that
+# it may use.
+_ATTEMPTS = ((0.75, 0.6, 0.75), (0.2, 0.75, 1.0), (0.05, 0.85, 1.0))
+# What the mixture of bets pays, in nats, before its evidence grows in proportion to the samples.
+_REGRET = 1.5
+# Errors of the interpolant to be expected, of the mean and as a fraction of eps_v: a failed attempt's estimate of them
+# is trusted as far as its own standard error is smaller.
+_ERROR = (0.006, 0.08)
 _BATCH = 60
 
 
@@ -78,14 +77,18 @@ class _Run:
             self.attempt += 1
             if self.attempt == len(_ATTEMPTS) or self.spent + 2 * _BATCH > self.budget:
                 return self._stop("collapsed")
-            margin, fraction, share = _ATTEMPTS[self.attempt]
-            eps_m = growth.eps_m - margin - self.deficit[0]
-            eps_v = growth.eps_v * (1 - fraction) - self.deficit[1]
+            share, part, most = _ATTEMPTS[self.attempt]
+            self.level = self.alpha * share
+            # A hole of mass p, f = 0 in it, can only be excluded with evidence / p samples. So the margins are those
+            # that the samples at hand can tell from zero: p in the mean, about 0.85 p in the variance.
+            self.limit = most * (self.budget - self.spent)
+            hole = (_REGRET - math.log(self.level)) / (part * (self.budget - self.spent))
+            eps_m = growth.eps_m - hole - _ERROR[0] / 2 - self.deficit[0]
+            eps_v = growth.eps_v * (1 - _ERROR[1] / 4) - 0.85 * hole - self.deficit[1]
             self.candidate = growth.candidate(eps_m, eps_v) if eps_m > 0 and eps_v > 0 else None
             if self.candidate is not None:
                 break
         self.test = eq2_start(1, growth.eps_m, growth.eps_v)
-        self.level = self.alpha * share
         self._scores, self._predicted = [], []
         g = self.candidate.surrogate
         self.moments = [g.mean()[None], g.square().mean()[None], g.amin()[None], g.amax()[None]]
@@ -112,25 +115,32 @@ class _Run:
             return
         used = len(self._scores) * _BATCH
         evidence = float(eq2_evidence(self.test)[0])
-        needed = float(-np.log(self.level))
-        left = self.budget - self.spent
-        # The mixture of bets pays about 1.5 nats before its evidence grows in proportion to the samples.
-        hopeless = used >= 4 * _BATCH and (evidence + 1.5) * (used + left) / used < needed + 1.5
+        needed = -math.log(self.level)
+        left = self.limit - used
+        hopeless = used >= 4 * _BATCH and (evidence + _REGRET) * (used + left) / used < 0.8 * (needed + _REGRET)
         if left < _BATCH or hopeless or int(eq2_verdict(self.test, 0.1)) == -1:
-            f, g = torch.cat(self._scores), torch.cat(self._predicted)
-            mean = float(self.candidate.surrogate.mean() + (f - g).mean())
-            excess = (f - mean).square() - (g - mean).square()
-            variance = float((self.candidate.surrogate - mean).square().mean() + excess.mean())
-            first, second = self.candidate.mean - mean, variance - self.candidate.variance
-            self.deficit = [max(self.deficit[0], first), max(self.deficit[1], second)]
+            self._learn()
             self._next_attempt()
         else:
             self._draw()
 
+    def _learn(self) -> None:
+        """By how much the surrogate was wrong in the box that was given up."""
+        assert self.candidate is not None
+        f, g, cells = torch.cat(self._scores), torch.cat(self._predicted), self.candidate.surrogate
+        mean = float(cells.mean() + (f - g).mean())
+        excess = (f - mean).square() - (g - mean).square()
+        variance = float((cells - mean).square().mean() + excess.mean())
+        found = (self.candidate.mean - mean, variance - self.candidate.variance)
+        noise = (float((f - g).var()) / len(f), float(excess.var()) / len(f))
+        expected = (_ERROR[0], _ERROR[1] * self.growth.eps_v)
+        for k in range(2):
+            self.deficit[k] = max(self.deficit[k], found[k] / (1 + noise[k] / expected[k] ** 2))
+
 
 @dataclass
 class VerifiedState:
-    """All rows of a search under way: feed :meth:`VerifiedFinder.propose` and ``update`` in turn until none is active."""
+    """All rows of a search under way: call ``propose`` and ``update`` of the finder in turn until none is active."""
 
     runs: list[_Run]
 
@@ -145,8 +155,8 @@ class VerifiedFinder:
 
     Growing uses samples inside and on the faces (:mod:`lightning_semrob.finders.growth`). Verification draws fresh
     independent uniform samples in the box and bets against "Eq. 2 does not hold"
-    (:mod:`lightning_semrob.functional.statistics`), with the interpolant of the growing as a control variate. A box that
-    cannot be verified is given up for a smaller one; all attempts of a run share its error 1 - confidence. So with
+    (:mod:`lightning_semrob.functional.statistics`), with the interpolant of the growing as a control variate. A box
+    that cannot be verified is given up for a smaller one; all attempts of a run share its error 1 - confidence. So with
     probability >= confidence a run does not return a box that violates Eq. 2. Rows are independent of each other.
 
     Args:

@@ -2,10 +2,10 @@
 
 Letters: K rows (runs), P samples of each row, J stakes. Everything is one test, repeated. For X >= low with
 E[X | past] <= m the wealth ``prod_t (1 + lambda (X_t - m))``, 0 <= lambda < 1 / (m - low), is a nonnegative
-supermartingale that starts at 1, and so is the mean of J such wealths with different bets; it ever reaches 1 / alpha
+supermartingale that starts at 1, and so is an average of J such wealths with different bets; it ever reaches 1 / alpha
 with probability at most alpha (Ville). So a rejection of "E X <= m" stays true when sampling goes on until it happens.
 See Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting" (JRSS B 2024); mixing the bets
-is Cover's universal portfolio, which is never behind the best fixed bet by more than a factor J.
+is Cover's universal portfolio, which is never behind a fixed bet by more than its weight.
 
 Eq. 2, mean f >= 1 - eps_m and variance of f <= eps_v, needs no bounds on E f and E f^2 that are then combined: for any
 c known before the sample ``E (f - c)^2 >= Var f``, so betting on (f - c)^2 with c the running mean tests the
@@ -35,6 +35,7 @@ __all__ = [
     "eq2_update",
     "eq2_verdict",
     "mean_interval",
+    "replace_rows",
     "select_rows",
     "variance_interval",
     "wealth_start",
@@ -43,14 +44,16 @@ __all__ = [
 
 # The bets of the mixture, as fractions of the largest admissible one. At 1 a single sample at the bound would ruin
 # the bettor; the largest ones decide regions without noise, the smallest ones those that are close to a threshold.
-_STAKES = 0.95 * 0.62 ** torch.arange(10, dtype=torch.float64)
+# The weights favour the large ones, where samples are few.
+_STAKES = 0.95 * 0.6 ** torch.arange(10, dtype=torch.float64)
+_LOG_WEIGHTS = torch.log_softmax(-0.35 * torch.arange(10, dtype=torch.float64), 0)
 
 
 class Wealth(NamedTuple):
     """State of a one-sided betting test.
 
     ``log_stakes`` (..., J) float64 are the logarithms of the wealth of each stake; ``log_peak`` (...) is the largest
-    logarithm of their mean so far.
+    logarithm of their weighted mean so far.
     """
 
     log_stakes: Tensor
@@ -78,7 +81,7 @@ def wealth_update(wealth: Wealth, x: Tensor, low: Tensor) -> Wealth:
     ratio = x / (-low).clamp_min(1e-12)
     steps = torch.log1p(ratio[..., None] * _STAKES.to(x.device)).cumsum(-2)
     path = wealth.log_stakes[..., None, :] + steps
-    mixture = torch.logsumexp(path, -1) - math.log(len(_STAKES))
+    mixture = torch.logsumexp(path + _LOG_WEIGHTS.to(x.device), -1)
     return Wealth(path[..., -1, :], torch.maximum(wealth.log_peak, mixture.amax(-1)))
 
 
@@ -91,7 +94,7 @@ def _log_wealth(x: Tensor, m: Tensor, bets: Tensor) -> Tensor:
 
 def _lower_end(x: Tensor, level: Tensor) -> Tensor:
     # Each bet is fixed or 0.95 / m: either way the wealth falls with m, so bisection finds the rejected m exactly.
-    bets = 16.0 * 0.62 ** torch.arange(14, dtype=torch.float64, device=x.device)
+    bets = 16.0 * 0.5 ** torch.arange(10, dtype=torch.float64, device=x.device)
     low, high = torch.zeros_like(x[:, 0]), torch.ones_like(x[:, 0])
     for _ in range(14):
         middle = (low + high) / 2
@@ -255,6 +258,17 @@ def select_rows(test: Eq2Test, rows: Tensor) -> Eq2Test:
     return Eq2Test(a, b, c, d, test.samples[rows], test.total[rows])
 
 
+def replace_rows(test: Eq2Test, rows: Tensor, part: Eq2Test) -> Eq2Test:
+    """``test`` with the given K' rows (indices) taken from ``part``."""
+    a, b, c, d = (
+        Wealth(x.log_stakes.index_copy(0, rows, y.log_stakes), x.log_peak.index_copy(0, rows, y.log_peak))
+        for x, y in zip(test[:4], part[:4], strict=True)
+    )
+    return Eq2Test(
+        a, b, c, d, test.samples.index_copy(0, rows, part.samples), test.total.index_copy(0, rows, part.total)
+    )
+
+
 def clopper_pearson(successes: Tensor, trials: Tensor, confidence: float = 0.95) -> tuple[Tensor, Tensor]:
     """Exact interval of a rate at a number of trials fixed beforehand (Clopper and Pearson, Biometrika 1934).
 
@@ -274,6 +288,6 @@ def clopper_pearson(successes: Tensor, trials: Tensor, confidence: float = 0.95)
     if bool(((s < 0) | (s > t)).any()):
         raise ValueError("successes must lie between 0 and the number of trials")
     tail = (1 - confidence) / 2
-    low = torch.from_numpy(beta_distribution.ppf(tail, s.clamp_min(0.5).numpy(), (t - s + 1).numpy()))
-    high = torch.from_numpy(beta_distribution.ppf(1 - tail, (s + 1).numpy(), (t - s).clamp_min(0.5).numpy()))
+    low = torch.as_tensor(beta_distribution.ppf(tail, s.clamp_min(0.5).numpy(), (t - s + 1).numpy()))
+    high = torch.as_tensor(beta_distribution.ppf(1 - tail, (s + 1).numpy(), (t - s).clamp_min(0.5).numpy()))
     return torch.where(s > 0, low, torch.zeros_like(s)), torch.where(s < t, high, torch.ones_like(s))
