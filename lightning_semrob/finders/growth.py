@@ -75,7 +75,8 @@ class Growth(ABC):
 _LOST = 0.6
 
 
-# For n axes: nodes of the first lattice on periodic and on other axes; cells a side of the searches between, and at last.
+# For n axes: nodes of the first lattice on periodic and on other axes; cells a side of all searches but the last, and
+# of the last.
 _FIRST = {1: (64, 48), 2: (24, 12), 3: (12, 6)}
 _SEARCH = {1: 256, 2: 64, 3: 20}
 _FINAL = {1: 512, 2: 96, 3: 24}

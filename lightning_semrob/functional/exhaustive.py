@@ -92,7 +92,7 @@ def largest_box(
     if not 1 <= n <= 3:
         raise ValueError(f"an exhaustive search takes 1, 2 or 3 axes, got {n}")
     if not all(0 <= s < size for s, size in zip(start, shape, strict=True)):
-        raise ValueError(f"the start {tuple(start)} lies outside the {tuple(shape)} cells")
+        raise ValueError(f"the start {tuple(start)} lies outside the cells {tuple(shape)}")
     # The last axis is searched in full by broadcasting, so the longest one goes there.
     order = sorted(range(n), key=lambda k: shape[k])
     shape = torch.Size([shape[k] for k in order])
