@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import shutil
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 import yaml
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.strategies import DDPStrategy
@@ -100,7 +102,9 @@ class EvaluateCLI(LightningCLI):
     def result_config(self) -> str:
         """The resolved configuration that decides the numbers, as yaml."""
         resolved = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_validation=True))
-        return yaml.safe_dump({key: value for key, value in resolved.items() if key not in _NOT_IN_RESULTS})
+        deciding = {key: value for key, value in resolved.items() if key not in _NOT_IN_RESULTS}
+        text: str = yaml.safe_dump(deciding)
+        return text
 
 
 def _with_packaged_configs(args: Sequence[str]) -> list[str]:
@@ -136,6 +140,9 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         The summary that is also written to ``summary.json``; of a dry run the estimate.
     """
     _quiet_lightning()
+    if "OMP_NUM_THREADS" not in os.environ:
+        # Rendering and small batches are slower on several threads; processes (--trainer.devices) use the cores.
+        torch.set_num_threads(1)
     cli = EvaluateCLI(args)
     suite, environment, trainer = cli.model, cli.datamodule, cli.trainer
     assert isinstance(suite, FinderSuite)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities.rank_zero import rank_zero_warn
+from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
+from lightning_semrob.functional.scores import SCORES
 from lightning_semrob.functions import RenderedFunction, SemanticFunction
 from lightning_semrob.networks import Classifier, build_network, network_spec
 from lightning_semrob.rendering.base import Renderer
@@ -117,6 +119,10 @@ class SemanticEnvironment(pl.LightningDataModule):
             raise ValueError("data.shapes is empty: name at least one shape")
         self.renderer = renderer if renderer is not None else Rasterizer(image_size=image_size)
         self.space = sweep_space(self.renderer, space if space is not None else ["azimuth", "elevation"])
+        if score not in SCORES:
+            near = get_close_matches(score, SCORES, n=1)
+            hint = f", did you mean '{near[0]}'?" if near else ":"
+            raise ValueError(f"unknown score '{score}'{hint} {sorted(SCORES)}")
         self.score = score
         self.micro_batch_size = micro_batch_size
         self.seed = seed

@@ -54,9 +54,10 @@ class SRVR(Metric):
             ratio: (K,) volumes over the volume of the space; a NaN is left out (not measured).
             network, class_index, method: (K,) int64 group of each run.
         """
-        groups = [x.to(self.total.device) for x in (ratio, network, class_index, method)]
+        device = self.total.device
         networks, classes, methods = self.total.shape
-        total, count = grouped_sums(*groups, (networks, classes, methods))
+        groups = network.to(device), class_index.to(device), method.to(device)
+        total, count = grouped_sums(ratio.to(device), *groups, (networks, classes, methods))
         # Assigned, not changed in place: an in-place change is lost or doubled when states are synchronised.
         self.total, self.count = self.total + total, self.count + count
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-import lightning_semrob  # first: it makes torchvision importable on a CPU-only torch
+# LightningCLI 2.6 calls jsonargparse in a way that newer versions deprecate.
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+
 import pytest
 import torch
+
+import lightning_semrob  # first: it makes torchvision importable on a CPU-only torch
 
 assert lightning_semrob.__version__
 

@@ -47,7 +47,7 @@ class AdaptiveBoundSGD(Optimizer):
         self.scale = scale
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
         """One update of every bound with a non-zero direction."""
         loss = closure() if closure is not None else None
         for group in self.param_groups:

@@ -47,12 +47,13 @@ def update_together(
     if not running:
         return
     try:
-        f = environment.function(batch.network, batch.shape)
+        environment.mesh(batch.shape)
     except (ValueError, OSError) as error:
         environment.report_failure(batch.shape, error)
         for finder, _, rows in running:
             finder.code[rows] = NOT_MEASURED
         return
+    f = environment.function(batch.network, batch.shape)
     for wants_gradient in (False, True):
         group = [item for item in running if item[0].needs_gradient == wants_gradient]
         if not group:
@@ -69,6 +70,11 @@ def update_together(
             if finder.adversarial:  # Eq. 4: the same finder on 1 - f
                 value, slope = 1 - value, None if slope is None else -slope
             finder.apply_update(rows, value, slope, optimizer)
+
+
+def _number(value: Tensor) -> float | None:
+    """A float for a table of results, None for NaN (not measured, not defined)."""
+    return None if bool(value.isnan()) else float(value)
 
 
 def volume_ratios(finder: RegionFinder, rows: Tensor) -> dict[str, Tensor]:
@@ -200,10 +206,12 @@ class FinderSuite(pl.LightningModule):
         """SRVR over all processes, kept in ``srvr_values`` and logged: volume -> method -> (networks, classes)."""
         assert self.srvr is not None
         environment: SemanticEnvironment = self.trainer.datamodule  # type: ignore[attr-defined]
-        self.srvr_values = {
-            volume: {name: metric.compute().cpu() for name, metric in metrics.items()}  # type: ignore[union-attr]
-            for volume, metrics in self.srvr.items()
-        }
+        sizes = (len(environment.networks), len(environment.class_names))
+        self.srvr_values: dict[str, dict[str, Tensor]] = {}
+        metrics: Any
+        for volume, metrics in self.srvr.items():
+            # torchmetrics squeezes a result with one element.
+            self.srvr_values[volume] = {name: metric.compute().cpu().view(sizes) for name, metric in metrics.items()}
         for number, network in enumerate(environment.networks):
             for name, values in self.srvr_values["intersected"].items():
                 self.log(f"srvr/{network}/{name}", values[number].nanmean(), rank_zero_only=True)
@@ -225,16 +233,16 @@ class FinderSuite(pl.LightningModule):
         }
         for side, bound in (("u0", finder.u0), ("a", finder.a), ("b", finder.b)):
             result |= {f"{side}_{name}": value for name, value in zip(names, bound[row].tolist(), strict=True)}
-        ratio = float(ratios["intersected"][0])
+        ratio = _number(ratios["intersected"][0])
         return result | {
-            "volume": ratio * environment.space.volume,
+            "volume": None if ratio is None else ratio * environment.space.volume,
             "ratio": ratio,
-            "raw_ratio": float(ratios["raw"][0]),
+            "raw_ratio": _number(ratios["raw"][0]),
             "status": STATUSES[int(finder.code[row])],
             "steps": int(finder.steps[row]),
             "evaluations": int(finder.evaluations[row]),
             "gradient_evaluations": int(finder.gradient_evaluations[row]),
-            "loss": float(finder.loss[row]),
+            "loss": _number(finder.loss[row]),
             "micro_batch_size": environment.micro_batch_size,
             "verdict": NOT_VERIFIED,
         }

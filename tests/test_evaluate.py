@@ -1,0 +1,361 @@
+"""``evaluate.py`` in process and as a user types it, on a cheap network and small pictures."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from lightning_semrob.cli import config_folder, evaluate
+from lightning_semrob.environment import SemanticEnvironment, TaskBatch
+from lightning_semrob.finders import NaiveFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder
+from lightning_semrob.finders.suite import FinderSuite
+from lightning_semrob.functional import corners, oir_w_directions
+from lightning_semrob.rendering.raster import Rasterizer
+from lightning_semrob.results import RunFolder
+
+SMALL = [
+    "--data.networks=[tiny_network:build,tiny_network:build_other]",
+    "--data.shapes=[teapot,dumbbell]",
+    "--data.image_size=32",
+    "--data.micro_batch_size=8",
+    "--model.num_iterations=4",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.accelerator=cpu",
+]
+ORDER = ["network", "class_name", "shape_id", "point", "method"]
+
+
+def environment(**changes: object) -> SemanticEnvironment:
+    arguments = {
+        "networks": ["tiny_network:build", "tiny_network:build_other"],
+        "shapes": ["teapot", "dumbbell"],
+        "image_size": 32,
+        "micro_batch_size": 8,
+    }
+    return SemanticEnvironment(**(arguments | changes))  # type: ignore[arg-type]
+
+
+def trainer() -> pl.Trainer:
+    return pl.Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        inference_mode=False,
+        use_distributed_sampler=False,
+    )
+
+
+def rows_of(folder: Path) -> list[dict[str, object]]:
+    rows = pyarrow.parquet.read_table(folder / "runs.parquet").to_pylist()
+    return sorted(rows, key=lambda row: [row[name] for name in ORDER])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    evaluate([*SMALL, "--output", str(folder)])
+    return folder
+
+
+def test_every_run_has_one_row_and_the_files_are_there(finished: Path) -> None:
+    rows = rows_of(finished)
+    assert len(rows) == 2 * 2 * 2 * 3
+    assert len({tuple(row[name] for name in ORDER) for row in rows}) == len(rows)
+    for name in ("runs.csv", "summary.json", "config.yaml", "versions.json"):
+        assert (finished / name).stat().st_size > 0
+    assert not list(finished.rglob("*.tmp"))
+    summary = json.loads((finished / "summary.json").read_text())
+    assert summary["runs"] == 24
+    assert summary["evaluations"] == sum(row["evaluations"] for row in rows)
+    assert {row["verdict"] for row in rows} <= {"valid", "invalid", "undecided", "not verified"}
+    assert {row["method"] for row in rows} == {"naive", "oir_b", "oir_w"}
+
+
+def test_the_suite_gives_the_boxes_of_find(finished: Path) -> None:
+    """A Trainer that mixes finders and groups gives what each finder gives alone, row by row."""
+    made = environment()
+    made.setup()
+    for finder in (NaiveFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder):
+        rows = [row for row in rows_of(finished) if row["method"] == finder.name]
+        assert len(rows) == len(made)
+        for number in range(len(made)):
+            shape, network, point = made.describe(number)
+            box = finder(num_iterations=4).find(made.function(network, shape), made.u0[number : number + 1], made.space)
+            key = (made.networks[network], made.shapes[shape].shape_id, point)
+            (row,) = [r for r in rows if (r["network"], r["shape_id"], r["point"]) == key]
+            for side, bound in (("a", box.a), ("b", box.b)):
+                for k, axis in enumerate(made.space.names):
+                    assert row[f"{side}_{axis}"] == pytest.approx(bound[0, k].item(), abs=1e-4)
+            assert row["status"] == box.status[0]
+            assert row["steps"] == box.steps.item()
+            assert row["evaluations"] == box.evaluations.item()
+
+
+def test_a_single_finder_trains_to_the_boxes_of_find() -> None:
+    made = environment(shapes=["teapot"], networks=["tiny_network:build"])
+    finder = OIRBlackBoxFinder(num_iterations=3)
+    trainer().fit(finder, datamodule=made)
+    trained = finder.boxes()
+    found = OIRBlackBoxFinder(num_iterations=3).find(made.function(0, 0), made.u0, made.space)
+    torch.testing.assert_close(trained.a, found.a, rtol=0, atol=1e-4)
+    torch.testing.assert_close(trained.b, found.b, rtol=0, atol=1e-4)
+    assert trained.status == found.status
+
+
+@pytest.mark.parametrize("mode", ["paper", "default"])
+def test_training_step_writes_the_closed_form_directions(mode: str) -> None:
+    """Before the optimizer steps, a.grad and b.grad hold the directions at the corners, zero on other rows."""
+    made = environment(shapes=["teapot"], networks=["tiny_network:build"])
+    finder = OIRWhiteBoxFinder(mode=mode, num_iterations=2)
+    seen: list[tuple[torch.Tensor, ...]] = []
+
+    class Spy(OIRWhiteBoxFinder):
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            optimizer = super().configure_optimizers()
+            optimizer.register_step_pre_hook(
+                lambda *_: seen.append(
+                    tuple(x.detach().clone() for x in (self.a, self.b, self.a.grad, self.b.grad))  # type: ignore[arg-type]
+                )
+            )
+            return optimizer
+
+    finder = Spy(mode=mode, num_iterations=2)
+    trainer().fit(finder, datamodule=made)
+    assert len(seen) == 2
+    for a, b, grad_a, grad_b in seen:
+        f = made.function(0, 0)
+        values, gradients = f.value_and_grad(finder.rules.points(corners(a, b), made.space))
+        if mode == "paper":
+            expected = oir_w_directions(a, b, values, gradients, 0.0009)
+        else:
+            unit = (made.space.to_unit(a), made.space.to_unit(b))
+            section = (unit[1] - unit[0]).flip(-1)  # n = 2: the cross section of an axis is the other width
+            expected = tuple(x / section for x in oir_w_directions(*unit, values, gradients * made.space.extent, 0.25))
+        torch.testing.assert_close(grad_a, expected[0], rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(grad_b, expected[1], rtol=1e-4, atol=1e-7)
+
+
+def test_rows_outside_the_batch_do_not_move() -> None:
+    made = environment(shapes=["teapot"], networks=["tiny_network:build"], initial_points=3)
+    made.setup()
+    finder = NaiveFinder()
+    finder.start(made.u0, made.space)
+    before = finder.a.detach().clone()
+    optimizer = finder.configure_optimizers()
+    rows = torch.tensor([1])
+    finder.apply_update(rows, made.function(0, 0)(finder.request(rows)), None, optimizer)
+    assert torch.equal(finder.a[[0, 2]], before[[0, 2]])
+    assert not torch.equal(finder.a[1], before[1])
+    assert finder.steps.tolist() == [0, 1, 0]
+
+
+def test_the_same_command_resumes_and_computes_nothing(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = rows_of(finished)
+    summary = evaluate([*SMALL, "--output", str(finished)])
+    assert summary["computed_evaluations"] == 0
+    assert rows_of(finished) == before
+    assert "24 finished runs taken over" in capsys.readouterr().out
+
+
+def test_a_half_finished_folder_is_completed(finished: Path, tmp_path: Path) -> None:
+    """With one part missing only its group is computed, and the table is the same."""
+    folder = RunFolder(tmp_path / "half")
+    folder.open((finished / "config.yaml").read_text())
+    parts = sorted((finished / "parts").glob("*.parquet"))
+    assert len(parts) == 4
+    lost = pyarrow.parquet.read_table(parts[0]).to_pylist()
+    (folder.path / "parts").mkdir()
+    for part in parts[1:]:
+        (folder.path / "parts" / part.name).write_bytes(part.read_bytes())
+    summary = evaluate([*SMALL, "--output", str(folder.path)])
+    assert summary["computed_evaluations"] == sum(row["evaluations"] for row in lost)
+    assert rows_of(folder.path) == rows_of(finished)
+
+
+def test_another_configuration_in_the_same_folder_is_refused(finished: Path) -> None:
+    with pytest.raises(ValueError, match=r"(?s)holds the results of another configuration.*seed_everything: 1"):
+        evaluate([*SMALL, "--seed_everything=1", "--output", str(finished)])
+
+
+def test_a_truncated_part_is_named(finished: Path, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "broken")
+    folder.open((finished / "config.yaml").read_text())
+    (folder.path / "parts").mkdir()
+    (folder.path / "parts" / "x.parquet").write_bytes(b"PAR1 but not really")
+    with pytest.raises(ValueError, match=r"x\.parquet' cannot be read"):
+        folder.load_parts()
+
+
+def test_dry_run_prints_costs_and_computes_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    estimate = evaluate([*SMALL, "--dry_run=true", "--output", str(tmp_path / "none")])
+    assert estimate["runs"] == 24
+    assert estimate["evaluations"] == 8 * 4 * (4 + 8 + 4)
+    assert estimate["gradient_evaluations"] == 8 * 4 * 4
+    assert estimate["hours"] > 0
+    assert not (tmp_path / "none").exists()
+    assert "expected" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data.networks=[efficientnet_lit0]"], "efficientnet_lite0"),
+        (["--data.shapes=[teapott]"], "teapot"),
+        (["--data.shapes=[/nowhere/x.obj=teapot]"], "/nowhere/x.obj"),
+        (["--model.finders=[naiv]"], "did you mean 'naive'"),
+        (["--data.space=[azimut]"], "did you mean 'azimuth'"),
+        (["--data.space={elevation: [30, 10]}"], r"range \[30.0, 10.0\]"),
+        (["--data.initial_points=[[10, 200]]"], r"\[10.0, 200.0\]"),
+        (["--data.score=softmaxx"], "softmax"),
+        (["--data.score=top1"], "needs gradients"),
+        (["--data.networks=[]"], "data.networks is empty"),
+    ],
+)
+def test_mistakes_are_one_clear_error_before_any_work(arguments: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises((ValueError, OSError, SystemExit), match=message):
+        evaluate([*SMALL, *arguments, "--output", str(tmp_path / "out")])
+
+
+def test_nan_scores_are_not_measured_and_the_job_goes_on(tmp_path: Path) -> None:
+    summary = evaluate(
+        [*SMALL, "--data.networks=[tiny_network:build_nan,tiny_network:build]", "--output", str(tmp_path)]
+    )
+    intersected = summary["srvr"]["intersected"]["mean"]
+    assert intersected[0].isnan().all()
+    assert intersected[1].isfinite().all()
+    assert summary["status"]["naive"]["invalid_score"] == 4
+
+
+def test_a_broken_mesh_is_named_and_the_job_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "broken.obj").write_text("this is no mesh\n")
+    shapes = f"--data.shapes=[{tmp_path / 'broken.obj'}=teapot,teapot]"
+    with pytest.warns(UserWarning, match="is not measured"):
+        summary = evaluate([*SMALL, shapes, "--output", str(tmp_path / "out")])
+    assert len(summary["not_measured"]) == 1
+    assert summary["status"]["naive"]["not_measured"] == 4
+    assert not any(row["status"] == "not_measured" for row in RunFolder(tmp_path / "out").load_parts())
+
+
+def test_initial_points_do_not_depend_on_the_other_shapes() -> None:
+    one, many = environment(shapes=["dumbbell"]), environment()
+    one.setup()
+    many.setup()
+    rows = [row for row in range(len(many)) if many.shapes[many.describe(row)[0]].class_name == "dumbbell"]
+    assert torch.equal(one.u0, many.u0[rows])
+    other = environment(shapes=["dumbbell"], seed=1)
+    other.setup()
+    assert not torch.equal(one.u0, other.u0)
+
+
+def test_rows_are_shared_out_without_loss() -> None:
+    made = environment(initial_points=3)
+    made.setup()
+    for world in (1, 2, 3, 5, 20):
+        slices = [made.rows_of(rank, world).tolist() for rank in range(world)]
+        assert list(itertools.chain.from_iterable(slices)) == list(range(len(made)))
+        assert max(map(len, slices)) - min(map(len, slices)) <= 1
+
+
+def test_meshes_are_visited_shape_by_shape() -> None:
+    made = environment()
+    made.setup()
+    order = [batch.shape for batch in made.batches()]
+    assert order == sorted(order)
+    assert all(isinstance(batch, TaskBatch) for batch in made.test_dataloader())
+
+
+def test_the_papers_initial_points() -> None:
+    made = environment(initial_points="paper")
+    made.setup()
+    assert made.u0[:4].tolist() == [[130.0, 30.0], [50.0, 20.0], [200.0, 15.0], [310.0, 50.0]]
+
+
+def test_suite_mean_needs_all_three_methods(tmp_path: Path) -> None:
+    summary = evaluate([*SMALL, "--model.finders=[naive]", "--output", str(tmp_path)])
+    assert summary["srvr"]["intersected"]["mean"].isnan().all()
+    assert summary["srvr"]["intersected"]["naive"].isfinite().all()
+
+
+def test_the_metric_of_the_suite_equals_the_table(finished: Path) -> None:
+    made, suite = environment(), FinderSuite(num_iterations=4)
+    suite.prepare(made_ready := _ready(made))
+    suite.restore(made_ready, RunFolder(finished).load_parts())
+    trainer().test(suite, datamodule=made, verbose=False)
+    summary = json.loads((finished / "summary.json").read_text())
+    for volume in ("intersected", "raw"):
+        expected = torch.tensor(summary["srvr"][volume]["mean"], dtype=torch.float64)
+        torch.testing.assert_close(suite.srvr_values[volume]["mean"], expected)
+
+
+def _ready(made: SemanticEnvironment) -> SemanticEnvironment:
+    made.setup()
+    return made
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in config_folder().glob("*.yaml")))
+def test_every_configuration_parses_and_resolves(name: str, tmp_path: Path) -> None:
+    from lightning_semrob.cli import EvaluateCLI
+
+    cli = EvaluateCLI(["--config", f"configs/{name}", "--trainer.accelerator=cpu", "--output", str(tmp_path)])
+    assert isinstance(cli.datamodule.renderer, Rasterizer)
+    if not any("shared/reference" in spec for spec in cli.datamodule.shape_specs):
+        try:
+            cli.datamodule.setup()
+        except ModuleNotFoundError as error:
+            pytest.skip(str(error))
+        assert len(cli.datamodule) > 0
+
+
+def command(repository: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """The command as a user types it, outside the repository's folder."""
+    environment = {**os.environ, "PYTHONPATH": str(repository / "tests"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(repository / "evaluate.py"), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+def test_help_is_readable(repository: Path) -> None:
+    text = command(repository, "--help").stdout
+    for word in ("--data.networks", "--data.shapes", "--data.space", "--model.finders", "--output", "--dry_run"):
+        assert word in text
+
+
+def test_print_config_can_be_run_again(repository: Path, tmp_path: Path) -> None:
+    text = command(repository, *SMALL, "--print_config").stdout
+    (tmp_path / "c.yaml").write_text(text)
+    assert "networks:" in text
+    again = command(repository, "--config", str(tmp_path / "c.yaml"), "--print_config").stdout
+    assert again == text
+
+
+@pytest.mark.parametrize("points", [2, 1])
+def test_two_processes_give_the_boxes_of_one(repository: Path, tmp_path: Path, points: int) -> None:
+    """gloo, uneven groups; with one shape, one network and one point there are fewer tasks than processes."""
+    arguments = [*SMALL, f"--data.initial_points={points}", "--data.shapes=[teapot]"]
+    if points == 1:
+        arguments.append("--data.networks=[tiny_network:build]")
+    evaluate([*arguments, "--output", str(tmp_path / "one")])
+    done = command(repository, *arguments, "--trainer.devices=2", "--output", str(tmp_path / "two"))
+    one, two = rows_of(tmp_path / "one"), rows_of(tmp_path / "two")
+    assert one == two
+    assert done.stdout.count("How the runs ended") == 1
