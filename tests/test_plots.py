@@ -136,7 +136,9 @@ def test_a_contact_sheet_shows_every_image_with_its_label() -> None:
 def test_files_are_equal_for_equal_figures(tmp_path: Path) -> None:
     def figure() -> Figure:
         views = {float(v): torch.full((3, 8, 8), 0.5) for v in (0, 90, 200)}
-        return plot_scores_over_axis(VALUES, {"efficientnet_lite0": CURVE}, AZIMUTH, views=views, title="t")
+        return plot_scores_over_axis(
+            VALUES, {"efficientnet_lite0": CURVE}, AZIMUTH, views=views, marked=[90.0], title="t"
+        )
 
     one, two = (save_figure(figure(), tmp_path / "new" / name, dpi=80) for name in ("a.png", "b.png"))
     assert one.read_bytes() == two.read_bytes()

@@ -40,7 +40,17 @@ __all__ = [
 
 # Okabe and Ito, without black (annotations) and yellow (hard to see on white).
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-_NETWORK_SLOTS = {"efficientnet_lite0": 0, "efficientnet_lite1": 1, "efficientnet_lite2": 2}
+# The default networks and the paper's; others fall on a colour by their name.
+_NETWORK_SLOTS = {
+    "efficientnet_lite0": 0,
+    "efficientnet_lite1": 1,
+    "efficientnet_lite2": 2,
+    "torchvision/squeezenet1_0": 2,
+    "torchvision/alexnet": 3,
+    "torchvision/vgg11": 4,
+    "torchvision/resnet50": 0,
+    "torchvision/inception_v3": 5,
+}
 _METHOD_SLOTS = {"naive": 5, "trapezoid": 4, "oir_b": 1, "oir_w": 3, "verified": 2, "exhaustive": 0}
 _DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 _MAP_COLORS = "cividis"  # even in lightness, and alike to every kind of colour vision
@@ -59,8 +69,12 @@ def _slot(name: str, table: Mapping[str, int]) -> int:
 
 
 def network_color(name: str) -> str:
-    """The colour of a network, ``#rrggbb``: fixed by its label, in every figure and process."""
-    return _PALETTE[_slot(network_label(name), _NETWORK_SLOTS)]
+    """The colour of a network, ``#rrggbb``, fixed by its architecture's name in every figure and process.
+
+    Weights and options of one architecture share it; within a figure line styles tell them apart.
+    """
+    architecture, _, _ = name.partition("@")[0].partition("?")
+    return _PALETTE[_slot(architecture, _NETWORK_SLOTS)]
 
 
 def method_color(name: str) -> str:
@@ -100,6 +114,7 @@ def plot_scores_over_axis(
     axis: Axis,
     *,
     views: Mapping[float, Tensor] | None = None,
+    marked: Sequence[float] = (),
     title: str | None = None,
     label: str = "score f",
     confidence: float = 0.95,
@@ -113,6 +128,7 @@ def plot_scores_over_axis(
             the mean as a band where S > 1. NaN leaves a gap.
         axis: names the abscissa and bounds it.
         views: renderings (3, H, W) in [0, 1] to show above the curve, at values of the axis.
+        marked: values of the views to frame.
         title: above the figure.
         label: of the ordinate.
         confidence: of the band, in (0, 1).
@@ -153,7 +169,7 @@ def plot_scores_over_axis(
     band = f"mean of {largest} shapes, {confidence:.0%} confidence" if largest > 1 else None
     _legend(figure, axes, title=band)
     if views:
-        _strip(figure, figure.add_subplot(grid[0, 0]), axes, axis, views)
+        _strip(figure, figure.add_subplot(grid[0, 0]), axes, views, marked)
     if title:
         figure.suptitle(title, fontsize="medium")
     return figure
@@ -310,7 +326,7 @@ def _legend(figure: Figure, axes: Axes, title: str | None = None) -> None:
     count = len(axes.get_legend_handles_labels()[0])
     figure.legend(
         loc="outside lower center",
-        ncols=min(count, 4),
+        ncols=min(count, 5),
         frameon=False,
         fontsize="small",
         title=title,
@@ -319,7 +335,7 @@ def _legend(figure: Figure, axes: Axes, title: str | None = None) -> None:
     )
 
 
-def _strip(figure: Figure, strip: Axes, axes: Axes, axis: Axis, views: Mapping[float, Tensor]) -> None:
+def _strip(figure: Figure, strip: Axes, axes: Axes, views: Mapping[float, Tensor], marked: Sequence[float]) -> None:
     """Renderings side by side above the axes, each joined to its value."""
     strip.set_axis_off()
     strip.set_xlim(0, len(views))
@@ -328,13 +344,14 @@ def _strip(figure: Figure, strip: Axes, axes: Axes, axis: Axis, views: Mapping[f
         inset = strip.inset_axes((place + 0.04, 0.06, 0.92, 0.94), transform=strip.transData)
         inset.imshow(_picture(image))
         inset.set(xticks=[], yticks=[])
-        inset.spines[:].set(color=_GREY, linewidth=0.7)
+        color, width = ("black", 1.8) if value in marked else (_GREY, 0.7)
+        inset.spines[:].set(color=color, linewidth=width)
         join = ConnectionPatch(
-            (0.5, 0.0), (value, 1.0), inset.transAxes, axes.get_xaxis_transform(), color=_GREY, linewidth=0.7
+            (0.5, 0.0), (value, 1.0), inset.transAxes, axes.get_xaxis_transform(), color=color, linewidth=width
         )
         join.set_in_layout(False)
         figure.add_artist(join)
-        axes.axvline(value, color=_GREY, linewidth=0.7, linestyle=(0, (2, 3)), zorder=0)
+        axes.axvline(value, color=color, linewidth=width, linestyle=(0, (2, 3)), zorder=0)
 
 
 def _draw_boxes(axes: Axes, box: Box, space: SemanticSpace, color: str, dashes: Any) -> int:
