@@ -371,9 +371,9 @@ def four_poster(draw: Draw) -> list[Mesh]:
     return parts
 
 
-@shape(892)
+@shape(892, 409)
 def wall_clock(draw: Draw) -> list[Mesh]:
-    """A round clock whose face looks to +z."""
+    """A round clock whose face looks to +z: a wall clock and an analog clock alike."""
     case = draw.color((0.12, 0.12, 0.13), (0.6, 0.12, 0.1), WALNUT, BRASS, (0.2, 0.35, 0.55))
     face = draw.color(WHITE, (0.95, 0.9, 0.78), (0.9, 0.92, 0.95))
     ink = draw.color((0.08, 0.08, 0.09), (0.25, 0.12, 0.08), jitter=0.02)
