@@ -288,12 +288,15 @@ class FaceGrowth(Growth):
     _ROUNDS = 60
     _START = 0.01
     _KEEP = 0.7  # weight of the past in the running means
+    _STEP = (0.03, 0.15)  # smallest and largest move of a face in a round, in widths of the box, while hot
+    _GAIN = 0.5  # of the Newton steps, while hot
+    _HISTORY = 10  # rounds that the control variate is fitted to
 
     def __init__(self, u0: Tensor, space: SemanticSpace, eps_m: float, eps_v: float, budget: int) -> None:
         super().__init__(u0, space, eps_m, eps_v, budget)
         n = len(space)
         per_round = max(6 * n, budget // self._ROUNDS)
-        self._inner = max(2 * n, per_round // 5) if n < 8 else max(16, per_round // 8)
+        self._inner = max(2, per_round // 3)
         self._outer = max(2, (per_round - self._inner) // (2 * n))
         self._generator = torch.Generator().manual_seed(0)
         self._round = 0
@@ -303,6 +306,9 @@ class FaceGrowth(Growth):
         self._step = torch.full((2, n), 0.1, dtype=torch.float64)
         self._sign = torch.zeros(2, n, dtype=torch.float64)
         self._moments: Tensor | None = None  # (2 n + 1, 2): means of f and f^2 on lower faces, upper faces, inside
+        self._points = self.u0.new_zeros(0, n)
+        self._slopes = self.u0.new_zeros(2 * n, 2)
+        self._recent: list[tuple[Tensor, Tensor]] = []
         self._trail: list[tuple[Tensor, Tensor, Tensor]] = []
         self._over = False
 
@@ -315,37 +321,62 @@ class FaceGrowth(Growth):
         for axis in range(n):
             x[axis * self._outer : (axis + 1) * self._outer, axis] = 0.0
             x[(n + axis) * self._outer : (n + axis + 1) * self._outer, axis] = 1.0
-        return self._physical(self._a + x * (self._b - self._a))
+        self._points = self._a + x * (self._b - self._a)
+        return self._physical(self._points)
 
     def update(self, scores: Tensor) -> None:
         n = len(self.u0)
         self.evaluations += scores.numel()
         self._round += 1
-        faces = scores[: 2 * n * self._outer].double().reshape(2 * n, self._outer)
-        inner = scores[2 * n * self._outer :].double()
-        now = torch.stack(
-            [torch.cat([faces.mean(1), inner.mean()[None]]), torch.cat([(faces**2).mean(1), (inner**2).mean()[None]])],
-            1,
-        )
+        now, slopes = self._moments_of(scores.double())
+        # Cools from 1 to 0.05 in the last two thirds of the rounds.
+        heat = 0.05 ** max(0.0, 1.5 * self._round / self._ROUNDS - 0.5)
         keep = min(self._KEEP, 1 - 1 / self._round)
         self._moments = now if self._moments is None else keep * self._moments + (1 - keep) * now
+        self._slopes = slopes if self._round == 1 else keep * self._slopes + (1 - keep) * slopes
         if self._round > 2 * self._ROUNDS // 3:
             self._trail.append((self._a, self._b, now))
-        scale, utility = self._newton(self._moments, self.eps_m, self.eps_v)
+        scale, of_f, of_square = self._newton(self._moments, self.eps_m, self.eps_v)
         a, b = self._a, self._b
         width = b - a
         free = torch.stack([(a > self.low + 1e-9) | self.space.periodic, (b < self.high - 1e-9) | self.space.periodic])
-        utility = utility.reshape(2, n)
+        utility = (of_f * self._moments[:-1, 0] + of_square * self._moments[:-1, 1]).reshape(2, n)
+        slope = (of_f * self._slopes[:, 0] + of_square * self._slopes[:, 1]).abs().clamp(0.05, 0.6).reshape(2, n)
         mean = (utility * free).sum() / free.sum().clamp_min(1)
         excess = torch.where(free, utility - mean, torch.zeros_like(utility))
         turned = excess.sign() * self._sign < 0
-        self._step = torch.where(turned, 0.6 * self._step, 1.1 * self._step).clamp(0.002, 0.15)
+        self._step = torch.where(turned, 0.6 * self._step, 1.1 * self._step)
+        self._step = self._step.clamp(self._STEP[0] * heat, self._STEP[1] * heat)
         self._sign = excess.sign()
-        move = self._step * (excess / 0.2).clamp(-1, 1) + scale / 2
+        gain = self._GAIN * max(heat, 0.2)
+        move = torch.minimum(torch.maximum(gain * excess / slope, -self._step), self._step) + gain * scale
         a = torch.minimum(a - move[0] * width, torch.zeros_like(a))
         b = torch.maximum(b + move[1] * width, torch.zeros_like(b))
         self._a, self._b = self._legal(a, b)
         self._over = bool((self._b - self._a).amax() < 1e-4)
+
+    def _moments_of(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Means of f and f^2 over each lower face, each upper face and the box, (2 n + 1, 2), from this round.
+
+        Second, how the means of the faces change when they move outward by the width of the box, (2 n, 2). What a
+        quadratic without mixed terms explains, fitted to the last rounds, enters by its known mean (a control
+        variate): the remainder alone is noise.
+        """
+        n, width = len(self.u0), self._b - self._a
+        values = torch.stack([scores, scores.square()], -1)
+        self._recent = [*self._recent[-self._HISTORY + 1 :], (self._points, values)]
+        t = (torch.cat([x for x, _ in self._recent]) - self._a) / width * 2 - 1
+        basis = torch.cat([torch.ones_like(t[:, :1]), t, (3 * t.square() - 1) / 2], 1)
+        target = torch.cat([v for _, v in self._recent])
+        ridge = 1e-3 * len(basis) * torch.eye(2 * n + 1, dtype=torch.float64)
+        ridge[0, 0] = 0.0
+        fit = torch.linalg.solve(basis.T @ basis + ridge, basis.T @ target)
+        rest = values - basis[-len(values) :] @ fit
+        faces = rest[: 2 * n * self._outer].reshape(2 * n, self._outer, 2).mean(1)
+        center, slope, bend = fit[:1], fit[1 : n + 1], fit[n + 1 :]
+        known = torch.cat([center - slope + bend, center + slope + bend])
+        inside = rest[2 * n * self._outer :].mean(0, keepdim=True) + center
+        return torch.cat([faces + known, inside]), 2 * torch.cat([3 * bend - slope, 3 * bend + slope])
 
     def _legal(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         periodic = self.space.periodic
@@ -354,20 +385,24 @@ class FaceGrowth(Growth):
         b = torch.where(periodic, b * shrink, torch.minimum(b, self.high))
         return a, b
 
-    def _newton(self, moments: Tensor, eps_m: float, eps_v: float) -> tuple[float, Tensor]:
-        """Relative change of all widths that makes the binding constraint tight, and the utility of each face."""
+    def _newton(self, moments: Tensor, eps_m: float, eps_v: float) -> tuple[float, float, float]:
+        """Relative change of all widths that makes the binding constraint tight.
+
+        Then the weights of the face means of f and f^2 in what that constraint wants equal on all faces: F, or
+        -2 S = -2 (mean of f^2 - 2 M f).
+        """
         n = len(self.u0)
         mean, square = moments[-1].tolist()
         faces = moments[:-1, 0]
         squares = moments[:-1, 1] - 2 * mean * faces + mean * mean
         limit = 0.25
         mean_slope = float((mean - faces).sum()) / 2
-        by_mean = (mean - 1 + eps_m) / max(mean_slope, 0.02 * n, 1e-9)
+        by_mean = (mean - 1 + eps_m) / max(mean_slope, 0.02 * n)
         variance = square - mean * mean
         variance_slope = float((squares - variance).sum()) / 2
-        by_variance = (eps_v - variance) / max(variance_slope, 0.01 * n, 1e-9)
-        utility = faces if by_mean <= by_variance else -2 * squares
-        return max(-limit, min(limit, by_mean, by_variance)), utility
+        by_variance = (eps_v - variance) / max(variance_slope, 0.01 * n)
+        scale = max(-limit, min(limit, by_mean, by_variance))
+        return (scale, 1.0, 0.0) if by_mean <= by_variance else (scale, 4 * mean, -2.0)
 
     def candidate(self, eps_m: float, eps_v: float) -> Candidate | None:
         if not self._trail:
@@ -377,7 +412,7 @@ class FaceGrowth(Growth):
         moments = torch.stack([x[2] for x in self._trail]).mean(0)
         if bool((b - a).amin() < 1e-4):
             return None
-        scale, _ = self._newton(moments, eps_m, eps_v)
+        scale, _, _ = self._newton(moments, eps_m, eps_v)
         a, b = self._legal(a * (1 + scale), b * (1 + scale))
         none = torch.zeros((1,) * len(a), dtype=torch.float64)
         return Candidate(self._physical(a), self._physical(b), none, 1 - eps_m, eps_v)

@@ -192,13 +192,17 @@ class VerifiedFinder:
         self.verification_evaluations = verification_evaluations
         self.seed = seed
 
+    def growth_budget(self, n: int) -> int:
+        """Evaluations for growing a box of n axes."""
+        return self.growth_evaluations or (1150 if n <= 3 else 2000 * n)
+
     def start(self, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> VerifiedState:
         """State of K runs from u0 (K, n), before any evaluation; ``index`` (K,) names their rows of f."""
         u0 = u0.double()
         space.validate(u0)
         index = torch.zeros(len(u0), dtype=torch.int64) if index is None else index
         n = len(space)
-        grow = self.growth_evaluations or (1150 if n <= 3 else 2000 * n)
+        grow = self.growth_budget(n)
         verify = self.verification_evaluations or (1200 if n <= 3 else 3000)
         kind = SurrogateGrowth if n <= 3 else FaceGrowth
         alpha = (1 - self.confidence) / self.runs
