@@ -50,9 +50,9 @@ def test_a_network_has_one_colour_everywhere() -> None:
     two = plot_scores_over_axis(VALUES, {"torchvision/resnet50": CURVE, "efficientnet_lite1": CURVE}, AZIMUTH)
     assert to_hex(one.axes[0].lines[0].get_color()) == to_hex(two.axes[0].lines[1].get_color())
     assert network_color("efficientnet_lite0") != network_color("efficientnet_lite1")
-    # The same in every process, and wherever the weights lie.
-    names = ["timm/x@weights.pth?input_size=64", "timm/x@/some/folder/weights.pth?input_size=64"]
-    assert [network_color(name) for name in names] == ["#D55E00", "#D55E00"]
+    # The same in every process, and for all weights and options of one architecture.
+    for name in ("timm/x", "timm/x@/some/folder/weights.pth?input_size=64", "timm/x?normalize=none"):
+        assert network_color(name) == "#E69F00"
     assert network_label("timm/x@/some/folder/weights.pth?input_size=64") == "timm/x@weights.pth?input_size=64"
     assert network_label("efficientnet_lite0?normalize=none") == "efficientnet_lite0?normalize=none"
     assert len({method_color(name) for name in ("naive", "trapezoid", "oir_b", "oir_w", "verified", "exhaustive")}) == 6
