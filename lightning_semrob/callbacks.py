@@ -52,6 +52,23 @@ class ResultsWriter(Callback):
             self.folder.save_part([row for row in rows if row["status"] != "not_measured"], environment.space)
             self._saved |= set(new)
 
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: TaskBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Save a group again with its verdicts."""
+        environment: SemanticEnvironment = trainer.datamodule  # type: ignore[attr-defined]
+        rows = [
+            pl_module.row(environment, number, row) for number, _ in enumerate(pl_module) for row in batch.rows.tolist()
+        ]
+        rows = [row for row in rows if row["status"] != "not_measured" and row["verdict"] != "not verified"]
+        self.folder.save_part(rows, environment.space)
+
 
 class RunProgress(ProgressBar):
     """One line: finished runs, running methods, active runs and evaluations per second of this process."""

@@ -23,11 +23,19 @@ from lightning_semrob.callbacks import ResultsWriter, RunProgress
 from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.estimate import estimate_cost
 from lightning_semrob.finders.suite import PAPER_METHODS, FinderSuite
-from lightning_semrob.report.tables import format_srvr_table, format_status_table, summarize
+from lightning_semrob.functional.srvr import MINIMUM_SHAPES
+from lightning_semrob.report.tables import (
+    format_comparisons,
+    format_cost_table,
+    format_srvr_table,
+    format_status_table,
+    format_verified_table,
+    summarize,
+)
 from lightning_semrob.results import RunFolder
 from lightning_semrob.strategies import SharedTableStrategy
 
-__all__ = ["EvaluateCLI", "config_folder", "evaluate"]
+__all__ = ["EvaluateCLI", "config_folder", "evaluate", "main"]
 
 #: Parts of the configuration that do not decide the numbers.
 _NOT_IN_RESULTS = ("trainer", "output", "overwrite", "dry_run", "config")
@@ -84,6 +92,8 @@ class EvaluateCLI(LightningCLI):
         parser.add_argument(
             "--dry_run", type=bool, default=False, help="print runs, evaluations, expected hours and disk, then stop"
         )
+        # The default job: at most 3,000 forward and 1,000 gradient evaluations for growing by the paper's finders.
+        parser.set_defaults({"model.num_iterations": 23, "model.verified_evaluations": 600})
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -167,8 +177,8 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     trainer.callbacks += [*progress, ResultsWriter(folder)]  # type: ignore[attr-defined]
     start = time.perf_counter()
     trainer.fit(suite, datamodule=environment)
-    seconds = time.perf_counter() - start
     trainer.test(suite, datamodule=environment, verbose=False)
+    seconds = time.perf_counter() - start
     rows = [
         suite.row(environment, number, row) for number in range(len(suite.finders)) for row in range(len(environment))
     ]
@@ -185,19 +195,43 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     return summary
 
 
+def main() -> None:
+    """``evaluate.py`` as a program: a mistake is one sentence and exit code 2.
+
+    The environment variable LIGHTNING_SEMROB_TRACEBACK=1 shows where it came from.
+    """
+    try:
+        evaluate()
+    except (ValueError, OSError) as error:
+        if os.environ.get("LIGHTNING_SEMROB_TRACEBACK"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
 def print_summary(summary: dict[str, Any], output: Path) -> None:
-    """The tables and what was spent."""
-    print("\nSRVR, percent of the space (boxes intersected with it), mean over shapes and initial points")
+    """The tables, what is not distinguishable, and what was spent."""
+    print(
+        "\nSRVR, percent of the space: mean volume of the boxes, intersected with it, over shapes and initial points."
+    )
+    print("SRVR is the mean of naive, oir_b and oir_w, as in the paper; verified counts only boxes that satisfy Eq. 2.")
     print(format_srvr_table(summary))
-    print("\nHow the runs ended")
+    level = f"{100 * summary['confidence']:g} %"
+    print(f"\nVerified SRVR over all classes [{level} interval over shapes, from {MINIMUM_SHAPES} shapes on]")
+    print(format_verified_table(summary))
+    comparisons = format_comparisons(summary)
+    if comparisons:
+        print(f"\nWho is more robust, by verified volume\n{comparisons}")
+    print("\nHow the runs ended; verdicts of Eq. 2")
     print(format_status_table(summary))
+    limited = sum(counts.get("iteration_limit", 0) for counts in summary["status"].values())
+    if limited:
+        print(f"\n{limited} runs were still moving at the limit of updates; --model.num_iterations=60 lets them go on")
     for name, reason in summary["not_measured"].items():
         print(f"not measured: {name}: {reason}")
-    print(
-        f"\n{summary['runs']} runs, {summary['evaluations']} forward and {summary['gradient_evaluations']} gradient "
-        f"evaluations, {summary['seconds']:.0f} s. Nothing here is verified against Eq. 2 unless it says so."
-    )
-    print(f"Results: {output}/runs.parquet, runs.csv, summary.json, config.yaml, versions.json")
+    print("\nEvaluations of f")
+    print(format_cost_table(summary))
+    print(f"\n{summary['runs']} runs in {summary['seconds']:.0f} s; results in {output}/: runs.parquet, runs.csv, …")
 
 
 def _check_disk(output: Path, needed: int = 50 * 2**20) -> None:

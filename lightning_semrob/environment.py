@@ -99,7 +99,7 @@ class SemanticEnvironment(pl.LightningDataModule):
     def __init__(
         self,
         networks: Sequence[str] = ("efficientnet_lite0", "efficientnet_lite1"),
-        shapes: Sequence[str] = ("teapot", "dumbbell"),
+        shapes: Sequence[str] = ("teapot", "park_bench"),
         space: dict[str, list[float] | None] | list[str] | None = None,
         initial_points: int | str | list[list[float]] = 2,
         renderer: Renderer | None = None,

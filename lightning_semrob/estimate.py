@@ -11,6 +11,7 @@ import torch
 
 from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.finders.suite import FinderSuite
+from lightning_semrob.finders.verified_region import VerifiedFinder
 
 __all__ = ["estimate_cost"]
 
@@ -35,12 +36,19 @@ def estimate_cost(
     """
     tasks, n = len(environment), len(environment.space)
     evaluations = gradients = 0
+    verification = 0
     for finder in suite:
+        if isinstance(finder, VerifiedFinder):
+            grow, verify = finder.search.budget(n)
+            evaluations += grow * tasks
+            verification += verify * tasks
+            continue
         steps = min(finder.num_iterations, _TYPICAL_STEPS[finder.mode])
         centre = environment.space.from_unit(torch.full((1, n), 0.5, dtype=torch.float64))
         points = finder.points(centre, centre).shape[1] * steps * tasks
         evaluations += points
         gradients += points if finder.needs_gradient else 0
+        verification += points if suite.verification == "growing" else int(suite.verification) * tasks
     # The largest of the first shapes stands for all: meshes differ most in their number of faces.
     sample = environment.space.sobol(environment.micro_batch_size, environment.seed)[None]
     forward, backward = [], []
@@ -52,12 +60,13 @@ def estimate_cost(
             backward.append(_seconds(lambda f=f: f.value_and_grad(sample)) / sample.shape[1])  # type: ignore[misc]
     mean_forward = sum(forward) / len(forward)
     mean_backward = sum(backward) / len(backward) if backward else 0.0
-    seconds = (evaluations - gradients) * mean_forward + gradients * mean_backward
+    seconds = (evaluations - gradients + verification) * mean_forward + gradients * mean_backward
     runs = tasks * len(suite.finders)
     result = {
         "runs": runs,
         "evaluations": evaluations,
         "gradient_evaluations": gradients,
+        "verification_evaluations": verification,
         "hours": seconds / 3600,
         "bytes": runs * _BYTES_PER_RUN,
         "seconds_per_evaluation": mean_forward,
@@ -67,7 +76,7 @@ def estimate_cost(
         f"{runs} runs: {len(environment.shapes)} shapes x {len(environment.networks)} networks x "
         f"{environment.points_per_shape} initial points x {len(suite.finders)} finders, n = {n}"
     )
-    say(f"about {evaluations} forward and {gradients} gradient evaluations")
+    say(f"about {evaluations} forward and {gradients} gradient evaluations, at most {verification} to verify")
     say(
         f"measured on shape '{environment.shapes[0].shape_id}': {1e3 * mean_forward:.1f} ms a score, "
         f"{1e3 * mean_backward:.1f} ms a gradient"

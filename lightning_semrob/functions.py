@@ -16,7 +16,7 @@ from difflib import get_close_matches
 import torch
 from torch import Tensor, nn
 
-from lightning_semrob.functional.scores import SCORES, log_softmax_score
+from lightning_semrob.functional.scores import SCORES, log_softmax_score, top1_score
 from lightning_semrob.rendering.base import Renderer
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import Axis, SemanticSpace
@@ -29,6 +29,7 @@ __all__ = [
     "RenderedFunction",
     "Reordered",
     "SemanticFunction",
+    "Top1OfLast",
 ]
 
 
@@ -284,6 +285,7 @@ class RenderedFunction(SemanticFunction):
         self.names = space.names
         self.score = score
         self.micro_batch_size = micro_batch_size
+        self._top1: tuple[Tensor, Tensor] | None = None
         smooth = all(renderer.semantic_parameters[axis.name].axis.differentiable for axis in space)
         self.differentiable = renderer.differentiable and smooth and score != "top1"
 
@@ -308,7 +310,19 @@ class RenderedFunction(SemanticFunction):
     def _value(self, u: Tensor, index: Tensor) -> Tensor:
         if not u.numel():
             return u.new_zeros(u.shape[:2])
-        return SCORES[self.score](self.logits(u.flatten(0, 1)), self.target).to(u.device).view(u.shape[:2])
+        logits = self.logits(u.flatten(0, 1))
+        self._top1 = u, top1_score(logits, self.target).to(u.device).view(u.shape[:2])
+        return SCORES[self.score](logits, self.target).to(u.device).view(u.shape[:2])
+
+    def top1_of(self, u: Tensor) -> Tensor:
+        """Top-1 hits (K, P) float64 at the points u (K, P, n) of the last call of f, at no cost.
+
+        Raises:
+            ValueError: f was last called at other points.
+        """
+        if self._top1 is None or not torch.equal(self._top1[0], u):
+            raise ValueError("f was last evaluated at other points")
+        return self._top1[1]
 
     def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         if not u.numel():
@@ -328,6 +342,27 @@ class RenderedFunction(SemanticFunction):
             values.append(value[:count])
             gradients.append((value[:, None] * gradient if logarithmic else gradient)[:count])
         return torch.cat(values).view(u.shape[:2]), torch.cat(gradients).view(u.shape)
+
+
+class Top1OfLast(SemanticFunction):
+    """Whether the target was the top-1 class at the points at which a rendered f was just evaluated.
+
+    Args:
+        function: the f whose last call is asked about.
+    """
+
+    differentiable = False
+
+    def __init__(self, function: RenderedFunction) -> None:
+        super().__init__()
+        self.function = function
+        self.names = function.names
+
+    def _value(self, u: Tensor, index: Tensor) -> Tensor:
+        return self.function.top1_of(u)
+
+    def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
 
 
 class _Wrapper(SemanticFunction):

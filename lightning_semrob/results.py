@@ -26,6 +26,7 @@ from lightning_semrob.space import SemanticSpace
 __all__ = [
     "NOT_VERIFIED",
     "SCHEMA_VERSION",
+    "VERIFICATION_COLUMNS",
     "RunFolder",
     "run_key",
     "run_schema",
@@ -38,6 +39,22 @@ SCHEMA_VERSION = 1
 NOT_VERIFIED = "not verified"
 
 Row = dict[str, Any]
+
+#: What verification adds to a run (and the worst point, one column an axis).
+VERIFICATION_COLUMNS = (
+    "verdict",
+    "confidence",
+    "mean",
+    "mean_low",
+    "mean_high",
+    "variance",
+    "variance_low",
+    "variance_high",
+    "top1_rate",
+    "worst_score",
+    "u0_robust",
+    "verification_evaluations",
+)
 
 #: Identity of a run: two rows with equal values here are the same run.
 KEY = ("network", "class_name", "shape_id", "point", "method")
@@ -74,19 +91,11 @@ def run_schema(space: SemanticSpace) -> pa.Schema:
         ("gradient_evaluations", whole),
         ("loss", number),
         ("micro_batch_size", whole),
-        ("verdict", word),
-        ("confidence", number),
-        ("mean", number),
-        ("mean_low", number),
-        ("mean_high", number),
-        ("variance", number),
-        ("variance_low", number),
-        ("variance_high", number),
-        ("top1_rate", number),
-        ("worst_score", number),
+        *[
+            (name, {"verdict": word, "u0_robust": pa.bool_(), "verification_evaluations": whole}.get(name, number))
+            for name in VERIFICATION_COLUMNS
+        ],
         *[(f"worst_{axis}", number) for axis in space.names],
-        ("u0_robust", pa.bool_()),
-        ("verification_evaluations", whole),
     ]
     return pa.schema(
         [pa.field(name, kind) for name, kind in columns],
@@ -207,7 +216,9 @@ class RunFolder:
                     f"'{path}' cannot be read ({error}): delete it and its runs are computed again"
                 ) from error
             for row in table.to_pylist():
-                rows[run_key(row)] = row
+                known = rows.get(run_key(row))
+                if known is None or known["verdict"] == NOT_VERIFIED:
+                    rows[run_key(row)] = row
         return list(rows.values())
 
     def finish(self, rows: list[Row], space: SemanticSpace, summary: Mapping[str, Any]) -> None:

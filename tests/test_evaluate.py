@@ -16,7 +16,7 @@ import torch
 
 from lightning_semrob.cli import config_folder, evaluate
 from lightning_semrob.environment import SemanticEnvironment, TaskBatch
-from lightning_semrob.finders import NaiveFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder
+from lightning_semrob.finders import NaiveFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder, VerifiedFinder
 from lightning_semrob.finders.suite import FinderSuite
 from lightning_semrob.functional import corners, oir_w_directions
 from lightning_semrob.rendering.raster import Rasterizer
@@ -28,6 +28,7 @@ SMALL = [
     "--data.image_size=32",
     "--data.micro_batch_size=8",
     "--model.num_iterations=4",
+    "--model.finders=[naive,oir_b,oir_w]",
     "--trainer.enable_progress_bar=false",
     "--trainer.accelerator=cpu",
 ]
@@ -80,8 +81,11 @@ def test_every_run_has_one_row_and_the_files_are_there(finished: Path) -> None:
     summary = json.loads((finished / "summary.json").read_text())
     assert summary["runs"] == 24
     assert summary["evaluations"] == sum(row["evaluations"] for row in rows)
-    assert {row["verdict"] for row in rows} <= {"valid", "invalid", "undecided", "not verified"}
+    assert {row["verdict"] for row in rows} <= {"valid", "invalid", "undecided"}
     assert {row["method"] for row in rows} == {"naive", "oir_b", "oir_w"}
+    for row in rows:
+        assert row["verification_evaluations"] <= max(row["evaluations"], 2) + 1
+        assert (row["verdict"] == "valid") <= (row["mean"] is not None and row["mean"] >= 0.7)
 
 
 def test_the_suite_gives_the_boxes_of_find(finished: Path) -> None:
@@ -190,6 +194,35 @@ def test_another_configuration_in_the_same_folder_is_refused(finished: Path) -> 
         evaluate([*SMALL, "--seed_everything=1", "--output", str(finished)])
 
 
+def test_the_verified_finder_runs_beside_the_others(tmp_path: Path) -> None:
+    """Its boxes in the Trainer are those of find(); its verdicts come from its own samples."""
+    arguments = ["--model.finders=[verified]", "--model.verified_evaluations=500"]
+    evaluate([*SMALL, *arguments, "--output", str(tmp_path)])
+    made = environment()
+    made.setup()
+    rows = rows_of(tmp_path)
+    assert {row["status"] for row in rows} >= {"verified"}
+    for number in range(len(made)):
+        shape, network, point = made.describe(number)
+        key = (made.networks[network], made.shapes[shape].shape_id, point)
+        (row,) = [r for r in rows if (r["network"], r["shape_id"], r["point"]) == key]
+        finder = VerifiedFinder(growth_evaluations=250, verification_evaluations=250)
+        box = finder.find(made.function(network, shape), made.u0[number : number + 1], made.space)
+        for side, bound in (("a", box.a), ("b", box.b)):
+            for k, axis in enumerate(made.space.names):
+                assert row[f"{side}_{axis}"] == pytest.approx(bound[0, k].item(), abs=1e-3)
+        assert row["status"] == box.status[0]
+        assert (row["verdict"] == "valid") == (row["status"] == "verified")
+        assert row["evaluations"] + row["verification_evaluations"] == box.evaluations.item()
+
+
+def test_verification_can_be_left_out(tmp_path: Path) -> None:
+    summary = evaluate([*SMALL, "--model.verification=0", "--output", str(tmp_path)])
+    assert summary["verification_evaluations"] == 0
+    assert summary["verdict"]["naive"] == {"not verified": 8}
+    assert summary["srvr"]["verified"]["mean"].isnan().all()
+
+
 def test_a_truncated_part_is_named(finished: Path, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "broken")
     folder.open((finished / "config.yaml").read_text())
@@ -295,7 +328,7 @@ def test_the_metric_of_the_suite_equals_the_table(finished: Path) -> None:
     suite.restore(made_ready, RunFolder(finished).load_parts())
     trainer().test(suite, datamodule=made, verbose=False)
     summary = json.loads((finished / "summary.json").read_text())
-    for volume in ("intersected", "raw"):
+    for volume in ("intersected", "raw", "verified"):
         expected = torch.tensor(summary["srvr"][volume]["mean"], dtype=torch.float64)
         torch.testing.assert_close(suite.srvr_values[volume]["mean"], expected)
 
@@ -317,6 +350,24 @@ def test_every_configuration_parses_and_resolves(name: str, tmp_path: Path) -> N
         except ModuleNotFoundError as error:
             pytest.skip(str(error))
         assert len(cli.datamodule) > 0
+
+
+def test_the_default_configuration_is_what_the_code_defaults_to() -> None:
+    from lightning_semrob.cli import EvaluateCLI
+
+    defaults = EvaluateCLI(["--trainer.accelerator=cpu"])
+    written = EvaluateCLI(["--config", "default.yaml", "--trainer.accelerator=cpu"])
+    assert defaults.datamodule.networks == written.datamodule.networks
+    assert defaults.datamodule.shape_specs == written.datamodule.shape_specs
+    assert defaults.datamodule.space == written.datamodule.space
+    assert defaults.config.model == written.config.model
+    finders = {finder.name: finder for finder in defaults.model}
+    assert list(finders) == ["naive", "oir_b", "oir_w", "verified"]
+    defaults.datamodule.setup()
+    runs = len(defaults.datamodule)
+    forward = sum(finders[name].num_iterations * points for name, points in (("naive", 4), ("oir_b", 8), ("oir_w", 4)))
+    assert runs * forward <= 3000
+    assert runs * finders["oir_w"].num_iterations * 4 <= 1000
 
 
 def command(repository: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

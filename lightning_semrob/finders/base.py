@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["STATUSES", "RegionFinder", "prepare_function"]
 
 #: Words of the status codes, in the order of the codes of ``finders.modes``.
-STATUSES = ("running", "converged", "edge", "collapsed", "iteration_limit", "invalid_score", "not_measured")
+STATUSES = (
+    "running",
+    "converged",
+    "edge",
+    "collapsed",
+    "iteration_limit",
+    "invalid_score",
+    "not_measured",
+    "verified",
+)
 
 #: Per-row state beside a and b; saved in checkpoints and merged over processes like them.
 ROW_BUFFERS = ("code", "steps", "evaluations", "gradient_evaluations", "resting", "loss")
@@ -112,8 +122,11 @@ class RegionFinder(pl.LightningModule):
         u0 = torch.as_tensor(u0).detach().to(dtype=torch.float64, device="cpu").clone()
         space.validate(u0)
         corners(u0[:1], u0[:1])  # raises where 2**n corners are too many
+        self.make_table(u0, *self.rules.start(u0, space), space, index)
+
+    def make_table(self, u0: Tensor, a: Tensor, b: Tensor, space: SemanticSpace, index: Tensor | None) -> None:
+        """Parameters a, b (N, n) and the per-row state, every row running."""
         self.space = space
-        a, b = self.rules.start(u0, space)
         self.a, self.b = nn.Parameter(a), nn.Parameter(b)
         count = len(u0)
         self.register_buffer("u0", u0)
@@ -162,6 +175,17 @@ class RegionFinder(pl.LightningModule):
             self.gradient_evaluations[rows] += values.shape[1]
         code = self.rules.status(new_a, new_b, self.resting[rows], self.steps[rows], self.num_iterations, self.space)
         self.code[rows] = torch.where(valid, code, INVALID_SCORE)
+
+    def request_rows(self, rows: Tensor) -> list[Tensor]:
+        """Points that each row needs, R tensors (P_r, n); a finder whose rows need different numbers overrides it."""
+        return list(self.request(rows).unbind(0))
+
+    def apply_rows(
+        self, rows: Tensor, values: Sequence[Tensor], gradients: Sequence[Tensor] | None, optimizer: Any
+    ) -> None:
+        """:meth:`apply_update` for what :meth:`request_rows` asked for, one tensor a row."""
+        slopes = None if gradients is None else torch.stack(list(gradients))
+        self.apply_update(rows, torch.stack(list(values)), slopes, optimizer)
 
     def boxes(self) -> Box:
         """The table as a :class:`Box`, on the CPU."""

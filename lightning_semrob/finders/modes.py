@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MODES", "DefaultMode", "Mode", "PaperMode"]
 
-RUNNING, CONVERGED, EDGE, COLLAPSED, ITERATION_LIMIT, INVALID_SCORE, NOT_MEASURED = range(7)
+RUNNING, CONVERGED, EDGE, COLLAPSED, ITERATION_LIMIT, INVALID_SCORE, NOT_MEASURED, VERIFIED = range(8)
 
 #: A bound is at rest when it moves less than this in a step (unit space); three such steps end a run.
 REST_MOVE = 1e-3

@@ -11,13 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_semrob.finders.base import STATUSES, RegionFinder, merge_rows
+from lightning_semrob.finders.base import STATUSES, RegionFinder, merge_rows, prepare_function
 from lightning_semrob.finders.modes import INVALID_SCORE, NOT_MEASURED
 from lightning_semrob.finders.naive import NaiveFinder
 from lightning_semrob.finders.oir import OIRBlackBoxFinder, OIRWhiteBoxFinder
 from lightning_semrob.finders.trapezoid import TrapezoidFinder
+from lightning_semrob.finders.verified_region import VerifiedFinder
+from lightning_semrob.functional.srvr import verified_ratio
+from lightning_semrob.functional.statistics import eq2_start
+from lightning_semrob.functions import RenderedFunction, Top1OfLast
 from lightning_semrob.metrics import SRVR
-from lightning_semrob.results import NOT_VERIFIED, run_key
+from lightning_semrob.results import NOT_VERIFIED, VERIFICATION_COLUMNS, run_key
+from lightning_semrob.space import Box
+from lightning_semrob.verification import verify
 
 if TYPE_CHECKING:
     from lightning_semrob.environment import SemanticEnvironment, TaskBatch
@@ -27,7 +33,7 @@ __all__ = ["FINDERS", "PAPER_METHODS", "FinderSuite", "update_together"]
 #: The methods whose mean the paper's Table 2 reports.
 PAPER_METHODS = ("naive", "oir_b", "oir_w")
 
-#: Finders by the name that configurations use.
+#: The paper's finders by the name that configurations use; ``verified`` is known beside them.
 FINDERS: dict[str, type[RegionFinder]] = {
     finder.name: finder for finder in (NaiveFinder, TrapezoidFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder)
 }
@@ -58,18 +64,19 @@ def update_together(
         group = [item for item in running if item[0].needs_gradient == wants_gradient]
         if not group:
             continue
-        points = [finder.request(rows) for finder, _, rows in group]
-        flat = torch.cat([p.flatten(0, 1) for p in points])[None]
+        points = [finder.request_rows(rows) for finder, _, rows in group]
+        sizes = [len(part) for parts in points for part in parts]
+        flat = torch.cat([part for parts in points for part in parts])[None]
         values, gradients = f.value_and_grad(flat) if wants_gradient else (f(flat), None)
-        sizes = [p.shape[0] * p.shape[1] for p in points]
-        parts = values[0].split(sizes)
-        slopes = [None] * len(parts) if gradients is None else gradients[0].split(sizes)
-        for (finder, optimizer, rows), place, value, slope in zip(group, points, parts, slopes, strict=True):
-            value = value.view(place.shape[:2])
-            slope = None if slope is None else slope.view(place.shape)
+        scores = iter(values[0].split(sizes))
+        slopes = None if gradients is None else iter(gradients[0].split(sizes))
+        for (finder, optimizer, rows), parts in zip(group, points, strict=True):
+            value = [next(scores) for _ in parts]
+            slope = None if slopes is None else [next(slopes) for _ in parts]
             if finder.adversarial:  # Eq. 4: the same finder on 1 - f
-                value, slope = 1 - value, None if slope is None else -slope
-            finder.apply_update(rows, value, slope, optimizer)
+                value = [1 - part for part in value]
+                slope = None if slope is None else [-part for part in slope]
+            finder.apply_rows(rows, value, slope, optimizer)
 
 
 def _number(value: Tensor) -> float | None:
@@ -96,18 +103,30 @@ class FinderSuite(pl.LightningModule):
     """Runs several finders over all tasks of a :class:`~lightning_semrob.environment.SemanticEnvironment`.
 
     Args:
-        finders: names of ``FINDERS``, or finders; names are made with the arguments below.
-        mode: ``default`` or ``paper``, see :class:`~lightning_semrob.finders.base.RegionFinder`.
-        num_iterations: largest number of updates of a run; the mode's default if None.
+        finders: ``naive``, ``trapezoid``, ``oir_b``, ``oir_w``, ``verified``, or finders; names are made with the
+            arguments below.
+        mode: ``default`` or ``paper``, for the paper's finders (:class:`~lightning_semrob.finders.base.RegionFinder`).
+        num_iterations: largest number of updates of a run of theirs; the mode's default if None.
         adversarial: grow regions in which the network fails (1 - f).
+        eps_m, eps_v: Eq. 2, for the verified finder and for the verification of every box.
+        confidence: of each verdict and interval.
+        verification: most evaluations for verifying a box of the paper's finders: ``growing`` for as many as its
+            growing took, or a number; 0 for no verification.
+        verified_evaluations: most evaluations of a run of the verified finder, half of them for growing; its own
+            defaults (1,150 and 1,200 for n <= 3) if None.
     """
 
     def __init__(
         self,
-        finders: Sequence[str | RegionFinder] = ("naive", "oir_b", "oir_w"),
+        finders: Sequence[str | RegionFinder] = ("naive", "oir_b", "oir_w", "verified"),
         mode: str = "default",
         num_iterations: int | None = None,
         adversarial: bool = False,
+        eps_m: float = 0.3,
+        eps_v: float = 0.05,
+        confidence: float = 0.95,
+        verification: int | str = "growing",
+        verified_evaluations: int | None = None,
     ) -> None:
         super().__init__()
         if not finders:
@@ -117,15 +136,30 @@ class FinderSuite(pl.LightningModule):
             if isinstance(finder, RegionFinder):
                 made.append(finder)
                 continue
+            if finder == VerifiedFinder.name:
+                half = None if verified_evaluations is None else verified_evaluations // 2
+                made.append(VerifiedFinder(eps_m, eps_v, confidence, 1, half, half, adversarial=adversarial))
+                continue
             if finder not in FINDERS:
-                near = get_close_matches(finder, FINDERS, n=1)
+                known = [*sorted(FINDERS), VerifiedFinder.name]
+                near = get_close_matches(finder, known, n=1)
                 hint = f", did you mean '{near[0]}'?" if near else ""
-                raise ValueError(f"unknown finder '{finder}'{hint} Known: {sorted(FINDERS)}")
+                raise ValueError(f"unknown finder '{finder}'{hint} Known: {known}")
             made.append(FINDERS[finder](mode=mode, num_iterations=num_iterations, adversarial=adversarial))
         names = [finder.name for finder in made]
         if len(set(names)) != len(names):
             raise ValueError(f"every finder of a suite needs a name of its own, got {names}")
+        if isinstance(verification, str) and verification != "growing":
+            raise ValueError(f"verification must be 'growing' or a number of evaluations, got '{verification}'")
+        if isinstance(verification, int) and verification < 0:
+            raise ValueError(f"verification must not be negative, got {verification}")
+        eq2_start(1, eps_m, eps_v)  # raises on thresholds that cannot be met
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
         self.finders = nn.ModuleList(made)
+        self.eps_m, self.eps_v, self.confidence, self.verification = eps_m, eps_v, confidence, verification
+        #: What is known about the box of (finder, row): columns of the table of runs.
+        self.statements: dict[tuple[int, int], dict[str, Any]] = {}
         self.srvr: nn.ModuleDict | None = None
         self.automatic_optimization = False
 
@@ -150,6 +184,8 @@ class FinderSuite(pl.LightningModule):
                     "leave it out of model.finders or use a differentiable score and axes"
                 )
             if finder.space is None:
+                if isinstance(finder, VerifiedFinder):
+                    finder.search.seed = environment.seed
                 finder.start(environment.u0, environment.space)
         sizes = (len(environment.networks), len(environment.class_names))
         if self.srvr is None:
@@ -159,7 +195,7 @@ class FinderSuite(pl.LightningModule):
                         {"mean": SRVR(*sizes, num_methods=len(PAPER_METHODS))}
                         | {name: SRVR(*sizes, num_methods=1) for name in self.names}
                     )
-                    for volume in ("intersected", "raw")
+                    for volume in ("intersected", "raw", "verified")
                 }
             )
 
@@ -186,15 +222,21 @@ class FinderSuite(pl.LightningModule):
             merge_rows(finder, self.trainer.datamodule.owned_rows(finder.a.device))  # type: ignore[attr-defined]
 
     def test_step(self, batch: TaskBatch, batch_idx: int) -> None:
-        """Feed the volumes of a group of this process to the metrics."""
+        """Verify the boxes of a group of this process and feed the volumes to the metrics."""
         environment: SemanticEnvironment = self.trainer.datamodule  # type: ignore[attr-defined]
         assert self.srvr is not None
         if not len(batch.rows):
             return
-        for finder in self:
+        network = torch.full((len(batch.rows),), batch.network)
+        class_index = torch.full_like(network, environment.class_of(batch.shape))
+        for number, finder in enumerate(self):
             ratios = volume_ratios(finder, batch.rows)
-            network = torch.full((len(batch.rows),), batch.network)
-            class_index = torch.full_like(network, environment.class_of(batch.shape))
+            for row in batch.rows.tolist():
+                if (number, row) not in self.statements:
+                    self.statements[number, row] = self.verify(number, row, batch, environment)
+            verdicts = [self.statements[number, row].get("verdict", NOT_VERIFIED) for row in batch.rows.tolist()]
+            unknown = torch.tensor([verdict == NOT_VERIFIED for verdict in verdicts])
+            ratios["verified"] = verified_ratio(ratios["intersected"], verdicts).masked_fill(unknown, torch.nan)
             for volume, ratio in ratios.items():
                 metrics: Any = self.srvr[volume]
                 metrics[finder.name].update(ratio, network, class_index, torch.zeros_like(network))
@@ -202,10 +244,52 @@ class FinderSuite(pl.LightningModule):
                     method = torch.full_like(network, PAPER_METHODS.index(finder.name))
                     metrics["mean"].update(ratio, network, class_index, method)
 
+    def verify(self, number: int, row: int, batch: TaskBatch, environment: SemanticEnvironment) -> dict[str, Any]:
+        """The verdict of Eq. 2 for one box, with what was sampled: columns of the table of runs.
+
+        Boxes of the verified finder come with their own; a run that was not measured has none.
+        """
+        finder: RegionFinder = self.finders[number]  # type: ignore[assignment]
+        status = STATUSES[int(finder.code[row])]
+        if self.verification == 0 and not isinstance(finder, VerifiedFinder):
+            return {}
+        if status in ("not_measured", "invalid_score"):
+            return {}
+        f = environment.function(batch.network, batch.shape)
+        known: dict[str, Any] = {"confidence": self.confidence}
+        plain = prepare_function(f, environment.space, finder.adversarial)
+        known["u0_robust"] = bool(plain(finder.u0[row].cpu()[None, None])[0, 0] >= 1 - self.eps_m)
+        if isinstance(finder, VerifiedFinder):
+            verdict = "valid" if status == "verified" else "undecided"
+            return known | {"verdict": verdict} | finder.statement(row)
+        limit = int(finder.evaluations[row]) if self.verification == "growing" else int(self.verification)
+        single = Box(finder.a.detach()[row : row + 1].cpu(), finder.b.detach()[row : row + 1].cpu())
+        top1 = Top1OfLast(f) if isinstance(f, RenderedFunction) else None
+        found = verify(
+            plain,
+            single,
+            environment.space,
+            None,
+            self.eps_m,
+            self.eps_v,
+            self.confidence,
+            max(limit, 2),
+            environment.seed,
+            top1=top1,
+        )
+        known |= {"verdict": found.verdict[0], "verification_evaluations": int(found.evaluations[0]) + 1}
+        for name in ("mean", "mean_low", "mean_high", "variance", "variance_low", "variance_high", "worst_score"):
+            known[name] = _number(getattr(found, name)[0])
+        known["top1_rate"] = _number(found.top1[0])
+        for axis, value in zip(environment.space.names, found.worst_point[0], strict=True):
+            known[f"worst_{axis}"] = _number(value)
+        return known
+
     def on_test_epoch_end(self) -> None:
         """SRVR over all processes, kept in ``srvr_values`` and logged: volume -> method -> (networks, classes)."""
         assert self.srvr is not None
         environment: SemanticEnvironment = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.gather_statements()
         sizes = (len(environment.networks), len(environment.class_names))
         self.srvr_values: dict[str, dict[str, Tensor]] = {}
         metrics: Any
@@ -245,6 +329,7 @@ class FinderSuite(pl.LightningModule):
             "loss": _number(finder.loss[row]),
             "micro_batch_size": environment.micro_batch_size,
             "verdict": NOT_VERIFIED,
+            **self.statements.get((number, row), {}),
         }
 
     @torch.no_grad()
@@ -264,8 +349,20 @@ class FinderSuite(pl.LightningModule):
                 finder.loss[row] = torch.nan if old["loss"] is None else old["loss"]
                 for name in ("steps", "evaluations", "gradient_evaluations"):
                     getattr(finder, name)[row] = old[name]
+                if old["verdict"] != NOT_VERIFIED:
+                    names = set(VERIFICATION_COLUMNS) | {f"worst_{name}" for name in environment.space.names}
+                    self.statements[number, row] = {name: old[name] for name in names}
                 taken += 1
         return taken
+
+    def gather_statements(self) -> None:
+        """Give every process what the others know about their boxes."""
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return
+        parts: list[dict[tuple[int, int], dict[str, Any]]] = [{} for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather_object(parts, self.statements)
+        for part in parts:
+            self.statements |= part
 
     def counts(self) -> dict[str, int]:
         """Running runs, evaluations and gradient evaluations of the table as it is on this process."""

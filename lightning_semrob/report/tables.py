@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lightning_semrob.functional.srvr import (
+    MINIMUM_SHAPES,
+    bootstrap_interval,
+    paired_difference,
+    rank_stability,
+    shape_means,
+    verified_ratio,
+)
 from lightning_semrob.functional.volume_ratio import srvr
+from lightning_semrob.results import NOT_VERIFIED
 
-__all__ = ["format_srvr_table", "format_status_table", "summarize"]
+__all__ = [
+    "format_comparisons",
+    "format_cost_table",
+    "format_srvr_table",
+    "format_status_table",
+    "format_table",
+    "format_verified_table",
+    "summarize",
+]
 
 Row = Mapping[str, Any]
 
@@ -19,44 +37,108 @@ def _unique(values: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def _srvr_of(rows: Sequence[Row], column: str, networks: list[str], classes: list[str], methods: list[str]) -> Tensor:
+def _ratios(rows: Sequence[Row], volume: str) -> Tensor:
+    """Volume ratio of each row, (K,): ``intersected``, ``raw`` or ``verified``; NaN where it is not known."""
+    column = "raw_ratio" if volume == "raw" else "ratio"
+    ratio = torch.tensor([float("nan") if row[column] is None else row[column] for row in rows], dtype=torch.float64)
+    if volume != "verified":
+        return ratio
+    verdicts = [row["verdict"] for row in rows]
+    unknown = torch.tensor([verdict == NOT_VERIFIED for verdict in verdicts], dtype=torch.bool)
+    return verified_ratio(ratio, verdicts).masked_fill(unknown, torch.nan)
+
+
+def _numbers(rows: Sequence[Row], names: list[str], key: str) -> Tensor:
+    return torch.tensor([names.index(row[key]) for row in rows], dtype=torch.int64)
+
+
+def _srvr_of(rows: Sequence[Row], volume: str, networks: list[str], classes: list[str], methods: list[str]) -> Tensor:
     """SRVR (networks, classes) of the rows of the methods, by the functional twin of the metric."""
     chosen = [row for row in rows if row["method"] in methods]
-
-    def groups(names: list[str], key: str) -> Tensor:
-        return torch.tensor([names.index(row[key]) for row in chosen], dtype=torch.int64)
-
-    ratio = torch.tensor([float("nan") if row[column] is None else row[column] for row in chosen], dtype=torch.float64)
     sizes = (len(networks), len(classes), len(methods))
-    return srvr(ratio, groups(networks, "network"), groups(classes, "class_name"), groups(methods, "method"), sizes)
+    groups = [(networks, "network"), (classes, "class_name"), (methods, "method")]
+    network, class_index, method = (_numbers(chosen, names, key) for names, key in groups)
+    return srvr(_ratios(chosen, volume), network, class_index, method, sizes)
 
 
-def summarize(rows: Sequence[Row], paper_methods: Sequence[str]) -> dict[str, Any]:
-    """Everything the summary file holds: SRVR by network and class, statuses and costs.
+def _by_shape(rows: Sequence[Row], volume: str, networks: list[str], methods: list[str]) -> tuple[Tensor, Tensor]:
+    """Mean ratio of each network and shape over methods and points (N, S), and the class of each shape (S,)."""
+    chosen = [row for row in rows if row["method"] in methods]
+    shapes = list(dict.fromkeys((row["class_name"], row["shape_id"]) for row in chosen))
+    classes = _unique([class_name for class_name, _ in shapes])
+    ratio = _ratios(chosen, volume)
+    shape = torch.tensor([shapes.index((row["class_name"], row["shape_id"])) for row in chosen], dtype=torch.int64)
+    network = _numbers(chosen, networks, "network")
+    values = [shape_means(ratio[network == k], shape[network == k], len(shapes)) for k in range(len(networks))]
+    return torch.stack(values), torch.tensor([classes.index(class_name) for class_name, _ in shapes])
+
+
+def summarize(rows: Sequence[Row], paper_methods: Sequence[str], confidence: float = 0.95) -> dict[str, Any]:
+    """Everything the summary file holds: SRVR with intervals and comparisons, statuses, verdicts and costs.
 
     Args:
         rows: runs as in :func:`lightning_semrob.results.run_schema`.
         paper_methods: the methods whose mean is the paper's SRVR; NaN where one is absent.
+        confidence: of the bootstrap intervals (clustered by shape) of SRVR and of paired differences.
     """
     networks, classes = _unique([row["network"] for row in rows]), _unique([row["class_name"] for row in rows])
     methods = _unique([row["method"] for row in rows])
+    together = {"mean": list(paper_methods)} if set(paper_methods) <= set(methods) else {}
+    groups = together | {method: [method] for method in methods}
     table: dict[str, Any] = {}
-    for volume, column in (("intersected", "ratio"), ("raw", "raw_ratio")):
-        table[volume] = {"mean": _srvr_of(rows, column, networks, classes, list(paper_methods))} | {
-            method: _srvr_of(rows, column, networks, classes, [method]) for method in methods
+    intervals: dict[str, Any] = {}
+    comparisons: list[dict[str, Any]] = []
+    stability: dict[str, Any] = {}
+    for volume in ("intersected", "raw", "verified"):
+        table[volume] = {"mean": _srvr_of(rows, volume, networks, classes, list(paper_methods))} | {
+            method: _srvr_of(rows, volume, networks, classes, [method]) for method in methods
         }
-    status: dict[str, dict[str, int]] = {method: {} for method in methods}
-    for row in rows:
-        status[row["method"]][row["status"]] = status[row["method"]].get(row["status"], 0) + 1
+        intervals[volume] = {}
+        for name, members in groups.items():
+            values, labels = _by_shape(rows, volume, networks, members)
+            estimate, low, high, skipped = bootstrap_interval(values, labels, confidence)
+            intervals[volume][name] = {"estimate": estimate, "low": low, "high": high}
+            intervals[volume][name] |= {"shapes": len(labels), "shapes_skipped": skipped}
+            for first, second in combinations(range(len(networks)), 2):
+                difference = paired_difference(values[first], values[second], labels, confidence)._asdict()
+                pair = {"first": networks[first], "second": networks[second], "volume": volume, "method": name}
+                comparisons.append(pair | difference)
+        views = torch.stack([values.nanmean(1) for values in table[volume].values()][1:])
+        tau, first_share = rank_stability(views)
+        stability[volume] = {"kendall_tau_over_methods": tau, "share_of_methods_with_the_same_first": first_share}
+
+    def counted(column: str) -> dict[str, dict[str, int]]:
+        counts: dict[str, dict[str, int]] = {method: {} for method in methods}
+        for row in rows:
+            counts[row["method"]][row[column]] = counts[row["method"]].get(row[column], 0) + 1
+        return counts
+
+    def cost(column: str) -> dict[str, int]:
+        return {method: sum(row.get(column) or 0 for row in rows if row["method"] == method) for method in methods}
+
     return {
         "networks": networks,
         "classes": classes,
         "methods": methods,
         "runs": len(rows),
         "srvr": table,
-        "status": status,
+        "confidence": confidence,
+        "intervals": intervals,
+        "comparisons": comparisons,
+        "rank_stability": stability,
+        "status": counted("status"),
+        "verdict": counted("verdict"),
+        "u0_robust": {
+            method: sum(bool(r.get("u0_robust")) for r in rows if r["method"] == method) for method in methods
+        },
+        "cost": {
+            "evaluations": cost("evaluations"),
+            "gradient_evaluations": cost("gradient_evaluations"),
+            "verification_evaluations": cost("verification_evaluations"),
+        },
         "evaluations": sum(row["evaluations"] for row in rows),
         "gradient_evaluations": sum(row["gradient_evaluations"] for row in rows),
+        "verification_evaluations": sum(row.get("verification_evaluations") or 0 for row in rows),
     }
 
 
@@ -65,13 +147,17 @@ def _percent(value: float) -> str:
 
 
 def format_srvr_table(summary: Mapping[str, Any]) -> str:
-    """SRVR in percent of the space by network and class, with the mean over classes of each network."""
+    """SRVR in percent of the space by network and class, and over the classes of each network.
+
+    One column a method, then the mean of the paper's three methods: intersected, by the paper's formula, verified.
+    """
     methods = summary["methods"]
-    columns = ["network", "class", *methods, "SRVR", "paper's raw"]
-    intersected, raw = summary["srvr"]["intersected"], summary["srvr"]["raw"]
+    columns = ["network", "class", *methods, "SRVR", "paper's raw", "SRVR verified"]
+    tables = summary["srvr"]
     lines: list[list[str]] = []
     for i, network in enumerate(summary["networks"]):
-        series = [*(intersected[method][i] for method in methods), intersected["mean"][i], raw["mean"][i]]
+        series = [tables["intersected"][method][i] for method in methods]
+        series += [tables[volume]["mean"][i] for volume in ("intersected", "raw", "verified")]
         for j, class_name in enumerate(summary["classes"]):
             lines.append([network, class_name, *(_percent(float(values[j])) for values in series)])
         if len(summary["classes"]) > 1:
@@ -79,11 +165,68 @@ def format_srvr_table(summary: Mapping[str, Any]) -> str:
     return format_table(columns, lines, left=2)
 
 
-def format_status_table(summary: Mapping[str, Any]) -> str:
-    """How the runs of every method ended."""
-    words = sorted({word for counts in summary["status"].values() for word in counts})
-    lines = [[method, *(str(counts.get(word, 0)) for word in words)] for method, counts in summary["status"].items()]
+def format_verified_table(summary: Mapping[str, Any]) -> str:
+    """Verified SRVR of every method over all classes, percent of the space.
+
+    With its interval over shapes where there are at least ``MINIMUM_SHAPES``.
+    """
+    methods = list(summary["intervals"]["verified"])
+    lines = []
+    for i, network in enumerate(summary["networks"]):
+        line = [network]
+        for method in methods:
+            found = summary["intervals"]["verified"][method]
+            estimate = _percent(float(found["estimate"][i]))
+            low, high = _percent(float(found["low"][i])), _percent(float(found["high"][i]))
+            line.append(f"{estimate} [{low}, {high}]" if found["shapes"] >= MINIMUM_SHAPES else estimate)
+        lines.append(line)
+    return format_table(["network", *("mean of three" if m == "mean" else m for m in methods)], lines, left=1)
+
+
+def format_comparisons(summary: Mapping[str, Any], volume: str = "verified") -> str:
+    """One sentence for each pair of networks; "more robust" only where the paired interval excludes zero."""
+    method = "verified" if "verified" in summary["methods"] else "mean"
+    lines = []
+    for pair in summary["comparisons"]:
+        if pair["volume"] != volume or pair["method"] != method:
+            continue
+        text = f"{pair['first']} against {pair['second']}: {pair['verdict']}"
+        if pair["low"] == pair["low"]:
+            text += (
+                f" (difference {_percent(pair['estimate'])} [{_percent(pair['low'])}, {_percent(pair['high'])}] "
+                f"percent of the space, p = {pair['p_value']:.3f}, {pair['shapes']} shapes)"
+            )
+        elif pair["shapes"]:
+            text += f" ({pair['shapes']} shapes)"
+        lines.append(text)
+    return "\n".join(lines)
+
+
+def _format_counts(counts: Mapping[str, Mapping[str, int]]) -> str:
+    words = sorted({word for found in counts.values() for word in found})
+    lines = [[method, *(str(found.get(word, 0)) for word in words)] for method, found in counts.items()]
     return format_table(["method", *words], lines, left=1)
+
+
+def format_status_table(summary: Mapping[str, Any]) -> str:
+    """How the runs of every method ended, and what became of their boxes under Eq. 2."""
+    robust = [[method, str(count)] for method, count in summary["u0_robust"].items()]
+    return "\n\n".join(
+        [
+            _format_counts(summary["status"]),
+            _format_counts(summary["verdict"]),
+            format_table(["method", "u0 itself robust"], robust, left=1),
+        ]
+    )
+
+
+def format_cost_table(summary: Mapping[str, Any]) -> str:
+    """Evaluations of every method: growing, gradients among them, verification."""
+    cost = summary["cost"]
+    names = ("evaluations", "gradient_evaluations", "verification_evaluations")
+    lines = [[method, *(str(cost[name][method]) for name in names)] for method in summary["methods"]]
+    lines.append(["all", *(str(sum(cost[name].values())) for name in names)])
+    return format_table(["method", "growing", "with gradient", "verification"], lines, left=1)
 
 
 def format_table(columns: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> str:
