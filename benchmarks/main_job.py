@@ -1,0 +1,40 @@
+"""Wall time and evaluations of the default job of ``evaluate.py``.
+
+    python benchmarks/main_job.py [arguments of evaluate.py]
+
+Starts the command in a new process with an empty output folder, as a user would, and prints where the time went.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def main(arguments: list[str]) -> None:
+    """Run, then print."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "run"
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, str(REPOSITORY / "evaluate.py"), *arguments, "--output", str(output)], check=True
+        )
+        wall = time.perf_counter() - start
+        summary = json.loads((output / "summary.json").read_text())
+        versions = json.loads((output / "versions.json").read_text())
+    cost = summary["cost"]
+    paper = ("naive", "oir_b", "oir_w")
+    print(f"\nwall time {wall:.0f} s, of which {summary['seconds']:.0f} s measuring; {versions['platform']}")
+    for name, counts in cost.items():
+        own = sum(counts.get(method, 0) for method in paper)
+        print(f"{name}: {own} for naive, oir_b and oir_w, {counts.get('verified', 0)} for the verified finder")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
