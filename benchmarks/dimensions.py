@@ -112,7 +112,9 @@ def run(name: str, n: int, eps_m: float, eps_v: float, seed: int) -> list[float]
     while len(points := growth.propose()):
         growth.update(f(points))
         now = growth.candidate(eps_m, eps_v)
-        inside = now is not None and bool((torch.maximum((now.a - low).abs(), (now.b - high).abs()) <= 0.1 * half).all())
+        inside = now is not None and bool(
+            (torch.maximum((now.a - low).abs(), (now.b - high).abs()) <= 0.1 * half).all()
+        )
         reached = (reached or growth.evaluations) if inside else None
     now = growth.candidate(eps_m, eps_v)
     if now is None:
@@ -143,7 +145,9 @@ def main() -> None:
     begin = time.perf_counter()
     print(f"eps_m {arguments.eps_m}, eps_v {arguments.eps_v}; medians over {arguments.repeats} instances")
     head = f"{'function':10s} {'n':>3s} {'|log V/V*|/n':>13s} {'mean error':>11s} {'largest':>8s} {'5 % after':>10s}"
-    print(f"{head} {'per n':>7s} {'grown with':>11s} {'verified':>9s} {'in all':>8s} {'naive':>9s} {'OIR_B':>9s} {'OIR_W':>9s}")
+    print(
+        f"{head} {'per n':>7s} {'grown with':>11s} {'verified':>9s} {'in all':>8s} {'naive':>9s} {'OIR_B':>9s} {'OIR_W':>9s}"
+    )
     for name in PROBLEMS:
         for n in arguments.dimensions:
             rows = torch.tensor([run(name, n, arguments.eps_m, arguments.eps_v, k) for k in range(arguments.repeats)])

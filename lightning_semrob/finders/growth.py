@@ -290,7 +290,7 @@ class FaceGrowth(Growth):
     _KEEP = 0.7  # weight of the past in the running means
     _STEP = (0.03, 0.15)  # smallest and largest move of a face in a round, in widths of the box, while hot
     _GAIN = 0.5  # of the Newton steps, while hot
-    _HISTORY = 10  # rounds that the control variate is fitted to
+    _TERMS = 6  # samples for each term of the control variate
 
     def __init__(self, u0: Tensor, space: SemanticSpace, eps_m: float, eps_v: float, budget: int) -> None:
         super().__init__(u0, space, eps_m, eps_v, budget)
@@ -307,6 +307,7 @@ class FaceGrowth(Growth):
         self._sign = torch.zeros(2, n, dtype=torch.float64)
         self._moments: Tensor | None = None  # (2 n + 1, 2): means of f and f^2 on lower faces, upper faces, inside
         self._points = self.u0.new_zeros(0, n)
+        self._mixed = torch.triu_indices(n, n, 1) if n <= 32 else torch.zeros(2, 0, dtype=torch.int64)
         self._slopes = self.u0.new_zeros(2 * n, 2)
         self._recent: list[tuple[Tensor, Tensor]] = []
         self._trail: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -359,21 +360,25 @@ class FaceGrowth(Growth):
         """Means of f and f^2 over each lower face, each upper face and the box, (2 n + 1, 2), from this round.
 
         Second, how the means of the faces change when they move outward by the width of the box, (2 n, 2). What a
-        quadratic without mixed terms explains, fitted to the last rounds, enters by its known mean (a control
-        variate): the remainder alone is noise.
+        quadratic (beyond n = 32: one without mixed terms) fitted to the last rounds explains enters by its known mean,
+        as a control variate; the remainder alone is noise.
         """
         n, width = len(self.u0), self._b - self._a
         values = torch.stack([scores, scores.square()], -1)
-        self._recent = [*self._recent[-self._HISTORY + 1 :], (self._points, values)]
+        terms = 2 * n + 1 + self._mixed.shape[1]
+        rounds = max(4, -(-self._TERMS * terms // len(scores)))
+        self._recent = [*self._recent[1 - rounds :], (self._points, values)]
         t = (torch.cat([x for x, _ in self._recent]) - self._a) / width * 2 - 1
-        basis = torch.cat([torch.ones_like(t[:, :1]), t, (3 * t.square() - 1) / 2], 1)
+        # Legendre polynomials: of the terms, only the constant has a mean over the box, and on a face also its own two.
+        i, j = self._mixed
+        basis = torch.cat([torch.ones_like(t[:, :1]), t, (3 * t.square() - 1) / 2, t[:, i] * t[:, j]], 1)
         target = torch.cat([v for _, v in self._recent])
-        ridge = 1e-3 * len(basis) * torch.eye(2 * n + 1, dtype=torch.float64)
+        ridge = 1e-3 * len(basis) * torch.eye(terms, dtype=torch.float64)
         ridge[0, 0] = 0.0
         fit = torch.linalg.solve(basis.T @ basis + ridge, basis.T @ target)
         rest = values - basis[-len(values) :] @ fit
         faces = rest[: 2 * n * self._outer].reshape(2 * n, self._outer, 2).mean(1)
-        center, slope, bend = fit[:1], fit[1 : n + 1], fit[n + 1 :]
+        center, slope, bend = fit[:1], fit[1 : n + 1], fit[n + 1 : 2 * n + 1]
         known = torch.cat([center - slope + bend, center + slope + bend])
         inside = rest[2 * n * self._outer :].mean(0, keepdim=True) + center
         return torch.cat([faces + known, inside]), 2 * torch.cat([3 * bend - slope, 3 * bend + slope])

@@ -230,17 +230,17 @@ class VerifiedFinder:
             if run.status == "verified" and run.candidate is not None:
                 a[row], b[row] = run.candidate.a, run.candidate.b
         steps = torch.tensor([run.steps for run in state.runs])
-        cost = torch.tensor([run.growth.evaluations + run.spent for run in state.runs])
+        growing, verifying = self.costs(state)
+        cost = growing + verifying
         return Box(a, b, [run.status for run in state.runs], steps, cost, torch.zeros_like(cost))
 
-    def find(self, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> Box:
-        """Verified boxes around u0 (K, n), one row each.
+    def costs(self, state: VerifiedState) -> tuple[Tensor, Tensor]:
+        """Evaluations spent on growing and on verifying, (K,) int64 each."""
+        growing = torch.tensor([run.growth.evaluations for run in state.runs], dtype=torch.int64)
+        return growing, torch.tensor([run.spent for run in state.runs], dtype=torch.int64)
 
-        Raises:
-            ValueError: u0 outside the space.
-        """
-        index = torch.zeros(len(u0), dtype=torch.int64) if index is None else index
-        state = self.start(u0, space, index)
+    def run(self, f: SemanticFunction, state: VerifiedState, index: Tensor) -> Box:
+        """Evaluate f wherever the state asks for it, until every row is done."""
         while bool(state.active.any()):
             points = self.propose(state)
             scores = [p.new_zeros(len(p)) for p in points]
@@ -252,3 +252,12 @@ class VerifiedFinder:
                     scores[k] = value.double()
             self.update(state, scores)
         return self.result(state)
+
+    def find(self, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> Box:
+        """Verified boxes around u0 (K, n), one row each; ``index`` (K,) names their rows of f.
+
+        Raises:
+            ValueError: u0 outside the space.
+        """
+        index = torch.zeros(len(u0), dtype=torch.int64) if index is None else index
+        return self.run(f, self.start(u0, space, index), index)
