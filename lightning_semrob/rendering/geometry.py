@@ -23,7 +23,7 @@ class Geometry:
         neighbors: (F, 3) int64, ``4 * g + m`` where edge m of face g is edge k of this face (edge k is opposite
             to corner k); -1 where the mesh ends or more than two distinct faces meet. Of twins, the first counts.
         seams: (F, 3) bool, whether normal, colour or texture jump across the edge; False where shading goes on.
-        doubled: (F,) bool, whether a coincident face in the other winding exists and neither has holes.
+        partner: (F,) int64, a coincident face in the other winding, -1 for none or if one of them has holes.
         normals: (F, 3, 3) float32 unit normals at the corners; all three equal on a flat face.
         flat: (F,) bool, whether the three normals of the face are equal.
         plain: (F,) bool, flat faces of one colour without texture.
@@ -41,7 +41,7 @@ class Geometry:
     twin: Tensor
     neighbors: Tensor
     seams: Tensor
-    doubled: Tensor
+    partner: Tensor
     normals: Tensor
     flat: Tensor
     plain: Tensor
@@ -83,7 +83,7 @@ def prepare(mesh: Mesh) -> Geometry:
         twin=twin,
         neighbors=neighbors,
         seams=_seams(faces, neighbors, attributes),
-        doubled=_doubled(faces, twin, cutout),
+        partner=_partner(faces, twin, cutout),
         normals=normals.contiguous(),
         flat=flat,
         plain=flat & (colors == colors[:, :1]).flatten(1).all(1) & (texture < 0),
@@ -161,13 +161,14 @@ def _seams(faces: Tensor, neighbors: Tensor, attributes: Tensor) -> Tensor:
     return seams
 
 
-def _doubled(faces: Tensor, twin: Tensor, cutout: Tensor) -> Tensor:
-    """(F,) bool: whether one of the coincident faces has the other winding, none of them with holes."""
+def _partner(faces: Tensor, twin: Tensor, cutout: Tensor) -> Tensor:
+    """(F,) int64: the first coincident face in the other winding; -1 for none or where one of them has holes."""
+    count = len(faces)
+    number = torch.arange(count, device=faces.device)
     lowest = faces.argmin(-1)
-    rows = torch.arange(len(faces), device=faces.device)
-    winding = faces[rows, (lowest + 1) % 3] < faces[rows, (lowest + 2) % 3]
-    found = torch.zeros(2, len(faces), dtype=torch.int64, device=faces.device)
-    for i, mask in enumerate((winding, ~winding)):
-        found[i].index_add_(0, twin, mask.to(torch.int64))
-    solid = torch.zeros_like(found[0]).index_add_(0, twin, cutout.to(torch.int64)) == 0
-    return ((found > 0).all(0) & solid)[twin]
+    winding = (faces[number, (lowest + 1) % 3] < faces[number, (lowest + 2) % 3]).to(torch.int64)
+    first = torch.full((2 * count,), count, device=faces.device)
+    first.scatter_reduce_(0, 2 * twin + winding, number, "amin")
+    other = first[2 * twin + 1 - winding]
+    solid = torch.zeros_like(number).index_add_(0, twin, cutout.to(torch.int64)) == 0
+    return torch.where((other < count) & solid[twin], other, -1)

@@ -33,7 +33,7 @@ class MeshArrays(NamedTuple):
     twin: Array
     neighbors: Array
     seams: Array
-    doubled: Array
+    partner: Array
     normals: Array
     flat: Array
     plain: Array
@@ -90,7 +90,7 @@ def _visibility(
     lower, upper = np.float32(1.0 - TOLERANCE), np.float32(1.0 + TOLERANCE)
     edge = side - 1.0
     for f in range(len(planes)):
-        if det[f] == 0.0 or (det[f] < 0 and mesh.doubled[f]):
+        if det[f] == 0.0 or (det[f] < 0 and mesh.partner[f] >= 0):
             continue
         i, j, k = mesh.faces[f, 0], mesh.faces[f, 1], mesh.faces[f, 2]
         crosses = min(clip[i, 2], clip[j, 2], clip[k, 2]) < NEAR
@@ -287,6 +287,26 @@ def _fragment(
 
 
 @_compiled
+def _light_face(
+    mesh: MeshArrays,
+    det: Array,
+    f: int,
+    directions: Array,
+    intensities: Array,
+    ambient: float,
+    tint: Array,
+    lit: Array,
+    plain: Array,
+) -> None:
+    """Light on the flat face f, lit (F,), and its colour if that is one, plain (F, 3)."""
+    nx, ny, nz = mesh.normals[f, 0, 0], mesh.normals[f, 0, 1], mesh.normals[f, 0, 2]
+    sign = _side(mesh, f, det[f], nx, ny, nz)
+    lit[f] = ambient + _light(mesh, f, sign, nx, ny, nz, directions, intensities)
+    for c in range(3):
+        plain[f, c] = min(max(mesh.colors[f, 0, c] * tint[c] * lit[f], 0.0), 1.0)
+
+
+@_compiled
 def _shade(
     mesh: MeshArrays,
     planes: Array,
@@ -297,14 +317,15 @@ def _shade(
     ambient: float,
     tint: Array,
     background: Array,
+    lit: Array,
+    plain: Array,
     color: Array,
 ) -> None:
-    """The colour of each sample, (side, side, 3) float32. Plain faces are lit once."""
+    """The colour of each sample, (side, side, 3) float32. Flat faces are lit once, as they are met: lit < 0 before."""
     side = len(face)
     half = side * 0.5
-    lit = np.full(len(det), -1.0)
-    plain = np.empty((len(det), 3), np.float32)
     out, other = np.zeros((7, 3)), np.zeros((3, 3))
+    lit[:] = -1.0
     for row in range(side):
         y = 1.0 - (row + 0.5) / half
         for column in range(side):
@@ -314,11 +335,7 @@ def _shade(
                     color[row, column, c] = background[c]
                 continue
             if mesh.flat[f] and lit[f] < 0:
-                nx, ny, nz = mesh.normals[f, 0, 0], mesh.normals[f, 0, 1], mesh.normals[f, 0, 2]
-                sign = _side(mesh, f, det[f], nx, ny, nz)
-                lit[f] = ambient + _light(mesh, f, sign, nx, ny, nz, directions, intensities)
-                for c in range(3):
-                    plain[f, c] = min(max(mesh.colors[f, 0, c] * tint[c] * lit[f], 0.0), 1.0)
+                _light_face(mesh, det, f, directions, intensities, ambient, tint, lit, plain)
             if mesh.plain[f]:
                 for c in range(3):
                     color[row, column, c] = plain[f, c]
@@ -346,14 +363,14 @@ def _walk(
     yp: float,
     xq: float,
     yq: float,
-) -> tuple[int, int, int]:
-    """Follow the surface from face ``start``, seen at p, towards q: (how it went, face, edge).
+    path: Array,
+) -> tuple[int, int, int, int]:
+    """Follow the surface from face ``start``, seen at p, towards q; path (., 3) takes the seams crossed.
 
-    0: it reaches q without an end (face: the one there); 1: it ends or folds back at the edge of that face;
-    2: it reaches the face ``goal`` over the edge, the first seam; 3: it reaches it without a seam.
+    A row of path is (face, edge, following face). Returns how it went, the number of seams, and the last face and
+    edge: 0, it covers q without an end; 1, it ends or folds back at that edge; 2, it reaches the face ``goal``.
     """
-    f, entry = start, -1
-    first_face, first_edge = -1, -1
+    f, entry, count = start, -1, 0
     for _ in range(MAX_WALK):
         sign = 1.0 if det[f] > 0 else -1.0
         edge, least = -1, np.inf
@@ -367,29 +384,33 @@ def _walk(
                 if t < least:
                     edge, least = k, t
         if edge < 0:
-            return 0, f, -1
-        if first_edge < 0 and seams[f, edge]:
-            first_face, first_edge = f, edge
+            return 0, count, f, -1
         following = neighbors[f, edge]
         if following < 0:
-            return 1, f, edge
+            return 1, count, f, edge
         g, m = following >> 2, following & 3
+        if g != goal:
+            v = faces[g, m]
+            beyond = planes[f, edge, 0] * clip[v, 0] + planes[f, edge, 1] * clip[v, 1]
+            if (beyond + planes[f, edge, 2] * clip[v, 2]) * sign >= 0 or det[g] == 0:
+                return 1, count, f, edge
+        if seams[f, edge]:
+            path[count, 0], path[count, 1], path[count, 2] = f, edge, g
+            count += 1
         if g == goal:
-            return (2 if first_edge >= 0 else 3), first_face, first_edge
-        v = faces[g, m]
-        beyond = planes[f, edge, 0] * clip[v, 0] + planes[f, edge, 1] * clip[v, 1] + planes[f, edge, 2] * clip[v, 2]
-        if beyond * sign >= 0 or det[g] == 0:
-            return 1, f, edge
+            return 2, count, f, edge
         f, entry = g, m
-    return 0, f, -1
+    return 0, count, f, -1
 
 
 @_compiled
-def _boundary(
-    faces: Array,
+def _between(
+    mesh_faces: Array,
     twin: Array,
+    partner: Array,
     neighbors: Array,
     seams: Array,
+    plain: Array,
     clip: Array,
     planes: Array,
     det: Array,
@@ -399,60 +420,148 @@ def _boundary(
     p: tuple[int, int],
     q: tuple[int, int],
     side: int,
-) -> tuple[int, float, float, int, int]:
-    """What separates face ``here`` at sample p from face ``there`` at q: (kind, t, share, face, edge).
+    path: Array,
+    count: int,
+    numbers: Array,
+    values: Array,
+) -> int:
+    """Append what lies between face ``here`` at sample p and ``there`` at q to numbers and values; the new count.
 
-    Kind 0 nothing found, 1 the edge of a face, 2 the line where ``face`` and ``edge``, here both faces, intersect.
+    The surface at p is followed until it ends or reaches the face at q, and, if it does not, the one at q backwards:
+    the nearer of those that end hides the other there. Every seam on the way is a boundary of its own. If none
+    ends, both intersect.
     """
     half = side * 0.5
     xp, yp = (p[1] + 0.5) / half - 1.0, 1.0 - (p[0] + 0.5) / half
     xq, yq = (q[1] + 0.5) / half - 1.0, 1.0 - (q[0] + 0.5) / half
+    row = p[0] == q[0]
+    i, j = p[0] * side + p[1], q[0] * side + q[1]
     start = twin[here] if here >= 0 else -1
     goal = twin[there] if there >= 0 else -1
-    how_p, face_p, edge_p = 0, -1, -1
-    how_q, face_q, edge_q = 0, -1, -1
     if here >= 0 and there >= 0:
         for k in range(3):
             following = neighbors[start, k]
             if following >= 0 and following >> 2 == goal:
-                how_p, face_p, edge_p = 2 if seams[start, k] else 3, start, k
-    if here >= 0 and how_p == 0:
-        how_p, face_p, edge_p = _walk(faces, neighbors, seams, clip, planes, det, start, goal, xp, yp, xq, yq)
-    if how_p == 3:
-        return 0, 0.5, 0.0, -1, -1
+                if not seams[start, k]:
+                    return count
+                return _append(planes, i, j, row, start, k, -1, -1, xp, yp, xq, yq, count, numbers, values)
+    how_p, seams_p, face_p, edge_p = 0, 0, -1, -1
+    how_q, seams_q, face_q, edge_q = 0, 0, -1, -1
+    if here >= 0:
+        how_p, seams_p, face_p, edge_p = _walk(
+            mesh_faces, neighbors, seams, clip, planes, det, start, goal, xp, yp, xq, yq, path
+        )
     if there >= 0 and how_p != 2:
-        how_q, face_q, edge_q = _walk(faces, neighbors, seams, clip, planes, det, goal, start, xq, yq, xp, yp)
-    if how_q == 3:
-        return 0, 0.5, 0.0, -1, -1
-    face, edge = -1, -1
-    if how_p == 2 or (how_p == 1 and (how_q == 0 or (how_q == 1 and nearest[p] >= nearest[q]))):
-        face, edge = face_p, edge_p
-    elif how_q > 0:
-        face, edge = face_q, edge_q
-    if face >= 0:
-        a, b = planes[face, edge, 0], planes[face, edge, 1]
-        begin = a * xp + b * yp + planes[face, edge, 2]
-        end = a * xq + b * yq + planes[face, edge, 2]
-        along = a * a if p[0] == q[0] else b * b
-        kind = 1
+        how_q, seams_q, face_q, edge_q = _walk(
+            mesh_faces, neighbors, seams, clip, planes, det, goal, start, xq, yq, xp, yp, path[MAX_WALK:]
+        )
+    if how_q == 2 or (how_q == 1 and not (how_p == 1 and nearest[p] >= nearest[q])):
+        how, crossed, face, edge, first, last = how_q, seams_q, face_q, edge_q, goal, start
+        steps = path[MAX_WALK:]
+    elif how_p > 0:
+        how, crossed, face, edge, first, last = how_p, seams_p, face_p, edge_p, start, goal
+        steps = path
     elif here >= 0 and there >= 0:
-        begin = _inverse(planes, det, start, xp, yp) - _inverse(planes, det, goal, xp, yp)
-        end = _inverse(planes, det, start, xq, yq) - _inverse(planes, det, goal, xq, yq)
-        a = b = along = 1.0
-        a = (planes[start, 0, 0] + planes[start, 1, 0] + planes[start, 2, 0]) / det[start]
-        a -= (planes[goal, 0, 0] + planes[goal, 1, 0] + planes[goal, 2, 0]) / det[goal]
-        b = (planes[start, 0, 1] + planes[start, 1, 1] + planes[start, 2, 1]) / det[start]
-        b -= (planes[goal, 0, 1] + planes[goal, 1, 1] + planes[goal, 2, 1]) / det[goal]
-        along = a * a if p[0] == q[0] else b * b
-        kind, face, edge = 2, start, goal
+        return _intersection(planes, det, i, j, row, start, goal, xp, yp, xq, yq, count, numbers, values)
     else:
-        return 0, 0.5, 0.0, -1, -1
+        return count
+
+    split = True
+    for n in range(crossed):
+        f, g = steps[n, 0], steps[n, 2]
+        split = split and (f == first or plain[f]) and (g == last or plain[g])
+    if not split:
+        if how == 2:
+            face, edge = steps[0, 0], steps[0, 1]
+        return _append(planes, i, j, row, face, edge, -1, -1, xp, yp, xq, yq, count, numbers, values)
+    for n in range(crossed):
+        f, g = steps[n, 0], steps[n, 2]
+        before = -1 if f == first else _shown(partner, det, f)
+        after = -1 if g == last else _shown(partner, det, g)
+        if first != start:
+            before, after = after, before
+        count = _append(planes, i, j, row, f, steps[n, 1], before, after, xp, yp, xq, yq, count, numbers, values)
+    if how == 1:
+        before, after = (-1 if crossed == 0 or face == first else _shown(partner, det, face)), -1
+        if before >= 0 and not plain[before]:
+            before = -1
+        if first != start:
+            before, after = after, before
+        count = _append(planes, i, j, row, face, edge, before, after, xp, yp, xq, yq, count, numbers, values)
+    return count
+
+
+@_compiled
+def _shown(partner: Array, det: Array, f: int) -> int:
+    """Of two coincident faces the one that turns to the camera."""
+    return partner[f] if det[f] < 0 and partner[f] >= 0 else f
+
+
+@_compiled
+def _append(
+    planes: Array,
+    i: int,
+    j: int,
+    row: bool,
+    f: int,
+    edge: int,
+    before: int,
+    after: int,
+    xp: float,
+    yp: float,
+    xq: float,
+    yq: float,
+    count: int,
+    numbers: Array,
+    values: Array,
+) -> int:
+    """Append the crossing of an edge of face f with the segment from sample i to j, if there is one."""
+    a, b, c = planes[f, edge, 0], planes[f, edge, 1], planes[f, edge, 2]
+    begin, end = a * xp + b * yp + c, a * xq + b * yq + c
     if begin == end:
-        return 0, 0.5, 0.0, -1, -1
+        return count
     t = begin / (begin - end)
     if not 0 <= t <= 1:
-        return 0, 0.5, 0.0, -1, -1
-    return kind, t, along / (a * a + b * b), face, edge
+        return count
+    numbers[count, 0], numbers[count, 1], numbers[count, 2], numbers[count, 3] = i, j, f, edge
+    numbers[count, 4], numbers[count, 5] = before, after
+    values[count, 0], values[count, 1] = t, (a * a if row else b * b) / (a * a + b * b)
+    return count + 1
+
+
+@_compiled
+def _intersection(
+    planes: Array,
+    det: Array,
+    i: int,
+    j: int,
+    row: bool,
+    f: int,
+    g: int,
+    xp: float,
+    yp: float,
+    xq: float,
+    yq: float,
+    count: int,
+    numbers: Array,
+    values: Array,
+) -> int:
+    """Append the point between samples i and j where the planes of faces f and g have one depth, if there is one."""
+    begin = _inverse(planes, det, f, xp, yp) - _inverse(planes, det, g, xp, yp)
+    end = _inverse(planes, det, f, xq, yq) - _inverse(planes, det, g, xq, yq)
+    if begin == end:
+        return count
+    t = begin / (begin - end)
+    if not 0 <= t <= 1:
+        return count
+    a = (planes[f, 0, 0] + planes[f, 1, 0] + planes[f, 2, 0]) / det[f]
+    a -= (planes[g, 0, 0] + planes[g, 1, 0] + planes[g, 2, 0]) / det[g]
+    b = (planes[f, 0, 1] + planes[f, 1, 1] + planes[f, 2, 1]) / det[f]
+    b -= (planes[g, 0, 1] + planes[g, 1, 1] + planes[g, 2, 1]) / det[g]
+    numbers[count, 0], numbers[count, 1], numbers[count, 2], numbers[count, 3] = i, j, f, -1 - g
+    numbers[count, 4], numbers[count, 5] = -1, -1
+    values[count, 0], values[count, 1] = t, (a * a if row else b * b) / (a * a + b * b)
+    return count + 1
 
 
 @_inlined
@@ -490,10 +599,14 @@ def _boundaries(
 ) -> tuple[int, Array, Array]:
     """Append all visible boundaries after the first ``count`` rows; returns the new count and the grown arrays.
 
-    Columns of numbers (., 5): p, q, kind, face, edge of :func:`_boundary`; of values (., 2): t, share.
+    Columns of numbers (., 6): samples p and q; face and edge, or for an intersection one face and -1 less the other;
+    the plain faces whose colours meet there, before and after, -1 for the colours of p and of q. Columns of values
+    (., 2): where it crosses the segment, t in [0, 1], and its share, the squared cosine between segment and normal.
     """
     side = len(face)
-    faces, twin, neighbors, seams = mesh.faces, mesh.twin, mesh.neighbors, mesh.seams
+    faces, twin, partner, neighbors = mesh.faces, mesh.twin, mesh.partner, mesh.neighbors
+    seams, plain = mesh.seams, mesh.plain
+    path = np.empty((2 * MAX_WALK, 3), np.int64)
     top, bottom, left, right = _extent(face)
     for row in range(max(top - 1, 0), bottom + 1):
         for column in range(max(left - 1, 0), right + 1):
@@ -502,18 +615,12 @@ def _boundaries(
                 r, c = row + down, column + 1 - down
                 if r >= side or c >= side or face[r, c] == here:
                     continue
-                kind, t, share, f, edge = _boundary(
-                    faces, twin, neighbors, seams, clip, planes, det, nearest,
-                    here, face[r, c], (row, column), (r, c), side,
-                )  # fmt: skip
-                if kind == 0:
-                    continue
-                if count == len(numbers):
+                if count + MAX_WALK >= len(numbers):
                     numbers, values = _grown(numbers), _grown(values)
-                numbers[count, 0], numbers[count, 1] = row * side + column, r * side + c
-                numbers[count, 2], numbers[count, 3], numbers[count, 4] = kind, f, edge
-                values[count, 0], values[count, 1] = t, share
-                count += 1
+                count = _between(
+                    faces, twin, partner, neighbors, seams, plain, clip, planes, det, nearest,
+                    here, face[r, c], (row, column), (r, c), side, path, count, numbers, values,
+                )  # fmt: skip
     return count, numbers, values
 
 
@@ -526,19 +633,40 @@ def _grown(rows: Array) -> Array:
 
 
 @_compiled
-def _blend(numbers: Array, values: Array, color: Array, change: Array, weight: Array) -> None:
+def _light_boundaries(
+    mesh: MeshArrays,
+    det: Array,
+    numbers: Array,
+    directions: Array,
+    intensities: Array,
+    ambient: float,
+    tint: Array,
+    lit: Array,
+    plain: Array,
+) -> None:
+    """Light the faces that boundaries name and no sample sees."""
+    for i in range(len(numbers)):
+        for column in range(4, 6):
+            f = numbers[i, column]
+            if f >= 0 and lit[f] < 0:
+                _light_face(mesh, det, f, directions, intensities, ambient, tint, lit, plain)
+
+
+@_compiled
+def _blend(numbers: Array, values: Array, plain: Array, color: Array, change: Array, weight: Array) -> None:
     """Sums over the boundaries of each sample: change (., 3) of its colour and weight (.)."""
     change[:] = 0.0
     weight[:] = 0.0
     for i in range(len(numbers)):
         t, share = values[i, 0], values[i, 1]
-        target, other = numbers[i, 0], numbers[i, 1]
+        p, q, before, after = numbers[i, 0], numbers[i, 1], numbers[i, 4], numbers[i, 5]
+        target = p if t < 0.5 else q
         amount = (0.5 - t) * share
-        if t >= 0.5:
-            target, other, amount = other, target, -amount
-        weight[target] += amount
+        weight[target] += abs(amount)
         for c in range(3):
-            change[target, c] += amount * (color[other, c] - color[target, c])
+            old = color[p, c] if before < 0 else plain[before, c]
+            new = color[q, c] if after < 0 else plain[after, c]
+            change[target, c] += amount * (new - old)
 
 
 @_compiled
@@ -566,7 +694,8 @@ def forward(
     nearest = np.empty((side, side), np.float32)
     color, change = np.empty((side, side, 3), np.float32), np.empty((side * side, 3), np.float32)
     weight = np.empty(side * side, np.float32)
-    numbers, values = np.empty((1 << 14, 5), np.int32), np.empty((1 << 14, 2), np.float32)
+    lit, plain = np.empty(len(mesh.faces)), np.empty((len(mesh.faces), 3), np.float32)
+    numbers, values = np.empty((1 << 14, 6), np.int32), np.empty((1 << 14, 2), np.float32)
     starts = np.zeros(batch + 1, np.int64)
     scale = np.float32(1.0 / (samples * samples))
     flat = color.reshape(-1, 3)
@@ -575,10 +704,24 @@ def forward(
         begin = starts[b] if keep else 0
         _project(mesh, camera[b], side, clip, planes, det)
         _visibility(mesh, clip, planes, det, side, nearest, face)
-        _shade(mesh, planes, det, face, directions[b], intensities[b], ambient[b], tint[b], background[b], color)
+        _shade(
+            mesh,
+            planes,
+            det,
+            face,
+            directions[b],
+            intensities[b],
+            ambient[b],
+            tint[b],
+            background[b],
+            lit,
+            plain,
+            color,
+        )
         end, numbers, values = _boundaries(mesh, clip, planes, det, nearest, face, begin, numbers, values)
         starts[b + 1] = end
-        _blend(numbers[begin:end], values[begin:end], flat, change, weight)
+        _light_boundaries(mesh, det, numbers[begin:end], directions[b], intensities[b], ambient[b], tint[b], lit, plain)
+        _blend(numbers[begin:end], values[begin:end], plain, flat, change, weight)
         images[b] = 0.0
         for row in range(side):
             for column in range(side):
@@ -624,6 +767,7 @@ def backward(
     clip, planes, det = np.empty((len(mesh.vertices), 5)), np.empty((faces, 3, 3)), np.empty(faces)
     color, change = np.empty((side, side, 3), np.float32), np.empty((side * side, 3), np.float32)
     weight = np.empty(side * side, np.float32)
+    lit, plain = np.empty(len(mesh.faces)), np.empty((len(mesh.faces), 3), np.float32)
     to_color = np.empty((side * side, 3))
     to_planes, to_det = np.zeros((faces, 3, 3)), np.zeros(faces)
     to_plain, to_light = np.zeros((faces, 3)), np.zeros(faces)
@@ -635,15 +779,30 @@ def backward(
         face = seen[b]
         numbers, values = all_numbers[starts[b] : starts[b + 1]], all_values[starts[b] : starts[b + 1]]
         _project(mesh, camera[b], side, clip, planes, det)
-        _shade(mesh, planes, det, face, directions[b], intensities[b], ambient[b], tint[b], background[b], color)
-        _blend(numbers, values, flat, change, weight)
+        _shade(
+            mesh,
+            planes,
+            det,
+            face,
+            directions[b],
+            intensities[b],
+            ambient[b],
+            tint[b],
+            background[b],
+            lit,
+            plain,
+            color,
+        )
+        _light_boundaries(mesh, det, numbers, directions[b], intensities[b], ambient[b], tint[b], lit, plain)
+        _blend(numbers, values, plain, flat, change, weight)
         for row in range(side):
             for column in range(side):
                 for c in range(3):
                     to_color[row * side + column, c] = scale * slope[b, c, row // samples, column // samples]
         _boundaries_backward(
-            planes, det, flat, change, weight, numbers, values, half, to_color, to_planes, to_det, used
-        )
+            planes, det, plain, flat, change, weight, numbers, values, half,
+            to_color, to_plain, to_planes, to_det, used,
+        )  # fmt: skip
         for row in range(side):
             y = 1.0 - (row + 0.5) / half
             for column in range(side):
@@ -683,6 +842,7 @@ def backward(
 def _boundaries_backward(
     planes: Array,
     det: Array,
+    plain: Array,
     color: Array,
     change: Array,
     weight: Array,
@@ -690,6 +850,7 @@ def _boundaries_backward(
     values: Array,
     half: float,
     to_color: Array,
+    to_plain: Array,
     to_planes: Array,
     to_det: Array,
     used: Array,
@@ -699,29 +860,35 @@ def _boundaries_backward(
     extra = np.zeros_like(to_color)
     for i in range(len(numbers)):
         t, share = values[i, 0], values[i, 1]
-        target, other = numbers[i, 0], numbers[i, 1]
-        amount, sign = (0.5 - t) * share, -share
-        if t >= 0.5:
-            target, other, amount, sign = other, target, -amount, share
+        p, q, before, after = numbers[i, 0], numbers[i, 1], numbers[i, 4], numbers[i, 5]
+        target = p if t < 0.5 else q
+        amount = (0.5 - t) * share
         total = max(weight[target], np.float32(1.0))
-        to_amount = 0.0
+        to_t = 0.0
         for c in range(3):
-            difference = color[other, c] - color[target, c]
+            old = color[p, c] if before < 0 else plain[before, c]
+            new = color[q, c] if after < 0 else plain[after, c]
             gradient = to_color[target, c] / total
-            to_amount += gradient * difference
+            to_t -= gradient * share * (new - old)
             if total > 1.0:
-                to_amount -= gradient * change[target, c] / total
-            extra[other, c] += gradient * amount
-            extra[target, c] -= gradient * amount
-        to_t = to_amount * sign
+                to_t += gradient * share * change[target, c] / total * (1.0 if t < 0.5 else -1.0)
+            if after < 0:
+                extra[q, c] += gradient * amount
+            else:
+                to_plain[after, c] += gradient * amount
+                used[after] = True
+            if before < 0:
+                extra[p, c] -= gradient * amount
+            else:
+                to_plain[before, c] -= gradient * amount
+                used[before] = True
         if to_t == 0.0:
             continue
-        p, q = numbers[i, 0], numbers[i, 1]
         xp, yp = (p % side + 0.5) / half - 1.0, 1.0 - (p // side + 0.5) / half
         xq, yq = (q % side + 0.5) / half - 1.0, 1.0 - (q // side + 0.5) / half
-        f, g = numbers[i, 3], numbers[i, 4]
+        f, g = numbers[i, 2], numbers[i, 3]
         used[f] = True
-        if numbers[i, 2] == 1:
+        if g >= 0:
             begin = planes[f, g, 0] * xp + planes[f, g, 1] * yp + planes[f, g, 2]
             end = planes[f, g, 0] * xq + planes[f, g, 1] * yq + planes[f, g, 2]
             squared = (begin - end) ** 2
@@ -730,6 +897,7 @@ def _boundaries_backward(
             to_planes[f, g, 1] += to_begin * yp + to_end * yq
             to_planes[f, g, 2] += to_begin + to_end
         else:
+            g = -1 - g
             used[g] = True
             fp, fq = _inverse(planes, det, f, xp, yp), _inverse(planes, det, f, xq, yq)
             gp, gq = _inverse(planes, det, g, xp, yp), _inverse(planes, det, g, xq, yq)
