@@ -41,7 +41,12 @@ class Candidate:
 
 
 class Growth(ABC):
-    """One run: a box around u0 (n,) in a space, from samples."""
+    """One run: a box around u0 (n,) in a space, from samples.
+
+    ``predicts`` says whether its candidates carry a surrogate of f.
+    """
+
+    predicts: bool
 
     def __init__(self, u0: Tensor, space: SemanticSpace, eps_m: float, eps_v: float, budget: int) -> None:
         self.u0 = u0.double()
@@ -145,6 +150,7 @@ class SurrogateGrowth(Growth):
     so far (around u0, where there is none). A window that has no box ends the growth.
     """
 
+    predicts = True
     _ZOOMS = 2
 
     def __init__(self, u0: Tensor, space: SemanticSpace, eps_m: float, eps_v: float, budget: int) -> None:
@@ -285,6 +291,7 @@ class FaceGrowth(Growth):
     third of the rounds are averaged.
     """
 
+    predicts = False
     _ROUNDS = 60
     _START = 0.01
     _KEEP = 0.7  # weight of the past in the running means

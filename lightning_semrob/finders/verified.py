@@ -19,7 +19,7 @@ __all__ = ["VerifiedFinder", "VerifiedState"]
 
 # Share of 1 - confidence that each attempt may spend; share of the samples left in which it should succeed, and that
 # it may use.
-_ATTEMPTS = ((0.75, 0.6, 0.75), (0.2, 0.75, 1.0), (0.05, 0.85, 1.0))
+_ATTEMPTS = ((0.75, 0.4, 0.5), (0.2, 0.5, 0.75), (0.05, 0.75, 1.0))
 # What the mixture of bets pays, in nats, before its evidence grows in proportion to the samples.
 _REGRET = 1.5
 # Errors of the interpolant to be expected, of the mean and as a fraction of eps_v: a failed attempt's estimate of them
@@ -82,9 +82,15 @@ class _Run:
             # A hole of mass p, f = 0 in it, can only be excluded with evidence / p samples. So the margins are those
             # that the samples at hand can tell from zero: p in the mean, about 0.85 p in the variance.
             self.limit = most * (self.budget - self.spent)
-            hole = (_REGRET - math.log(self.level)) / (part * (self.budget - self.spent))
-            eps_m = growth.eps_m - hole - _ERROR[0] / 2 - self.deficit[0]
-            eps_v = growth.eps_v * (1 - _ERROR[1] / 4) - 0.85 * hole - self.deficit[1]
+            evidence = _REGRET - math.log(self.level)
+            samples = part * (self.budget - self.spent)
+            hole = evidence / samples
+            # Without a surrogate the noise of f itself asks for more: evidence grows by margin^2 / (2 noise) a sample.
+            noise = 0.0 if growth.predicts else growth.eps_v
+            above = max(hole, math.sqrt(2 * evidence * noise / samples))
+            below = max(0.85 * hole, math.sqrt(2 * evidence * 0.7 * noise / samples))
+            eps_m = growth.eps_m - above - _ERROR[0] / 2 - self.deficit[0]
+            eps_v = growth.eps_v * (1 - _ERROR[1] / 4) - below - self.deficit[1]
             self.candidate = growth.candidate(eps_m, eps_v) if eps_m > 0 and eps_v > 0 else None
             if self.candidate is not None:
                 break
@@ -165,7 +171,7 @@ class VerifiedFinder:
         confidence: of the statement about each run.
         runs: number of runs that the confidence holds for together (Bonferroni); 1 for each run alone.
         growth_evaluations: evaluations for growing a box; None for 1150 up to n = 3 and 2000 n beyond.
-        verification_evaluations: largest number of evaluations for verifying; None for 1200 up to n = 3, else 3000.
+        verification_evaluations: largest number of evaluations for verifying; None for 1800 up to n = 3, else 5000.
         seed: of the verification samples; with ``index`` and u0 it fixes the numbers of a row.
     """
 
@@ -203,7 +209,7 @@ class VerifiedFinder:
         index = torch.zeros(len(u0), dtype=torch.int64) if index is None else index
         n = len(space)
         grow = self.growth_budget(n)
-        verify = self.verification_evaluations or (1200 if n <= 3 else 3000)
+        verify = self.verification_evaluations or (1800 if n <= 3 else 5000)
         kind = SurrogateGrowth if n <= 3 else FaceGrowth
         alpha = (1 - self.confidence) / self.runs
         runs = [
