@@ -5,9 +5,9 @@
 Every map (f multilinear between its samples, azimuth periodic) is searched from the four initial points at two pairs of
 thresholds. Printed for each: the exact yardstick (ExhaustiveFinder, 1.5 x 2 degree cells), VerifiedFinder against the
 yardstick at (eps_m - 0.02, 0.85 eps_v) and at the plain thresholds over the runs whose yardstick is >= 0.2 % of the
-space; the fraction of its boxes that satisfy Eq. 2 on a 200 x 200 evaluation; evaluations; total verified volume beside
-that of the authors' naive, OIR_B and OIR_W boxes, where boxes that fail the 200 x 200 evaluation count as zero; the same
-for the runs with f(u0) >= 1 - eps_m; and the paper's SRVR table redone with intervals and paired comparisons.
+space; the fraction of its boxes that satisfy Eq. 2 on a 200 x 200 evaluation; evaluations; total verified volume
+beside that of the authors' naive, OIR_B and OIR_W boxes, where boxes that fail the 200 x 200 evaluation count as zero;
+the same for the runs with f(u0) >= 1 - eps_m; and the paper's SRVR table redone with intervals and paired comparisons.
 """
 
 from __future__ import annotations
@@ -203,10 +203,8 @@ def table(
             for i in range(networks):
                 for j in range(i + 1, networks):
                     d = paired_difference(values[i], values[j], labels)
-                    print(
-                        f"      {names[i]} - {names[j]}: {100 * d.estimate:+.2f} [{100 * d.low:+.2f}, {100 * d.high:+.2f}]"
-                        f" p {d.p_value:.3f}: {d.verdict}"
-                    )
+                    interval = f"{100 * d.estimate:+.2f} [{100 * d.low:+.2f}, {100 * d.high:+.2f}]"
+                    print(f"      {names[i]} - {names[j]}: {interval} p {d.p_value:.3f}: {d.verdict}")
 
 
 if __name__ == "__main__":

@@ -317,7 +317,7 @@ class FaceGrowth(Growth):
         self._mixed = torch.triu_indices(n, n, 1) if n <= 32 else torch.zeros(2, 0, dtype=torch.int64)
         self._slopes = self.u0.new_zeros(2 * n, 2)
         self._recent: list[tuple[Tensor, Tensor]] = []
-        self._trail: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._trail: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         self._over = False
 
     def propose(self) -> Tensor:
@@ -343,15 +343,11 @@ class FaceGrowth(Growth):
         self._moments = now if self._moments is None else keep * self._moments + (1 - keep) * now
         self._slopes = slopes if self._round == 1 else keep * self._slopes + (1 - keep) * slopes
         if self._round > 2 * self._ROUNDS // 3:
-            self._trail.append((self._a, self._b, now))
+            self._trail.append((self._a, self._b, now, slopes))
         scale, of_f, of_square = self._newton(self._moments, self.eps_m, self.eps_v)
         a, b = self._a, self._b
         width = b - a
-        free = torch.stack([(a > self.low + 1e-9) | self.space.periodic, (b < self.high - 1e-9) | self.space.periodic])
-        utility = (of_f * self._moments[:-1, 0] + of_square * self._moments[:-1, 1]).reshape(2, n)
-        slope = (of_f * self._slopes[:, 0] + of_square * self._slopes[:, 1]).abs().clamp(0.05, 0.6).reshape(2, n)
-        mean = (utility * free).sum() / free.sum().clamp_min(1)
-        excess = torch.where(free, utility - mean, torch.zeros_like(utility))
+        excess, slope = self._excess(a, b, self._moments, self._slopes, of_f, of_square)
         turned = excess.sign() * self._sign < 0
         self._step = torch.where(turned, 0.6 * self._step, 1.1 * self._step)
         self._step = self._step.clamp(self._STEP[0] * heat, self._STEP[1] * heat)
@@ -390,6 +386,16 @@ class FaceGrowth(Growth):
         inside = rest[2 * n * self._outer :].mean(0, keepdim=True) + center
         return torch.cat([faces + known, inside]), 2 * torch.cat([3 * bend - slope, 3 * bend + slope])
 
+    def _excess(
+        self, a: Tensor, b: Tensor, moments: Tensor, slopes: Tensor, of_f: float, of_square: float
+    ) -> tuple[Tensor, Tensor]:
+        """By how much each face that can move is better than their average, and its slope, (2, n) each."""
+        free = torch.stack([(a > self.low + 1e-9) | self.space.periodic, (b < self.high - 1e-9) | self.space.periodic])
+        utility = (of_f * moments[:-1, 0] + of_square * moments[:-1, 1]).reshape(free.shape)
+        slope = (of_f * slopes[:, 0] + of_square * slopes[:, 1]).abs().clamp(0.05, 0.6).reshape(free.shape)
+        mean = (utility * free).sum() / free.sum().clamp_min(1)
+        return torch.where(free, utility - mean, torch.zeros_like(utility)), slope
+
     def _legal(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         periodic = self.space.periodic
         shrink = torch.where(periodic, (1 / (b - a).clamp_min(1e-12)).clamp_max(1), torch.ones_like(a))
@@ -419,12 +425,14 @@ class FaceGrowth(Growth):
     def candidate(self, eps_m: float, eps_v: float) -> Candidate | None:
         if not self._trail:
             return None
-        a = torch.stack([x[0] for x in self._trail]).mean(0)
-        b = torch.stack([x[1] for x in self._trail]).mean(0)
-        moments = torch.stack([x[2] for x in self._trail]).mean(0)
+        a, b, moments, slopes = (torch.stack(x).mean(0) for x in zip(*self._trail, strict=True))
         if bool((b - a).amin() < 1e-4):
             return None
-        scale, _, _ = self._newton(moments, eps_m, eps_v)
-        a, b = self._legal(a * (1 + scale), b * (1 + scale))
+        scale, of_f, of_square = self._newton(moments, eps_m, eps_v)
+        excess, slope = self._excess(a, b, moments, slopes, of_f, of_square)
+        rest = torch.minimum(torch.maximum(excess / slope, -4 * self._step), 4 * self._step)  # what was not yet moved
+        a = (a - rest[0] * (b - a)).clamp_max(0.0) * (1 + scale)
+        b = (b + rest[1] * (b - a)).clamp_min(0.0) * (1 + scale)
+        a, b = self._legal(a, b)
         none = torch.zeros((1,) * len(a), dtype=torch.float64)
         return Candidate(self._physical(a), self._physical(b), none, 1 - eps_m, eps_v)
