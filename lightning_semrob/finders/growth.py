@@ -2,7 +2,7 @@
 
 Two ways behind one interface, for one run each. ``propose`` gives the points to be evaluated next (none when the
 budget is spent), ``update`` takes their scores, ``candidate`` the best box for given thresholds so far.
-:class:`SurrogateGrowth` (n <= 3) interpolates its samples on lattices that zoom in on the box, and searches the
+:class:`SurrogateGrowth` (n <= 2; possible for 3) interpolates its samples on lattices that zoom in on the box, and searches the
 interpolant exactly. :class:`FaceGrowth` (any n) moves each face by samples on it, 2 n faces a round.
 
 Inside, positions are relative to u0 and in units of the axes' extents: x = (u - u0) / extent.
@@ -144,7 +144,7 @@ class _Lattice:
 
 
 class SurrogateGrowth(Growth):
-    """Zooming lattices and exact search: for n <= 3.
+    """Zooming lattices and exact search: for n <= 3, at its best for n <= 2.
 
     A coarse lattice over the whole space, then two finer ones over a window around the best box of the interpolant
     so far (around u0, where there is none). A window that has no box ends the growth.
@@ -333,7 +333,6 @@ class FaceGrowth(Growth):
         return self._physical(self._points)
 
     def update(self, scores: Tensor) -> None:
-        n = len(self.u0)
         self.evaluations += scores.numel()
         self._round += 1
         now, slopes = self._moments_of(scores.double())
@@ -430,9 +429,9 @@ class FaceGrowth(Growth):
             return None
         scale, of_f, of_square = self._newton(moments, eps_m, eps_v)
         excess, slope = self._excess(a, b, moments, slopes, of_f, of_square)
-        rest = torch.minimum(torch.maximum(excess / slope, -4 * self._step), 4 * self._step)  # what was not yet moved
-        a = (a - rest[0] * (b - a)).clamp_max(0.0) * (1 + scale)
-        b = (b + rest[1] * (b - a)).clamp_min(0.0) * (1 + scale)
-        a, b = self._legal(a, b)
+        rest = torch.minimum(torch.maximum(excess / slope, -self._step), self._step)  # what was not yet moved
+        width = b - a
+        a, b = (a - rest[0] * width).clamp_max(0.0), (b + rest[1] * width).clamp_min(0.0)
+        a, b = self._legal(a * (1 + scale), b * (1 + scale))
         none = torch.zeros((1,) * len(a), dtype=torch.float64)
         return Candidate(self._physical(a), self._physical(b), none, 1 - eps_m, eps_v)

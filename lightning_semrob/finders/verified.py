@@ -170,8 +170,8 @@ class VerifiedFinder:
         eps_v: the variance of f over the region must not exceed it.
         confidence: of the statement about each run.
         runs: number of runs that the confidence holds for together (Bonferroni); 1 for each run alone.
-        growth_evaluations: evaluations for growing a box; None for 1150 up to n = 3 and 2000 n beyond.
-        verification_evaluations: largest number of evaluations for verifying; None for 1800 up to n = 3, else 5000.
+        growth_evaluations: evaluations for growing a box; None for 1150 up to n = 2 and 2000 n beyond.
+        verification_evaluations: largest number of evaluations for verifying; None for 1800 up to n = 2, else 5000.
         seed: of the verification samples; with ``index`` and u0 it fixes the numbers of a row.
     """
 
@@ -200,7 +200,7 @@ class VerifiedFinder:
 
     def growth_budget(self, n: int) -> int:
         """Evaluations for growing a box of n axes."""
-        return self.growth_evaluations or (1150 if n <= 3 else 2000 * n)
+        return self.growth_evaluations or (1150 if n <= 2 else 2000 * n)
 
     def start(self, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> VerifiedState:
         """State of K runs from u0 (K, n), before any evaluation; ``index`` (K,) names their rows of f."""
@@ -209,8 +209,8 @@ class VerifiedFinder:
         index = torch.zeros(len(u0), dtype=torch.int64) if index is None else index
         n = len(space)
         grow = self.growth_budget(n)
-        verify = self.verification_evaluations or (1800 if n <= 3 else 5000)
-        kind = SurrogateGrowth if n <= 3 else FaceGrowth
+        verify = self.verification_evaluations or (1800 if n <= 2 else 5000)
+        kind = SurrogateGrowth if n <= 2 else FaceGrowth
         alpha = (1 - self.confidence) / self.runs
         runs = [
             _Run(kind(u, space, self.eps_m, self.eps_v, grow), row_generator(self.seed, int(i), u), alpha, verify)
