@@ -121,8 +121,8 @@ def test_whole_space_and_nothing() -> None:
 def test_a_lie_while_growing_is_not_believed() -> None:
     """f looks perfect on the lattices of the growing and has mean 0.65 on the samples of the verification."""
     finder = VerifiedFinder(growth_evaluations=300)
-    space, u0 = SemanticSpace.default(), torch.tensor([[180.0, 40.0]]).double().repeat(40, 1)
-    state = finder.start(u0, space, torch.arange(40))
+    space, u0 = SemanticSpace.default(), torch.tensor([[180.0, 40.0]]).double().repeat(12, 1)
+    state = finder.start(u0, space, torch.arange(12))
     generator = torch.Generator().manual_seed(0)
     while bool(state.active.any()):
         scores = [
@@ -132,7 +132,7 @@ def test_a_lie_while_growing_is_not_believed() -> None:
             for run, points in zip(state.runs, finder.propose(state), strict=True)
         ]
         finder.update(state, scores)
-    assert finder.result(state).status.count("verified") <= 3
+    assert finder.result(state).status.count("verified") <= 2
 
 
 def test_confidence_over_many_runs_costs_samples() -> None:

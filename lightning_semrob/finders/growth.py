@@ -2,8 +2,8 @@
 
 Two ways behind one interface, for one run each. ``propose`` gives the points to be evaluated next (none when the
 budget is spent), ``update`` takes their scores, ``candidate`` the best box for given thresholds so far.
-:class:`SurrogateGrowth` (n <= 2; possible for 3) interpolates its samples on lattices that zoom in on the box, and searches the
-interpolant exactly. :class:`FaceGrowth` (any n) moves each face by samples on it, 2 n faces a round.
+:class:`SurrogateGrowth` (n <= 2; possible for 3) interpolates its samples on lattices that zoom in on the box, and
+searches the interpolant exactly. :class:`FaceGrowth` (any n) moves each face by samples on it, 2 n faces a round.
 
 Inside, positions are relative to u0 and in units of the axes' extents: x = (u - u0) / extent.
 """
