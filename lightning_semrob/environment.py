@@ -17,10 +17,12 @@ from lightning_semrob.functional.scores import SCORES
 from lightning_semrob.functions import RenderedFunction, SemanticFunction
 from lightning_semrob.networks import Classifier, build_network, network_spec
 from lightning_semrob.rendering.base import Renderer
+from lightning_semrob.rendering.cache import CachedRenderer
 from lightning_semrob.rendering.raster import Rasterizer
 from lightning_semrob.shapes import ShapeSpec, resolve_shapes
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import Axis, SemanticSpace
+from lightning_semrob.verification import AxisDensity, box_mass
 
 __all__ = ["PAPER_INITIAL_POINTS", "RunLoader", "SemanticEnvironment", "TaskBatch", "sweep_space"]
 
@@ -92,7 +94,9 @@ class SemanticEnvironment(pl.LightningDataModule):
         renderer: the renderer; the built-in rasteriser with ``image_size`` if None.
         image_size: side of the rendered image in pixels, when ``renderer`` is None.
         score: ``softmax``, ``margin`` or ``top1``.
-        micro_batch_size: images in every renderer and network call.
+        micro_batch_size: images in every network call.
+        density: axis -> how often its values occur in operation, weights of equal bins over its range (most views
+            come from the front, say); weighs mean, variance and volume. Axes that are not named are uniform.
         seed: fixes the initial points and everything random.
     """
 
@@ -106,6 +110,7 @@ class SemanticEnvironment(pl.LightningDataModule):
         image_size: int = 224,
         score: str = "softmax",
         micro_batch_size: int = 16,
+        density: dict[str, list[float]] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -118,12 +123,20 @@ class SemanticEnvironment(pl.LightningDataModule):
         if not self.shape_specs:
             raise ValueError("data.shapes is empty: name at least one shape")
         self.renderer = renderer if renderer is not None else Rasterizer(image_size=image_size)
+        # Networks of one shape follow each other and start from the same points: each picture is made once.
+        self.pictures = CachedRenderer(self.renderer)
         self.space = sweep_space(self.renderer, space if space is not None else ["azimuth", "elevation"])
         if score not in SCORES:
             near = get_close_matches(score, SCORES, n=1)
             hint = f", did you mean '{near[0]}'?" if near else ":"
             raise ValueError(f"unknown score '{score}'{hint} {sorted(SCORES)}")
         self.score = score
+        self.density: list[AxisDensity | None] | None = None
+        if density is not None:
+            unknown = sorted(set(density) - set(self.space.names))
+            if unknown:
+                raise ValueError(f"data.density names {unknown}, which the space {self.space.names} does not sweep")
+            self.density = [AxisDensity(density[name]) if name in density else None for name in self.space.names]
         self.micro_batch_size = micro_batch_size
         self.seed = seed
         self.initial_points = initial_points
@@ -209,6 +222,14 @@ class SemanticEnvironment(pl.LightningDataModule):
             groups.setdefault((network, shape), []).append(row)
         return [TaskBatch(network, shape, torch.tensor(rows)) for (network, shape), rows in groups.items()]
 
+    def volume_ratio(self, a: Tensor, b: Tensor) -> Tensor:
+        """Volume of boxes (R, n) inside the space over that of the space, or their mass under the density, (R,)."""
+        if self.density is None:
+            return self.space.intersected_volume(a, b) / self.space.volume
+        low, high, periodic = self.space.low, self.space.high, self.space.periodic
+        low, high = torch.where(periodic, a, torch.maximum(a, low)), torch.where(periodic, b, torch.minimum(b, high))
+        return box_mass(low, high, self.space, self.density)
+
     def report_failure(self, shape: int, error: Exception) -> None:
         """Note that a shape could not be measured, and say so once."""
         name = self.shapes[shape].shape_id
@@ -249,7 +270,7 @@ class SemanticEnvironment(pl.LightningDataModule):
     def function(self, network: int, shape: int) -> SemanticFunction:
         """f of one network and shape."""
         return RenderedFunction(
-            self.renderer.to(self.device),
+            self.pictures.to(self.device),
             self.classifier(network),
             self.mesh(shape),
             self.shapes[shape].target,

@@ -216,6 +216,34 @@ def test_the_verified_finder_runs_beside_the_others(tmp_path: Path) -> None:
         assert row["evaluations"] + row["verification_evaluations"] == box.evaluations.item()
 
 
+def test_a_density_weighs_volume_mean_and_verdict(tmp_path: Path) -> None:
+    """All views in the first half of the azimuth: a box that covers it is the whole space."""
+    arguments = ["--data.density={azimuth: [1, 0]}", "--model.simultaneous=true"]
+    evaluate([*SMALL, *arguments, "--output", str(tmp_path)])
+    for row in rows_of(tmp_path):
+        a, b = row["a_azimuth"], row["b_azimuth"]
+        inside = sum(max(0.0, min(b, 180 + turn) - max(a, turn)) for turn in (-360, 0, 360)) / 180
+        expected = inside * (row["b_elevation"] - row["a_elevation"]) / 100
+        assert row["ratio"] == pytest.approx(expected, abs=1e-9)
+        if row["worst_azimuth"] is not None and expected > 0:
+            assert row["worst_azimuth"] % 360 <= 180 + 1e-9
+
+
+def test_a_density_of_an_axis_that_is_not_swept_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"data.density names \['roll'\]"):
+        environment(density={"roll": [1.0]})
+
+
+def test_networks_of_a_shape_share_renderings() -> None:
+    """The second network starts from the same points: its first pictures are taken from memory."""
+    made = environment(shapes=["teapot"])
+    made.setup()
+    for network in range(2):
+        NaiveFinder(num_iterations=1).find(made.function(network, 0), made.u0[:2], made.space)
+    assert made.pictures.rendered == 8
+    assert made.pictures.reused >= 8
+
+
 def test_verification_can_be_left_out(tmp_path: Path) -> None:
     summary = evaluate([*SMALL, "--model.verification=0", "--output", str(tmp_path)])
     assert summary["verification_evaluations"] == 0
@@ -360,7 +388,9 @@ def test_the_default_configuration_is_what_the_code_defaults_to() -> None:
     assert defaults.datamodule.networks == written.datamodule.networks
     assert defaults.datamodule.shape_specs == written.datamodule.shape_specs
     assert defaults.datamodule.space == written.datamodule.space
-    assert defaults.config.model == written.config.model
+    for name, value in written.config.model.items():
+        expected = defaults.config.model[name]
+        assert (list(expected) if isinstance(expected, tuple | list) else expected) == value
     finders = {finder.name: finder for finder in defaults.model}
     assert list(finders) == ["naive", "oir_b", "oir_w", "verified"]
     defaults.datamodule.setup()

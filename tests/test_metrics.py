@@ -67,8 +67,9 @@ def test_states_add_up_over_processes() -> None:
     parts[0].update(*(x[:11] for x in values))
     parts[1].update(*(x[11:] for x in values))
     merged = SRVR(2, 3, 3)
+    none = torch.zeros(0, dtype=torch.int64)
+    merged.update(none.double(), none, none, none)
     merged.total, merged.count = (sum(getattr(part, name) for part in parts) for name in ("total", "count"))
-    merged._update_called = True
     torch.testing.assert_close(merged.compute(), srvr(*values, (2, 3, 3)), equal_nan=True)
     assert parts[0]._reductions["total"] is parts[0]._reductions["count"]
 

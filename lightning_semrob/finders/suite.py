@@ -84,19 +84,19 @@ def _number(value: Tensor) -> float | None:
     return None if bool(value.isnan()) else float(value)
 
 
-def volume_ratios(finder: RegionFinder, rows: Tensor) -> dict[str, Tensor]:
+def volume_ratios(finder: RegionFinder, rows: Tensor, environment: SemanticEnvironment) -> dict[str, Tensor]:
     """``intersected`` and ``raw`` (the paper's capped) volume over the volume of the space, each (R,) float64.
 
-    NaN for runs that were not measured or met an invalid score.
+    NaN for runs that were not measured or met an invalid score. The intersected one is weighed by the density.
     """
-    assert finder.space is not None
     a, b, code = finder.a.detach()[rows].cpu(), finder.b.detach()[rows].cpu(), finder.code[rows].cpu()
     measured = code != NOT_MEASURED
     if finder.mode != "paper":  # there a bound that left the real numbers is a result: the whole space, as published
         measured &= code != INVALID_SCORE
     nan = torch.full((len(rows),), torch.nan, dtype=torch.float64)
-    volumes = {"intersected": finder.space.intersected_volume(a, b), "raw": finder.space.raw_volume(a, b)}
-    return {name: torch.where(measured, volume / finder.space.volume, nan) for name, volume in volumes.items()}
+    raw = environment.space.raw_volume(a, b) / environment.space.volume
+    ratios = {"intersected": environment.volume_ratio(a, b), "raw": raw}
+    return {name: torch.where(measured, ratio, nan) for name, ratio in ratios.items()}
 
 
 class FinderSuite(pl.LightningModule):
@@ -110,6 +110,7 @@ class FinderSuite(pl.LightningModule):
         adversarial: grow regions in which the network fails (1 - f).
         eps_m, eps_v: Eq. 2, for the verified finder and for the verification of every box.
         confidence: of each verdict and interval.
+        simultaneous: whether the confidence holds for all runs of the job together (Bonferroni) or for each alone.
         verification: most evaluations for verifying a box of the paper's finders: ``growing`` for as many as its
             growing took, or a number; 0 for no verification.
         verified_evaluations: most evaluations of a run of the verified finder, half of them for growing; its own
@@ -125,6 +126,7 @@ class FinderSuite(pl.LightningModule):
         eps_m: float = 0.3,
         eps_v: float = 0.05,
         confidence: float = 0.95,
+        simultaneous: bool = False,
         verification: int | str = "growing",
         verified_evaluations: int | None = None,
     ) -> None:
@@ -157,6 +159,7 @@ class FinderSuite(pl.LightningModule):
         if not 0 < confidence < 1:
             raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
         self.finders = nn.ModuleList(made)
+        self.simultaneous = simultaneous
         self.eps_m, self.eps_v, self.confidence, self.verification = eps_m, eps_v, confidence, verification
         #: What is known about the box of (finder, row): columns of the table of runs.
         self.statements: dict[tuple[int, int], dict[str, Any]] = {}
@@ -186,6 +189,7 @@ class FinderSuite(pl.LightningModule):
             if finder.space is None:
                 if isinstance(finder, VerifiedFinder):
                     finder.search.seed = environment.seed
+                    finder.search.runs = self.statements_together(environment)
                 finder.start(environment.u0, environment.space)
         sizes = (len(environment.networks), len(environment.class_names))
         if self.srvr is None:
@@ -198,6 +202,10 @@ class FinderSuite(pl.LightningModule):
                     for volume in ("intersected", "raw", "verified")
                 }
             )
+
+    def statements_together(self, environment: SemanticEnvironment) -> int:
+        """Number of runs that the confidence holds for together."""
+        return len(self.finders) * len(environment) if self.simultaneous else 1
 
     def configure_optimizers(self) -> list[Optimizer]:
         """One optimizer a finder."""
@@ -230,7 +238,7 @@ class FinderSuite(pl.LightningModule):
         network = torch.full((len(batch.rows),), batch.network)
         class_index = torch.full_like(network, environment.class_of(batch.shape))
         for number, finder in enumerate(self):
-            ratios = volume_ratios(finder, batch.rows)
+            ratios = volume_ratios(finder, batch.rows, environment)
             for row in batch.rows.tolist():
                 if (number, row) not in self.statements:
                     self.statements[number, row] = self.verify(number, row, batch, environment)
@@ -259,10 +267,12 @@ class FinderSuite(pl.LightningModule):
         known: dict[str, Any] = {"confidence": self.confidence}
         plain = prepare_function(f, environment.space, finder.adversarial)
         known["u0_robust"] = bool(plain(finder.u0[row].cpu()[None, None])[0, 0] >= 1 - self.eps_m)
-        if isinstance(finder, VerifiedFinder):
+        if isinstance(finder, VerifiedFinder) and environment.density is None:
             verdict = "valid" if status == "verified" else "undecided"
             return known | {"verdict": verdict} | finder.statement(row)
         limit = int(finder.evaluations[row]) if self.verification == "growing" else int(self.verification)
+        if isinstance(finder, VerifiedFinder):  # its own statement is about uniform views, not about the density
+            limit = finder.search.budget(len(environment.space))[1]
         single = Box(finder.a.detach()[row : row + 1].cpu(), finder.b.detach()[row : row + 1].cpu())
         top1 = Top1OfLast(f) if isinstance(f, RenderedFunction) else None
         found = verify(
@@ -275,7 +285,9 @@ class FinderSuite(pl.LightningModule):
             self.confidence,
             max(limit, 2),
             environment.seed,
-            top1=top1,
+            environment.density,
+            top1,
+            self.statements_together(environment),
         )
         known |= {"verdict": found.verdict[0], "verification_evaluations": int(found.evaluations[0]) + 1}
         for name in ("mean", "mean_low", "mean_high", "variance", "variance_low", "variance_high", "worst_score"):
@@ -294,8 +306,13 @@ class FinderSuite(pl.LightningModule):
         self.srvr_values: dict[str, dict[str, Tensor]] = {}
         metrics: Any
         for volume, metrics in self.srvr.items():
-            # torchmetrics squeezes a result with one element.
-            self.srvr_values[volume] = {name: metric.compute().cpu().view(sizes) for name, metric in metrics.items()}
+            self.srvr_values[volume] = {}
+            for name, metric in metrics.items():
+                if not metric.update_called:  # no run of this group on this process: NaN, unless another has one
+                    none = torch.zeros(0, dtype=torch.int64)
+                    metric.update(none.double(), none, none, none)
+                # torchmetrics squeezes a result with one element.
+                self.srvr_values[volume][name] = metric.compute().cpu().view(sizes)
         for number, network in enumerate(environment.networks):
             for name, values in self.srvr_values["intersected"].items():
                 self.log(f"srvr/{network}/{name}", values[number].nanmean(), rank_zero_only=True)
@@ -305,7 +322,7 @@ class FinderSuite(pl.LightningModule):
         finder: RegionFinder = self.finders[number]  # type: ignore[assignment]
         shape, network, point = environment.describe(row)
         spec = environment.shapes[shape]
-        ratios = volume_ratios(finder, torch.tensor([row]))
+        ratios = volume_ratios(finder, torch.tensor([row]), environment)
         names = environment.space.names
         result: dict[str, Any] = {
             "network": environment.networks[network],
@@ -317,9 +334,10 @@ class FinderSuite(pl.LightningModule):
         }
         for side, bound in (("u0", finder.u0), ("a", finder.a), ("b", finder.b)):
             result |= {f"{side}_{name}": value for name, value in zip(names, bound[row].tolist(), strict=True)}
+        box = finder.a.detach()[[row]].cpu(), finder.b.detach()[[row]].cpu()
         ratio = _number(ratios["intersected"][0])
         return result | {
-            "volume": None if ratio is None else ratio * environment.space.volume,
+            "volume": None if ratio is None else float(environment.space.intersected_volume(*box)[0]),
             "ratio": ratio,
             "raw_ratio": _number(ratios["raw"][0]),
             "status": STATUSES[int(finder.code[row])],

@@ -101,7 +101,7 @@ class VerifiedFinder(RegionFinder):
         run, scores = state.runs[0], self.search.verification_scores(state)[0]
         if run.status != "verified" or not len(scores):
             return {"verification_evaluations": run.spent}
-        alpha = 1 - self.search.confidence
+        alpha = (1 - self.search.confidence) / self.search.runs
         x = scores[None]
         mean, variance = mean_interval(x, alpha), variance_interval(x, alpha)
         return {

@@ -104,7 +104,7 @@ def summarize(rows: Sequence[Row], paper_methods: Sequence[str], confidence: flo
                 pair = {"first": networks[first], "second": networks[second], "volume": volume, "method": name}
                 comparisons.append(pair | difference)
         views = torch.stack([values.nanmean(1) for values in table[volume].values()][1:])
-        tau, first_share = rank_stability(views)
+        tau, first_share = rank_stability(views) if len(networks) > 1 else (float("nan"), float("nan"))
         stability[volume] = {"kendall_tau_over_methods": tau, "share_of_methods_with_the_same_first": first_share}
 
     def counted(column: str) -> dict[str, dict[str, int]]:
