@@ -292,7 +292,7 @@ class FaceGrowth(Growth):
     """
 
     predicts = False
-    _ROUNDS = 60
+    _ROUNDS = 120
     _START = 0.01
     _KEEP = 0.7  # weight of the past in the running means
     _STEP = (0.03, 0.15)  # smallest and largest move of a face in a round, in widths of the box, while hot
@@ -302,7 +302,8 @@ class FaceGrowth(Growth):
     def __init__(self, u0: Tensor, space: SemanticSpace, eps_m: float, eps_v: float, budget: int) -> None:
         super().__init__(u0, space, eps_m, eps_v, budget)
         n = len(space)
-        per_round = max(6 * n, budget // self._ROUNDS)
+        self._rounds = max(10, min(self._ROUNDS, budget // (12 * n)))
+        per_round = max(6 * n, budget // self._rounds)
         self._inner = max(2, per_round // 3)
         self._outer = max(2, (per_round - self._inner) // (2 * n))
         self._generator = torch.Generator().manual_seed(0)
@@ -337,11 +338,11 @@ class FaceGrowth(Growth):
         self._round += 1
         now, slopes = self._moments_of(scores.double())
         # Cools from 1 to 0.05 in the last two thirds of the rounds.
-        heat = 0.05 ** max(0.0, 1.5 * self._round / self._ROUNDS - 0.5)
+        heat = 0.05 ** max(0.0, 1.5 * self._round / self._rounds - 0.5)
         keep = min(self._KEEP, 1 - 1 / self._round)
         self._moments = now if self._moments is None else keep * self._moments + (1 - keep) * now
         self._slopes = slopes if self._round == 1 else keep * self._slopes + (1 - keep) * slopes
-        if self._round > 2 * self._ROUNDS // 3:
+        if self._round > 2 * self._rounds // 3:
             self._trail.append((self._a, self._b, now, slopes))
         scale, of_f, of_square = self._newton(self._moments, self.eps_m, self.eps_v)
         a, b = self._a, self._b
