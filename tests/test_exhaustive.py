@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_semrob import Axis, SemanticSpace
-from lightning_semrob.finders.exhaustive import ExhaustiveFinder, cell_moments
+from lightning_semrob.finders.exhaustive import ExhaustiveFinder, cell_coverage, cell_moments
 from lightning_semrob.functional.exhaustive import component_around, largest_box, overlap_with_component
 from lightning_semrob.functions import AnalyticFunction, RecordedFunction
 
@@ -156,6 +156,20 @@ def test_component_wraps_and_measures_boxes() -> None:
     torch.testing.assert_close(covered, torch.tensor([2 / 3, 2 / 3]).double())
     iou, _ = overlap_with_component(torch.zeros_like(component), [rows, columns])
     assert all(math.isnan(x) for x in iou.tolist())
+
+
+def test_coverage_of_cells_by_boxes() -> None:
+    space = SemanticSpace.default()
+    a = torch.tensor([[-90.0, -10.0], [45, 15], [0, 90]]).double()
+    b = torch.tensor([[45.0, 90.0], [180, 40], [360, 90]]).double()
+    azimuth, elevation = cell_coverage(a, b, space, (4, 4))
+    assert azimuth.tolist() == [[0.5, 0, 0, 1], [0.5, 1, 0, 0], [1, 1, 1, 1]]
+    assert elevation.tolist() == [[1, 1, 1, 1], [0, 1, 0, 0], [0, 0, 0, 0]]
+    component = torch.zeros(4, 4, dtype=torch.bool)
+    component[0, 1] = component[1, 1] = True
+    iou, covered = overlap_with_component(component, [azimuth, elevation])
+    assert iou[1] == 1.5 / 2
+    assert covered[1] == 1.5 / 2
 
 
 def test_errors() -> None:
