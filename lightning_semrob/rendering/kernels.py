@@ -365,9 +365,9 @@ def _walk(
     yq: float,
     path: Array,
 ) -> tuple[int, int, int, int]:
-    """Follow the surface from face ``start``, seen at p, towards q; path (., 3) takes the seams crossed.
+    """Follow the surface from face ``start``, seen at p, towards q; path (., 4) takes the seams crossed.
 
-    A row of path is (face, edge, following face). Returns how it went, the number of seams, and the last face and
+    A row of path begins (face, edge, following face). Returns how it went, the number of seams, and the last face and
     edge: 0, it covers q without an end; 1, it ends or folds back at that edge; 2, it reaches the face ``goal``.
     """
     f, entry, count = start, -1, 0
@@ -415,6 +415,7 @@ def _between(
     planes: Array,
     det: Array,
     nearest: Array,
+    face: Array,
     here: int,
     there: int,
     p: tuple[int, int],
@@ -429,7 +430,7 @@ def _between(
 
     The surface at p is followed until it ends or reaches the face at q, and, if it does not, the one at q backwards:
     the nearer of those that end hides the other there. Every seam on the way is a boundary of its own. If none
-    ends, both intersect.
+    ends, the surface that was followed meets the other one.
     """
     half = side * 0.5
     xp, yp = (p[1] + 0.5) / half - 1.0, 1.0 - (p[0] + 0.5) / half
@@ -455,46 +456,60 @@ def _between(
         how_q, seams_q, face_q, edge_q = _walk(
             mesh_faces, neighbors, seams, clip, planes, det, goal, start, xq, yq, xp, yp, path[MAX_WALK:]
         )
-    if how_q == 2 or (how_q == 1 and not (how_p == 1 and nearest[p] >= nearest[q])):
-        how, crossed, face, edge, first, last = how_q, seams_q, face_q, edge_q, goal, start
-        steps = path[MAX_WALK:]
-    elif how_p > 0:
-        how, crossed, face, edge, first, last = how_p, seams_p, face_p, edge_p, start, goal
+    forwards = how_p == 2 or (how_p == 1 and (how_q == 0 or nearest[p] >= nearest[q]))
+    if how_p == 0 and how_q == 0:
+        if here < 0 or there < 0:
+            return count
+        forwards = face_p != start or face_q == goal
+    if forwards:
+        how, crossed, end, edge, last = how_p, seams_p, face_p, edge_p, goal
         steps = path
-    elif here >= 0 and there >= 0:
-        return _intersection(planes, det, i, j, row, start, goal, xp, yp, xq, yq, count, numbers, values)
     else:
-        return count
+        how, crossed, end, edge, last = how_q, seams_q, face_q, edge_q, start
+        steps = path[MAX_WALK:]
 
-    split = True
-    for n in range(crossed):
-        f, g = steps[n, 0], steps[n, 2]
-        split = split and (f == first or plain[f]) and (g == last or plain[g])
-    if not split:
-        if how == 2:
-            face, edge = steps[0, 0], steps[0, 1]
-        return _append(planes, i, j, row, face, edge, -1, -1, xp, yp, xq, yq, count, numbers, values)
-    for n in range(crossed):
-        f, g = steps[n, 0], steps[n, 2]
-        before = -1 if f == first else _shown(partner, det, f)
-        after = -1 if g == last else _shown(partner, det, g)
-        if first != start:
-            before, after = after, before
-        count = _append(planes, i, j, row, f, steps[n, 1], before, after, xp, yp, xq, yq, count, numbers, values)
-    if how == 1:
-        before, after = (-1 if crossed == 0 or face == first else _shown(partner, det, face)), -1
-        if before >= 0 and not plain[before]:
-            before = -1
-        if first != start:
-            before, after = after, before
-        count = _append(planes, i, j, row, face, edge, before, after, xp, yp, xq, yq, count, numbers, values)
-    return count
+    known = True
+    for n in range(crossed if how != 2 else crossed - 1):
+        steps[n, 3] = _source(face, partner, plain, det, steps[n, 2], p, q)
+        known = known and steps[n, 3] != -1
+    before, after = -1, -1
+    if known:
+        for n in range(crossed):
+            after = -1 if how == 2 and n == crossed - 1 else steps[n, 3]
+            old, new = (before, after) if forwards else (after, before)
+            count = _append(
+                planes, i, j, row, steps[n, 0], steps[n, 1], old, new, xp, yp, xq, yq, count, numbers, values
+            )
+            before = after
+    elif how == 2:
+        end, edge = steps[0, 0], steps[0, 1]
+    if how == 2 and known:
+        return count
+    old, new = (before, -1) if forwards else (-1, before)
+    if how == 0:
+        return _intersection(planes, det, i, j, row, end, last, old, new, xp, yp, xq, yq, count, numbers, values)
+    return _append(planes, i, j, row, end, edge, old, new, xp, yp, xq, yq, count, numbers, values)
 
 
 @_compiled
-def _shown(partner: Array, det: Array, f: int) -> int:
-    """Of two coincident faces the one that turns to the camera."""
-    return partner[f] if det[f] < 0 and partner[f] >= 0 else f
+def _source(
+    face: Array, partner: Array, plain: Array, det: Array, f: int, p: tuple[int, int], q: tuple[int, int]
+) -> int:
+    """Where the colour of face f between samples p and q is found: f itself where it is plain, -2 less the number of
+    a sample beside p or q that sees f, or -1 for nowhere. Of two coincident faces the one that is seen counts.
+    """
+    if det[f] < 0 and partner[f] >= 0:
+        f = partner[f]
+    if plain[f]:
+        return f
+    side = len(face)
+    down, right = q[1] - p[1], q[0] - p[0]
+    for sign in (-1, 1):
+        for r, c in (p, q):
+            r, c = r + sign * down, c + sign * right
+            if 0 <= r < side and 0 <= c < side and face[r, c] == f:
+                return -2 - (r * side + c)
+    return -1
 
 
 @_compiled
@@ -538,6 +553,8 @@ def _intersection(
     row: bool,
     f: int,
     g: int,
+    before: int,
+    after: int,
     xp: float,
     yp: float,
     xq: float,
@@ -559,7 +576,7 @@ def _intersection(
     b = (planes[f, 0, 1] + planes[f, 1, 1] + planes[f, 2, 1]) / det[f]
     b -= (planes[g, 0, 1] + planes[g, 1, 1] + planes[g, 2, 1]) / det[g]
     numbers[count, 0], numbers[count, 1], numbers[count, 2], numbers[count, 3] = i, j, f, -1 - g
-    numbers[count, 4], numbers[count, 5] = -1, -1
+    numbers[count, 4], numbers[count, 5] = before, after
     values[count, 0], values[count, 1] = t, (a * a if row else b * b) / (a * a + b * b)
     return count + 1
 
@@ -600,13 +617,13 @@ def _boundaries(
     """Append all visible boundaries after the first ``count`` rows; returns the new count and the grown arrays.
 
     Columns of numbers (., 6): samples p and q; face and edge, or for an intersection one face and -1 less the other;
-    the plain faces whose colours meet there, before and after, -1 for the colours of p and of q. Columns of values
+    the colours that meet there, before and after, as of :func:`_source`, -1 for those of p and of q. Columns of values
     (., 2): where it crosses the segment, t in [0, 1], and its share, the squared cosine between segment and normal.
     """
     side = len(face)
     faces, twin, partner, neighbors = mesh.faces, mesh.twin, mesh.partner, mesh.neighbors
     seams, plain = mesh.seams, mesh.plain
-    path = np.empty((2 * MAX_WALK, 3), np.int64)
+    path = np.empty((2 * MAX_WALK, 4), np.int64)
     top, bottom, left, right = _extent(face)
     for row in range(max(top - 1, 0), bottom + 1):
         for column in range(max(left - 1, 0), right + 1):
@@ -619,7 +636,7 @@ def _boundaries(
                     numbers, values = _grown(numbers), _grown(values)
                 count = _between(
                     faces, twin, partner, neighbors, seams, plain, clip, planes, det, nearest,
-                    here, face[r, c], (row, column), (r, c), side, path, count, numbers, values,
+                    face, here, face[r, c], (row, column), (r, c), side, path, count, numbers, values,
                 )  # fmt: skip
     return count, numbers, values
 
@@ -664,8 +681,8 @@ def _blend(numbers: Array, values: Array, plain: Array, color: Array, change: Ar
         amount = (0.5 - t) * share
         weight[target] += abs(amount)
         for c in range(3):
-            old = color[p, c] if before < 0 else plain[before, c]
-            new = color[q, c] if after < 0 else plain[after, c]
+            old = plain[before, c] if before >= 0 else color[p if before == -1 else -2 - before, c]
+            new = plain[after, c] if after >= 0 else color[q if after == -1 else -2 - after, c]
             change[target, c] += amount * (new - old)
 
 
@@ -866,19 +883,19 @@ def _boundaries_backward(
         total = max(weight[target], np.float32(1.0))
         to_t = 0.0
         for c in range(3):
-            old = color[p, c] if before < 0 else plain[before, c]
-            new = color[q, c] if after < 0 else plain[after, c]
+            old = plain[before, c] if before >= 0 else color[p if before == -1 else -2 - before, c]
+            new = plain[after, c] if after >= 0 else color[q if after == -1 else -2 - after, c]
             gradient = to_color[target, c] / total
             to_t -= gradient * share * (new - old)
             if total > 1.0:
                 to_t += gradient * share * change[target, c] / total * (1.0 if t < 0.5 else -1.0)
             if after < 0:
-                extra[q, c] += gradient * amount
+                extra[q if after == -1 else -2 - after, c] += gradient * amount
             else:
                 to_plain[after, c] += gradient * amount
                 used[after] = True
             if before < 0:
-                extra[p, c] -= gradient * amount
+                extra[p if before == -1 else -2 - before, c] -= gradient * amount
             else:
                 to_plain[before, c] -= gradient * amount
                 used[before] = True
