@@ -428,9 +428,9 @@ def _between(
 ) -> int:
     """Append what lies between face ``here`` at sample p and ``there`` at q to numbers and values; the new count.
 
-    The surface at p is followed until it ends or reaches the face at q, and, if it does not, the one at q backwards:
-    the nearer of those that end hides the other there. Every seam on the way is a boundary of its own. If none
-    ends, the surface that was followed meets the other one.
+    The faces share no edge. The surface at p is followed until it ends or reaches the face at q, and, if it does
+    not, the one at q backwards: the nearer of those that end hides the other there. Every seam on the way is a
+    boundary of its own. If none ends, the surface that was followed meets the other one.
     """
     half = side * 0.5
     xp, yp = (p[1] + 0.5) / half - 1.0, 1.0 - (p[0] + 0.5) / half
@@ -439,13 +439,6 @@ def _between(
     i, j = p[0] * side + p[1], q[0] * side + q[1]
     start = twin[here] if here >= 0 else -1
     goal = twin[there] if there >= 0 else -1
-    if here >= 0 and there >= 0:
-        for k in range(3):
-            following = neighbors[start, k]
-            if following >= 0 and following >> 2 == goal:
-                if not seams[start, k]:
-                    return count
-                return _append(planes, i, j, row, start, k, -1, -1, xp, yp, xq, yq, count, numbers, values)
     how_p, seams_p, face_p, edge_p = 0, 0, -1, -1
     how_q, seams_q, face_q, edge_q = 0, 0, -1, -1
     if here >= 0:
@@ -621,6 +614,7 @@ def _boundaries(
     (., 2): where it crosses the segment, t in [0, 1], and its share, the squared cosine between segment and normal.
     """
     side = len(face)
+    half = side * 0.5
     faces, twin, partner, neighbors = mesh.faces, mesh.twin, mesh.partner, mesh.neighbors
     seams, plain = mesh.seams, mesh.plain
     path = np.empty((2 * MAX_WALK, 4), np.int64)
@@ -634,10 +628,23 @@ def _boundaries(
                     continue
                 if count + MAX_WALK >= len(numbers):
                     numbers, values = _grown(numbers), _grown(values)
-                count = _between(
-                    faces, twin, partner, neighbors, seams, plain, clip, planes, det, nearest,
-                    face, here, face[r, c], (row, column), (r, c), side, path, count, numbers, values,
-                )  # fmt: skip
+                there, shared = face[r, c], -1
+                if here >= 0 and there >= 0:
+                    start, goal = twin[here], twin[there]
+                    for k in range(3):
+                        if neighbors[start, k] >= 0 and neighbors[start, k] >> 2 == goal:
+                            shared = k
+                if shared < 0:
+                    count = _between(
+                        faces, twin, partner, neighbors, seams, plain, clip, planes, det, nearest,
+                        face, here, there, (row, column), (r, c), side, path, count, numbers, values,
+                    )  # fmt: skip
+                elif seams[twin[here], shared]:
+                    count = _append(
+                        planes, row * side + column, r * side + c, down == 0, twin[here], shared, -1, -1,
+                        (column + 0.5) / half - 1.0, 1.0 - (row + 0.5) / half,
+                        (c + 0.5) / half - 1.0, 1.0 - (r + 0.5) / half, count, numbers, values,
+                    )  # fmt: skip
     return count, numbers, values
 
 
