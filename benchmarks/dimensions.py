@@ -26,7 +26,7 @@ from torch import Tensor
 
 from lightning_semrob import Axis, SemanticSpace
 from lightning_semrob.finders.growth import Candidate
-from lightning_semrob.finders.verified import VerifiedFinder
+from lightning_semrob.finders.search import VerifiedSearch
 from lightning_semrob.functions import AnalyticFunction
 
 UPDATES = 30
@@ -104,7 +104,7 @@ def run(name: str, n: int, eps_m: float, eps_v: float, seed: int, budget: int) -
     f, center, half = PROBLEMS[name](n, eps_m, eps_v, generator)
     space = SemanticSpace(tuple(Axis(f"axis{k}", -1.0, 1.0, unit="1") for k in range(n)))
     u0 = center + 0.3 * half * (2 * torch.rand(n, generator=generator).double() - 1)
-    finder = VerifiedFinder(eps_m, eps_v, growth_evaluations=None if n <= 2 else budget * n)
+    finder = VerifiedSearch(eps_m, eps_v, growth_evaluations=None if n <= 2 else budget * n)
     low, high = center - half, center + half
     reached = [math.nan, math.nan]
     state = finder.start(u0[None], space)

@@ -28,7 +28,7 @@ PUBLISHED = {"alexnet": 8.92, "vgg": 9.88, "resnet": 16.88, "inception": 7.92}  
 
 
 def replay(data: PaperData) -> tuple[dict[str, Box], dict[str, Tensor], float]:
-    """Boxes of every method in paper mode, their widths at the steps of the traces (12, 960, 2), and the processor time (s)."""
+    """Boxes of every method in paper mode, their widths at the steps of the traces (12, 960, 2), and the seconds."""
     function, space = RecordedFunction(data.maps), SemanticSpace.default()
     boxes, widths = {}, {}
     start = time.process_time()

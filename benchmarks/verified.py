@@ -23,7 +23,7 @@ from torch import Tensor
 
 from lightning_semrob import Box, SemanticSpace
 from lightning_semrob.finders.exhaustive import ExhaustiveFinder
-from lightning_semrob.finders.verified import VerifiedFinder
+from lightning_semrob.finders.search import VerifiedSearch
 from lightning_semrob.functional.srvr import bootstrap_interval, paired_difference, rank_stability, shape_means
 from lightning_semrob.functional.statistics import clopper_pearson
 from lightning_semrob.functions import RecordedFunction
@@ -105,7 +105,7 @@ def main() -> None:
         print(f"exact yardstick: {time.perf_counter() - clock:.0f} s for 2 x {len(u0)} runs")
 
         clock = time.perf_counter()
-        finder = VerifiedFinder(eps_m, eps_v)
+        finder = VerifiedSearch(eps_m, eps_v)
         state = finder.start(u0, space, index)
         box: Box = finder.run(f, state, index)
         seconds = time.perf_counter() - clock

@@ -11,7 +11,7 @@ import torch
 
 from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.finders.suite import FinderSuite
-from lightning_semrob.finders.verified_region import VerifiedFinder
+from lightning_semrob.finders.verified import VerifiedFinder
 
 __all__ = ["estimate_cost"]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from lightning_semrob import Axis, Box, SemanticSpace
 from lightning_semrob.finders.exhaustive import ExhaustiveFinder
 from lightning_semrob.finders.growth import FaceGrowth, SurrogateGrowth
-from lightning_semrob.finders.verified import VerifiedFinder
+from lightning_semrob.finders.search import VerifiedSearch
 from lightning_semrob.functions import AnalyticFunction, RecordedFunction, SemanticFunction
 from lightning_semrob.verification import AxisDensity, box_mass, verify
 
@@ -43,7 +43,7 @@ def test_boxes_on_maps_are_valid_and_close_to_the_exact_ones() -> None:
     f, space = RecordedFunction(smooth_maps(8, seed=0)), SemanticSpace.default()
     index = torch.arange(8)
     u0 = space.uniform(8, torch.Generator().manual_seed(1))
-    box = VerifiedFinder(0.3, 0.05).find(f, u0, space, index)
+    box = VerifiedSearch(0.3, 0.05).find(f, u0, space, index)
     assert int(box.evaluations.sum()) == f.evaluations
     exact = ExhaustiveFinder(0.28, 0.0425).find(f, u0, space, index)
     ours, best = space.intersected_volume(box.a, box.b), space.intersected_volume(exact.a, exact.b)
@@ -65,7 +65,7 @@ def test_boxes_on_maps_are_valid_and_close_to_the_exact_ones() -> None:
 def test_rows_do_not_depend_on_their_batch_and_seeds_repeat() -> None:
     f, space = RecordedFunction(smooth_maps(3, seed=2)), SemanticSpace.default()
     index, u0 = torch.tensor([2, 0, 1]), torch.tensor([[350.0, 10], [40, 50], [200, 80]]).double()
-    finder = VerifiedFinder(0.4, 0.1, growth_evaluations=400)
+    finder = VerifiedSearch(0.4, 0.1, growth_evaluations=400)
     together = finder.find(f, u0, space, index)
     for k in range(3):
         alone = finder.find(f, u0[k : k + 1], space, index[k : k + 1])
@@ -80,7 +80,7 @@ def test_no_axis_prefers_the_seam() -> None:
         azimuth = torch.remainder(u[..., 0] + 180, 360) - 180
         return torch.sigmoid((60 - azimuth.abs()) / 2) * torch.sigmoid((30 - (u[..., 1] - 40).abs()) / 2)
 
-    box = VerifiedFinder().find(
+    box = VerifiedSearch().find(
         AnalyticFunction(f), torch.tensor([[350.0, 40], [10, 40]]).double(), SemanticSpace.default()
     )
     assert box.status == ["verified", "verified"]
@@ -94,7 +94,7 @@ def test_no_axis_prefers_the_seam() -> None:
 @pytest.mark.parametrize("n", [1, 3, 6])
 def test_other_dimensions(n: int) -> None:
     f, u0 = plateau(n), torch.full((1, n), 0.1).double()
-    finder = VerifiedFinder(0.3, 0.05, growth_evaluations=1150 if n == 1 else 4000)
+    finder = VerifiedSearch(0.3, 0.05, growth_evaluations=1150 if n == 1 else 4000)
     box = finder.find(f, u0, cube(n))
     assert box.status == ["verified"]
     width = box.b - box.a
@@ -103,24 +103,24 @@ def test_other_dimensions(n: int) -> None:
 
 def test_whole_space_and_nothing() -> None:
     space, u0 = SemanticSpace.default(), torch.tensor([[20.0, 0.0]]).double()
-    box = VerifiedFinder().find(AnalyticFunction(lambda u: torch.ones_like(u[..., 0])), u0, space)
+    box = VerifiedSearch().find(AnalyticFunction(lambda u: torch.ones_like(u[..., 0])), u0, space)
     assert box.status == ["verified"]
     assert float(space.intersected_volume(box.a, box.b)) == pytest.approx(space.volume)
-    box = VerifiedFinder().find(AnalyticFunction(lambda u: torch.zeros_like(u[..., 0])), u0, space)
+    box = VerifiedSearch().find(AnalyticFunction(lambda u: torch.zeros_like(u[..., 0])), u0, space)
     assert box.status == ["collapsed"]
     assert torch.equal(box.a, u0)
     assert torch.equal(box.b, u0)
     assert int(box.evaluations) < 800
     for n in (2, 5):
         middle = torch.zeros(1, n).double()
-        box = VerifiedFinder().find(AnalyticFunction(lambda u: u[..., 0] * math.nan), middle, cube(n))
+        box = VerifiedSearch().find(AnalyticFunction(lambda u: u[..., 0] * math.nan), middle, cube(n))
         assert box.status == ["invalid_score"]
         assert torch.equal(box.a, box.b)
 
 
 def test_a_lie_while_growing_is_not_believed() -> None:
     """f looks perfect on the lattices of the growing and has mean 0.65 on the samples of the verification."""
-    finder = VerifiedFinder(growth_evaluations=300)
+    finder = VerifiedSearch(growth_evaluations=300)
     space, u0 = SemanticSpace.default(), torch.tensor([[180.0, 40.0]]).double().repeat(12, 1)
     state = finder.start(u0, space, torch.arange(12))
     generator = torch.Generator().manual_seed(0)
@@ -137,7 +137,7 @@ def test_a_lie_while_growing_is_not_believed() -> None:
 
 def test_confidence_over_many_runs_costs_samples() -> None:
     f, u0 = plateau(2, edge=0.1), torch.zeros(1, 2).double()
-    one, many = VerifiedFinder().find(f, u0, cube(2)), VerifiedFinder(runs=10_000).find(f, u0, cube(2))
+    one, many = VerifiedSearch().find(f, u0, cube(2)), VerifiedSearch(runs=10_000).find(f, u0, cube(2))
     assert one.status == many.status == ["verified"]
     assert int(many.evaluations) > int(one.evaluations)
 
@@ -155,9 +155,9 @@ def test_growth_on_faces_costs_no_corners() -> None:
 def test_errors() -> None:
     for arguments in ({"eps_m": 0.0}, {"eps_v": 0.3}, {"confidence": 1.0}, {"runs": 0}):
         with pytest.raises(ValueError, match=next(iter(arguments))):
-            VerifiedFinder(**arguments)  # type: ignore[arg-type]
+            VerifiedSearch(**arguments)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="outside"):
-        VerifiedFinder().find(plateau(2), torch.full((1, 2), 2.0).double(), cube(2))
+        VerifiedSearch().find(plateau(2), torch.full((1, 2), 2.0).double(), cube(2))
 
 
 def half_good(u: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightning_semrob.finders.modes import INVALID_SCORE, MODES, REST_MOVE, RUNNING
-from lightning_semrob.functional.regions import corners, cross_sections
+from lightning_semrob.finders.quadrature import QUADRATURES
+from lightning_semrob.functional.regions import cross_sections
 from lightning_semrob.functions import Complement, Reordered, SemanticFunction
 from lightning_semrob.space import Box, SemanticSpace
 
@@ -55,6 +56,7 @@ class RegionFinder(pl.LightningModule):
         mode: ``default`` (unit space, projection, convergence) or ``paper`` (to the letter).
         num_iterations: largest number of updates; default of the mode (60, 600) if None.
         adversarial: grow regions where the network fails (1 - f, Eq. 4).
+        quadrature: ``corners`` (2**n of them, n <= 14) or ``sobol`` (samples on the 2n faces, any n).
 
     Attributes:
         a, b: bounds of all tasks, (N, n) float64 parameters in the units of the axes.
@@ -76,8 +78,19 @@ class RegionFinder(pl.LightningModule):
     resting: Tensor
     loss: Tensor
 
-    def __init__(self, mode: str = "default", num_iterations: int | None = None, adversarial: bool = False) -> None:
+    def __init__(
+        self,
+        mode: str = "default",
+        num_iterations: int | None = None,
+        adversarial: bool = False,
+        quadrature: str = "corners",
+    ) -> None:
         super().__init__()
+        if quadrature not in QUADRATURES:
+            near = get_close_matches(str(quadrature), QUADRATURES, n=1)
+            hint = f", did you mean '{near[0]}'?" if near else ":"
+            raise ValueError(f"unknown quadrature '{quadrature}'{hint} {sorted(QUADRATURES)}")
+        self.quadrature = QUADRATURES[quadrature]()
         if mode not in MODES:
             near = get_close_matches(str(mode), MODES, n=1)
             hint = f", did you mean '{near[0]}'?" if near else ":"
@@ -94,8 +107,8 @@ class RegionFinder(pl.LightningModule):
     # ---- what a finder is
 
     def points(self, a: Tensor, b: Tensor) -> Tensor:
-        """Where f is needed for bounds (R, n): (R, P, n), by default the corners (Eq. 5)."""
-        return corners(a, b)
+        """Where f is needed for bounds (R, n): (R, P, n), by default those of the quadrature (the corners, Eq. 5)."""
+        return self.quadrature.points(a, b)
 
     def directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
         """The paper's update directions from scores (R, P) and gradients (R, P, n) at :meth:`points`."""
@@ -121,7 +134,7 @@ class RegionFinder(pl.LightningModule):
         """
         u0 = torch.as_tensor(u0).detach().to(dtype=torch.float64, device="cpu").clone()
         space.validate(u0)
-        corners(u0[:1], u0[:1])  # raises where 2**n corners are too many
+        self.points(u0[:1], u0[:1])  # raises where 2**n corners are too many
         self.make_table(u0, *self.rules.start(u0, space), space, index)
 
     def make_table(self, u0: Tensor, a: Tensor, b: Tensor, space: SemanticSpace, index: Tensor | None) -> None:

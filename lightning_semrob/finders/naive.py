@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from lightning_semrob.finders.base import RegionFinder
-from lightning_semrob.functional.regions import cross_sections, naive_directions, naive_loss
+from lightning_semrob.finders.quadrature import CornerQuadrature
+from lightning_semrob.functional.regions import cross_sections, naive_loss
 
 __all__ = ["NaiveFinder"]
 
@@ -17,25 +18,32 @@ class NaiveFinder(RegionFinder):
     of ``lambda * r_k``. In 2-D this equals Eq. 7 for squares; Eq. 7 itself collapses for n >= 3.
 
     Args:
-        mode, num_iterations, adversarial: see :class:`RegionFinder`.
+        mode, num_iterations, adversarial, quadrature: see :class:`RegionFinder`.
         lam: weight lambda of the size penalty.
     """
 
     name = "naive"
 
     def __init__(
-        self, mode: str = "default", num_iterations: int | None = None, adversarial: bool = False, lam: float = 0.1
+        self,
+        mode: str = "default",
+        num_iterations: int | None = None,
+        adversarial: bool = False,
+        quadrature: str = "corners",
+        lam: float = 0.1,
     ) -> None:
-        super().__init__(mode, num_iterations, adversarial)
+        super().__init__(mode, num_iterations, adversarial, quadrature)
         self.lam = lam
 
     def directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
-        return naive_directions(a, b, values, self.lam)
+        return self.quadrature.naive(a, b, values, self.lam)
 
     def unit_directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
-        grad_a, grad_b = naive_directions(a, b, values, 0.0)
+        grad_a, grad_b = self.quadrature.naive(a, b, values, 0.0)
         section = cross_sections(b - a)
         return grad_a / section - self.lam, grad_b / section + self.lam
 
     def losses(self, a: Tensor, b: Tensor, values: Tensor) -> Tensor:
+        if not isinstance(self.quadrature, CornerQuadrature):
+            return super().losses(a, b, values)
         return naive_loss(a, b, values, self.lam)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from lightning_semrob.finders.base import RegionFinder
-from lightning_semrob.functional.regions import corners, oir_b_directions, oir_b_loss, oir_w_directions, outer_bounds
+from lightning_semrob.finders.quadrature import CornerQuadrature
+from lightning_semrob.functional.regions import oir_b_loss, outer_bounds
 
 __all__ = ["OIRBlackBoxFinder", "OIRWhiteBoxFinder"]
 
@@ -15,7 +16,7 @@ class OIRBlackBoxFinder(RegionFinder):
     """OIR_B (Eq. 11, 12): scores of an outer box against an inner one; 2**(n+1) evaluations a step.
 
     Args:
-        mode, num_iterations, adversarial: see :class:`RegionFinder`.
+        mode, num_iterations, adversarial, quadrature: see :class:`RegionFinder`.
         alpha: boundary factor; None for 0.05 in paper mode and ``1.05**(2/n) - 1`` in the default mode, since the
             box grows on f = 1 only while ``(1 + alpha)**n < 2``.
     """
@@ -27,9 +28,10 @@ class OIRBlackBoxFinder(RegionFinder):
         mode: str = "default",
         num_iterations: int | None = None,
         adversarial: bool = False,
+        quadrature: str = "corners",
         alpha: float | None = None,
     ) -> None:
-        super().__init__(mode, num_iterations, adversarial)
+        super().__init__(mode, num_iterations, adversarial, quadrature)
         if alpha is not None and alpha <= 0:
             raise ValueError(f"alpha must be positive, got {alpha}")
         self.alpha = alpha
@@ -41,13 +43,16 @@ class OIRBlackBoxFinder(RegionFinder):
         return 0.05 if self.mode == "paper" else 1.05 ** (2 / n) - 1
 
     def points(self, a: Tensor, b: Tensor) -> Tensor:
-        return torch.cat([corners(a, b), corners(*outer_bounds(a, b, self.alpha_for(a.shape[-1])))], dim=-2)
+        outer = outer_bounds(a, b, self.alpha_for(a.shape[-1]))
+        return torch.cat([self.quadrature.points(a, b), self.quadrature.points(*outer)], dim=-2)
 
     def directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
         inner, outer = values.chunk(2, dim=-1)
-        return oir_b_directions(a, b, inner, outer, self.alpha_for(a.shape[-1]))
+        return self.quadrature.oir_b(a, b, inner, outer, self.alpha_for(a.shape[-1]))
 
     def losses(self, a: Tensor, b: Tensor, values: Tensor) -> Tensor:
+        if not isinstance(self.quadrature, CornerQuadrature):
+            return super().losses(a, b, values)
         inner, outer = values.chunk(2, dim=-1)
         return oir_b_loss(a, b, inner, outer, self.alpha_for(a.shape[-1]))
 
@@ -56,7 +61,7 @@ class OIRWhiteBoxFinder(RegionFinder):
     """OIR_W (Eq. 14, 16-18): scores and gradients at the corners; 2**n evaluations and gradients a step.
 
     Args:
-        mode, num_iterations, adversarial: see :class:`RegionFinder`.
+        mode, num_iterations, adversarial, quadrature: see :class:`RegionFinder`.
         beta: emphasis on the boundary; None for 0.0009 in paper mode and ``1 / (2n)`` in the default mode, since the
             box grows on f = 1 only for ``beta < 1 / n``.
     """
@@ -69,9 +74,10 @@ class OIRWhiteBoxFinder(RegionFinder):
         mode: str = "default",
         num_iterations: int | None = None,
         adversarial: bool = False,
+        quadrature: str = "corners",
         beta: float | None = None,
     ) -> None:
-        super().__init__(mode, num_iterations, adversarial)
+        super().__init__(mode, num_iterations, adversarial, quadrature)
         if beta is not None and beta <= 0:
             raise ValueError(f"beta must be positive, got {beta}")
         self.beta = beta
@@ -84,4 +90,4 @@ class OIRWhiteBoxFinder(RegionFinder):
 
     def directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
         assert gradients is not None
-        return oir_w_directions(a, b, values, gradients, self.beta_for(a.shape[-1]))
+        return self.quadrature.oir_w(a, b, values, gradients, self.beta_for(a.shape[-1]))

@@ -16,7 +16,7 @@ from lightning_semrob.finders.modes import INVALID_SCORE, NOT_MEASURED
 from lightning_semrob.finders.naive import NaiveFinder
 from lightning_semrob.finders.oir import OIRBlackBoxFinder, OIRWhiteBoxFinder
 from lightning_semrob.finders.trapezoid import TrapezoidFinder
-from lightning_semrob.finders.verified_region import VerifiedFinder
+from lightning_semrob.finders.verified import VerifiedFinder
 from lightning_semrob.functional.srvr import verified_ratio
 from lightning_semrob.functional.statistics import eq2_start
 from lightning_semrob.functions import RenderedFunction, Top1OfLast
@@ -108,6 +108,7 @@ class FinderSuite(pl.LightningModule):
         mode: ``default`` or ``paper``, for the paper's finders (:class:`~lightning_semrob.finders.base.RegionFinder`).
         num_iterations: largest number of updates of a run of theirs; the mode's default if None.
         adversarial: grow regions in which the network fails (1 - f).
+        quadrature: ``corners``, or ``sobol`` for samples on the faces where 2**n corners are too many.
         eps_m, eps_v: Eq. 2, for the verified finder and for the verification of every box.
         confidence: of each verdict and interval.
         simultaneous: whether the confidence holds for all runs of the job together (Bonferroni) or for each alone.
@@ -123,6 +124,7 @@ class FinderSuite(pl.LightningModule):
         mode: str = "default",
         num_iterations: int | None = None,
         adversarial: bool = False,
+        quadrature: str = "corners",
         eps_m: float = 0.3,
         eps_v: float = 0.05,
         confidence: float = 0.95,
@@ -147,7 +149,7 @@ class FinderSuite(pl.LightningModule):
                 near = get_close_matches(finder, known, n=1)
                 hint = f", did you mean '{near[0]}'?" if near else ""
                 raise ValueError(f"unknown finder '{finder}'{hint} Known: {known}")
-            made.append(FINDERS[finder](mode=mode, num_iterations=num_iterations, adversarial=adversarial))
+            made.append(FINDERS[finder](mode, num_iterations, adversarial, quadrature))
         names = [finder.name for finder in made]
         if len(set(names)) != len(names):
             raise ValueError(f"every finder of a suite needs a name of its own, got {names}")

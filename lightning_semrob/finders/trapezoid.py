@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from lightning_semrob.finders.base import RegionFinder
-from lightning_semrob.functional.regions import cross_sections, naive_loss, trapezoid_directions
+from lightning_semrob.finders.quadrature import CornerQuadrature
+from lightning_semrob.functional.regions import cross_sections, naive_loss
 
 __all__ = ["TrapezoidFinder"]
 
@@ -16,7 +17,7 @@ class TrapezoidFinder(RegionFinder):
     2**n evaluations and gradients a step. The authors report that it diverges; it is kept for comparison.
 
     Args:
-        mode, num_iterations, adversarial: see :class:`RegionFinder`.
+        mode, num_iterations, adversarial, quadrature: see :class:`RegionFinder`.
         lam: weight lambda of the size penalty, taken as in :class:`NaiveFinder`.
     """
 
@@ -24,20 +25,30 @@ class TrapezoidFinder(RegionFinder):
     needs_gradient = True
 
     def __init__(
-        self, mode: str = "default", num_iterations: int | None = None, adversarial: bool = False, lam: float = 0.1
+        self,
+        mode: str = "default",
+        num_iterations: int | None = None,
+        adversarial: bool = False,
+        quadrature: str = "corners",
+        lam: float = 0.1,
     ) -> None:
-        super().__init__(mode, num_iterations, adversarial)
+        super().__init__(mode, num_iterations, adversarial, quadrature)
         self.lam = lam
+
+    def points(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.quadrature.trapezoid_points(a, b)
 
     def directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
         assert gradients is not None
-        return trapezoid_directions(a, b, values, gradients, self.lam)
+        return self.quadrature.trapezoid(a, b, values, gradients, self.lam)
 
     def unit_directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
         assert gradients is not None
-        grad_a, grad_b = trapezoid_directions(a, b, values, gradients, 0.0)
+        grad_a, grad_b = self.quadrature.trapezoid(a, b, values, gradients, 0.0)
         section = cross_sections(b - a)
         return grad_a / section - self.lam, grad_b / section + self.lam
 
     def losses(self, a: Tensor, b: Tensor, values: Tensor) -> Tensor:
+        if not isinstance(self.quadrature, CornerQuadrature):
+            return super().losses(a, b, values)
         return naive_loss(a, b, values, self.lam)
