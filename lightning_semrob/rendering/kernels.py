@@ -746,15 +746,21 @@ def forward(
         starts[b + 1] = end
         _light_boundaries(mesh, det, numbers[begin:end], directions[b], intensities[b], ambient[b], tint[b], lit, plain)
         _blend(numbers[begin:end], values[begin:end], plain, flat, change, weight)
-        images[b] = 0.0
-        for row in range(side):
-            for column in range(side):
-                i = row * side + column
-                if weight[i] > 1.0:
-                    for c in range(3):
-                        change[i, c] /= weight[i]
-                for c in range(3):
-                    images[b, c, row // samples, column // samples] += scale * (flat[i, c] + change[i, c])
+        for row in range(size):
+            for column in range(size):
+                red, green, blue = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+                for m in range(samples):
+                    for n in range(samples):
+                        i = (row * samples + m) * side + column * samples + n
+                        red, green, blue = red + flat[i, 0], green + flat[i, 1], blue + flat[i, 2]
+                        if weight[i] > 0:
+                            total = max(weight[i], np.float32(1.0))
+                            red += change[i, 0] / total
+                            green += change[i, 1] / total
+                            blue += change[i, 2] / total
+                images[b, 0, row, column] = scale * red
+                images[b, 1, row, column] = scale * green
+                images[b, 2, row, column] = scale * blue
     return numbers[: starts[batch]], values[: starts[batch]], starts
 
 
@@ -819,10 +825,13 @@ def backward(
         )
         _light_boundaries(mesh, det, numbers, directions[b], intensities[b], ambient[b], tint[b], lit, plain)
         _blend(numbers, values, plain, flat, change, weight)
-        for row in range(side):
-            for column in range(side):
-                for c in range(3):
-                    to_color[row * side + column, c] = scale * slope[b, c, row // samples, column // samples]
+        for row in range(size):
+            for column in range(size):
+                for m in range(samples):
+                    for n in range(samples):
+                        i = (row * samples + m) * side + column * samples + n
+                        for c in range(3):
+                            to_color[i, c] = scale * slope[b, c, row, column]
         _boundaries_backward(
             planes, det, plain, flat, change, weight, numbers, values, half,
             to_color, to_plain, to_planes, to_det, used,

@@ -59,7 +59,7 @@ def rasterize(geometry: Geometry, camera: Tensor, lighting: Lighting, size: int,
     side = size * supersampling
     clip = _clip_corners(geometry.vertices[geometry.faces], camera)
     with torch.no_grad():
-        face = _visible_faces(clip.detach(), side)
+        face = _visible_faces(geometry, clip.detach(), side)
     color = _shade(geometry, clip, face, lighting, side)
     color = _antialias(clip, face, color)
     batch = camera.shape[0]
@@ -101,7 +101,7 @@ def _determinant(clip: Tensor) -> Tensor:
     return volume.to(torch.float32)
 
 
-def _visible_faces(clip: Tensor, side: int, max_pairs: int = 1 << 22) -> Tensor:
+def _visible_faces(geometry: Geometry, clip: Tensor, side: int, max_pairs: int = 1 << 22) -> Tensor:
     """(B, side * side) int64: the face seen at each sample, -1 for the background.
 
     Two passes over all (face, sample of its bounding box) pairs: the least depth of each sample, then, among the
@@ -144,6 +144,7 @@ def _visible_faces(clip: Tensor, side: int, max_pairs: int = 1 << 22) -> Tensor:
             inside = ((values * det.sign()[:, None]) >= 0).all(-1)
             z = det / values.sum(-1)
             inside &= z.isfinite() & (z >= NEAR)
+            inside &= _solid(geometry, item % count, values, inside)
             image = torch.div(item, count, rounding_mode="floor")
             slot, z, item = (image * (side * side) + index)[inside], z[inside], item[inside]
             if not second:
@@ -153,6 +154,21 @@ def _visible_faces(clip: Tensor, side: int, max_pairs: int = 1 << 22) -> Tensor:
                 key = item % count + count * (determinant[item] < 0)
                 best.scatter_reduce_(0, slot[close], key[close], "amin")
     return torch.where(best == 2 * count, -1, best % count).view(batch, side * side)
+
+
+def _solid(geometry: Geometry, face: Tensor, values: Tensor, inside: Tensor) -> Tensor:
+    """Whether faces with lambda ``values`` (M, 3), where ``inside``, are not in a hole of their texture (M,)."""
+    solid = torch.ones_like(inside)
+    holes = (geometry.cutout[face] & inside).nonzero().flatten()
+    if len(holes):
+        weight = (values[holes] / values[holes].sum(-1, keepdim=True))[..., None]
+        uv = (weight * geometry.uv[face[holes]]).sum(1)
+        uv = uv - uv.floor()
+        first, height, width = geometry.levels[geometry.pyramids[geometry.texture[face[holes]], 0]].unbind(-1)
+        column = torch.minimum((uv[:, 0] * width).to(torch.int64), width - 1)
+        row = torch.minimum(((1 - uv[:, 1]) * height).to(torch.int64), height - 1)
+        solid[holes] = geometry.texels[first + row * width + column, 3] >= 0.5
+    return solid
 
 
 def _shade(geometry: Geometry, clip: Tensor, face: Tensor, lighting: Lighting, side: int) -> Tensor:
@@ -170,7 +186,12 @@ def _shade(geometry: Geometry, clip: Tensor, face: Tensor, lighting: Lighting, s
     if len(textured):
         faces = seen[textured]
         uv = (weight[textured] * geometry.uv[faces]).sum(1)
-        texel = _sample(geometry, geometry.texture[faces], uv)
+        corner = geometry.uv[faces]
+        one, two = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
+        patch = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
+        total = values[textured].detach().sum(-1)
+        area = (patch * _determinant(corners[textured].detach()) ** 2 / total**3).abs() * 4 / side**2
+        texel = _texture(geometry, geometry.texture[faces], uv, area)
         albedo = albedo.index_put((textured,), albedo[textured] * texel[:, :3])
 
     towards = torch.where(_determinant(corners.detach()) > 0, 1.0, -1.0)[:, None]
@@ -186,9 +207,20 @@ def _shade(geometry: Geometry, clip: Tensor, face: Tensor, lighting: Lighting, s
     return canvas.index_put((image, index), color).view(batch, side, side, 3)
 
 
-def _sample(geometry: Geometry, texture: Tensor, uv: Tensor) -> Tensor:
-    """(M, 4) bilinear samples, repeating, of the textures at uv (M, 2), v up."""
-    first, height, width = geometry.levels[geometry.pyramids[texture, 0]].unbind(-1)
+def _texture(geometry: Geometry, texture: Tensor, uv: Tensor, area: Tensor) -> Tensor:
+    """(M, 4) trilinear samples of the textures at uv (M, 2), where a sample covers ``area`` (M,) of texture space."""
+    base, count = geometry.pyramids[texture].unbind(-1)
+    texels = area * geometry.levels[base, 1] * geometry.levels[base, 2]
+    detail = torch.minimum(0.5 * texels.clamp_min(1.0).log2(), (count - 1).to(area))
+    level = torch.minimum(detail.to(torch.int64), count - 1)
+    fine = _sample(geometry, base + level, uv)
+    coarse = _sample(geometry, base + torch.minimum(level + 1, count - 1), uv)
+    return fine + (coarse - fine) * (detail - level)[:, None]
+
+
+def _sample(geometry: Geometry, level: Tensor, uv: Tensor) -> Tensor:
+    """(M, 4) bilinear samples, repeating, of the texture levels at uv (M, 2), v up."""
+    first, height, width = geometry.levels[level].unbind(-1)
     column = (uv[:, 0] - uv[:, 0].detach().floor()) * width - 0.5
     row = (1 - (uv[:, 1] - uv[:, 1].detach().floor())) * height - 0.5
     left, top = column.detach().floor(), row.detach().floor()
@@ -206,8 +238,9 @@ def _antialias(clip: Tensor, face: Tensor, color: Tensor) -> Tensor:
 
     For two neighbours p, q with different faces, the boundary is where the nearer face ends, or where both have
     the same depth; it crosses the segment at ``t = f(p) / (f(p) - f(q))`` with f the lambda of that edge, or the
-    difference of the inverse depths. The sample whose half of the segment holds the boundary takes the fraction
-    ``|t - 1/2|`` of the other colour, weighted by the squared cosine between segment and boundary normal, so that
+    difference of the inverse depths. (The compiled kernels also follow the surface across faces smaller than a
+    sample; here only the two faces are asked.) The sample whose half of the segment holds the boundary takes
+    the fraction ``|t - 1/2|`` of the other colour, weighted by the squared cosine between segment and boundary normal, so that
     the image is continuous in the camera and autograd sees silhouettes and creases move.
     """
     batch, side = color.shape[:2]
