@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -55,11 +56,16 @@ def smooth_score(size: int, seed: int) -> Score:
 
 def network_score(name: str, target: Sequence[int]) -> Score:
     """Images to the softmax score of the target classes."""
-    from lightning_semrob.networks import build_network
-
-    network = build_network(name)
+    network = _network(name)
     columns = list(target)
     return lambda images: network(images).softmax(-1)[:, columns].sum(-1)
+
+
+@cache
+def _network(name: str) -> torch.nn.Module:
+    from lightning_semrob.networks import build_network
+
+    return build_network(name)
 
 
 def audit(

@@ -240,8 +240,8 @@ def _antialias(clip: Tensor, face: Tensor, color: Tensor) -> Tensor:
     the same depth; it crosses the segment at ``t = f(p) / (f(p) - f(q))`` with f the lambda of that edge, or the
     difference of the inverse depths. (The compiled kernels also follow the surface across faces smaller than a
     sample; here only the two faces are asked.) The sample whose half of the segment holds the boundary takes
-    the fraction ``|t - 1/2|`` of the other colour, weighted by the squared cosine between segment and boundary normal, so that
-    the image is continuous in the camera and autograd sees silhouettes and creases move.
+    the fraction ``|t - 1/2|`` of the other colour, weighted by the squared cosine between segment and boundary
+    normal, so that the image is continuous in the camera and autograd sees silhouettes and creases move.
     """
     batch, side = color.shape[:2]
     flat = color.reshape(-1, 3)
