@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lightning_semrob import Box, SemanticSpace
 from lightning_semrob.finders import NaiveFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder
+from lightning_semrob.functional.srvr import rank_stability
 from lightning_semrob.functions import RecordedFunction
 
 FINDERS = {"naive": NaiveFinder, "oir_b": OIRBlackBoxFinder, "oir_w": OIRWhiteBoxFinder}
@@ -28,9 +29,9 @@ PUBLISHED = {"alexnet": 8.92, "vgg": 9.88, "resnet": 16.88, "inception": 7.92}  
 
 
 def replay(data: PaperData) -> tuple[dict[str, Box], dict[str, Tensor], float]:
-    """Boxes of every method in paper mode, their widths at the steps of the traces (12, 960, 2), and the seconds."""
+    """Boxes of every method in paper mode, their bounds at the traces' steps (12, 960, 2, 2), and the seconds."""
     function, space = RecordedFunction(data.maps), SemanticSpace.default()
-    boxes, widths = {}, {}
+    boxes, bounds = {}, {}
     start = time.process_time()
     for method in METHODS:
         finder, kept = FINDERS[method](mode="paper"), []
@@ -44,16 +45,17 @@ def replay(data: PaperData) -> tuple[dict[str, Box], dict[str, Tensor], float]:
             else:
                 finder.apply_update(active, function(points, index), None, optimizer)
             if step in TRACE_STEPS:
-                kept.append((finder.b - finder.a).detach().clone())
-        boxes[method], widths[method] = finder.boxes(), torch.stack(kept)
-    return boxes, widths, time.process_time() - start
+                kept.append(torch.stack([finder.a, finder.b], 1).detach().clone())
+        boxes[method], bounds[method] = finder.boxes(), torch.stack(kept)
+    return boxes, bounds, time.process_time() - start
 
 
-def width_error(data: PaperData, method: str, widths: Tensor) -> tuple[float, int]:
+def width_error(data: PaperData, method: str, bounds: Tensor) -> tuple[float, int]:
     """Median relative error of the widths at the kept steps, over runs with a trace, and how many runs."""
     trace = data.traces[method]
     kept = trace.isfinite().flatten(1).all(1)
     theirs = (trace[:, 1:, 1] - trace[:, 1:, 0]).transpose(0, 1)[:, kept]
+    widths = bounds[:, :, 1] - bounds[:, :, 0]
     return float(((widths[:, kept] - theirs) / theirs).abs().nanmedian()), int(kept.sum())
 
 
@@ -72,7 +74,7 @@ def main(path: Path) -> dict[str, dict[str, float]]:
     """Print everything and return the correlations by method."""
     torch.set_num_threads(1)
     data, space = load_paper_data(path), SemanticSpace.default()
-    boxes, widths, seconds = replay(data)
+    boxes, traced, seconds = replay(data)
     f0 = RecordedFunction(data.maps)(data.u0[:, None], data.index)[:, 0]
     result: dict[str, dict[str, float]] = {}
     print(f"{len(data.u0)} runs a method, 600 steps: {seconds:.1f} s of processor time on one core for all three\n")
@@ -95,7 +97,7 @@ def main(path: Path) -> dict[str, dict[str, float]]:
         )
     print("\nMedian relative error of the widths against the authors' traces (steps 50, 100 .. 550, 599)")
     for method in METHODS:
-        error, runs = width_error(data, method, widths[method])
+        error, runs = width_error(data, method, traced[method])
         print(f"{method:8} {100 * error:6.1f} % over {runs} runs")
     count = len(data.networks)
     print("\nSRVR, percent, mean over classes, objects, initial points and the three methods")
@@ -129,6 +131,14 @@ def main(path: Path) -> dict[str, dict[str, float]]:
         "ours (default mode), intersected",
         over_methods({m: space.intersected_volume(default[m].a, default[m].b) for m in METHODS}),
     )
+    by_step = torch.tensor(
+        [over_methods({m: published_volume(space, traced[m][k]) for m in METHODS}) for k in range(len(TRACE_STEPS))]
+    )
+    tau, first = rank_stability(by_step)
+    print(
+        f"\nOrder of the networks over {len(TRACE_STEPS)} numbers of steps (50 to 599, the paper's formula): ", end=""
+    )
+    print(f"Kendall tau {tau:.2f}, the same network first in {100 * first:.0f} %")
     print("\nDefault mode")
     for method in METHODS:
         box = default[method]

@@ -27,7 +27,9 @@ from lightning_semrob.functional.srvr import MINIMUM_SHAPES
 from lightning_semrob.report.tables import (
     format_comparisons,
     format_cost_table,
+    format_curve,
     format_srvr_table,
+    format_stability,
     format_status_table,
     format_verified_table,
     summarize,
@@ -182,7 +184,7 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     rows = [
         suite.row(environment, number, row) for number in range(len(suite.finders)) for row in range(len(environment))
     ]
-    summary = summarize(rows, PAPER_METHODS)
+    summary = summarize(rows, PAPER_METHODS, eps_v=suite.eps_v)
     if trainer.is_global_zero:
         summary |= {
             "seconds": seconds,
@@ -222,6 +224,12 @@ def print_summary(summary: dict[str, Any], output: Path) -> None:
     comparisons = format_comparisons(summary)
     if comparisons:
         print(f"\nWho is more robust, by verified volume\n{comparisons}")
+    curve, stability = format_curve(summary), format_stability(summary)
+    if curve:
+        print(f"\nVerified SRVR against eps_m, eps_v = {summary['eps_m_curve']['eps_v']:g}")
+        print(curve)
+    if stability:
+        print(f"\nStability of the order of the networks, by intersected volume\n{stability}")
     print("\nHow the runs ended; verdicts of Eq. 2")
     print(format_status_table(summary))
     limited = sum(counts.get("iteration_limit", 0) for counts in summary["status"].values())

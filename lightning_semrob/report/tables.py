@@ -15,6 +15,7 @@ from lightning_semrob.functional.srvr import (
     paired_difference,
     rank_stability,
     shape_means,
+    srvr_curve,
     verified_ratio,
 )
 from lightning_semrob.functional.volume_ratio import srvr
@@ -23,7 +24,9 @@ from lightning_semrob.results import NOT_VERIFIED
 __all__ = [
     "format_comparisons",
     "format_cost_table",
+    "format_curve",
     "format_srvr_table",
+    "format_stability",
     "format_status_table",
     "format_table",
     "format_verified_table",
@@ -31,6 +34,9 @@ __all__ = [
 ]
 
 Row = Mapping[str, Any]
+
+#: Thresholds of the curve of verified SRVR over eps_m.
+EPS_M_GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def _unique(values: Sequence[str]) -> list[str]:
@@ -73,13 +79,64 @@ def _by_shape(rows: Sequence[Row], volume: str, networks: list[str], methods: li
     return torch.stack(values), torch.tensor([classes.index(class_name) for class_name, _ in shapes])
 
 
-def summarize(rows: Sequence[Row], paper_methods: Sequence[str], confidence: float = 0.95) -> dict[str, Any]:
+def _stability(
+    rows: Sequence[Row], volume: str, networks: list[str], classes: list[str], methods: list[str]
+) -> dict[str, Any]:
+    """Whether the order of the networks depends on the method or on the initial point: Kendall's tau, and how often
+    the network that is first on average is first."""
+    if len(networks) < 2:
+        return {}
+    points = sorted({row["point"] for row in rows})
+    views = {
+        "methods": [_srvr_of(rows, volume, networks, classes, [method]).nanmean(1) for method in methods],
+        "points": [
+            torch.stack(
+                [
+                    _srvr_of([r for r in rows if r["point"] == point], volume, networks, classes, [m]).nanmean(1)
+                    for m in methods
+                ]
+            ).mean(0)
+            for point in points
+        ],
+    }
+    found = {}
+    for name, values in views.items():
+        tau, share = rank_stability(torch.stack(values))
+        found[name] = {"views": len(values), "kendall_tau": tau, "share_with_the_same_first": share}
+    return found
+
+
+def _eps_m_curve(
+    rows: Sequence[Row], networks: list[str], groups: Mapping[str, Sequence[str]], eps_v: float
+) -> dict[str, Any]:
+    """Verified volume ratio against eps_m: method -> (networks, E), a box counting where its intervals imply Eq. 2."""
+    eps_m = torch.tensor(EPS_M_GRID, dtype=torch.float64)
+    curves: dict[str, Tensor] = {}
+    for name, members in groups.items():
+        per_network = []
+        for network in networks:
+            chosen = [row for row in rows if row["network"] == network and row["method"] in members]
+            low, high = (
+                torch.tensor([float("nan") if row[c] is None else row[c] for row in chosen], dtype=torch.float64)
+                for c in ("mean_low", "variance_high")
+            )
+            unknown = _ratios(chosen, "verified").isnan()
+            ratio = _ratios(chosen, "intersected").masked_fill(unknown, torch.nan)
+            per_network.append(srvr_curve(ratio, low, high, eps_m, eps_v).nanmean(1))
+        curves[name] = torch.stack(per_network)
+    return {"eps_m": list(EPS_M_GRID), "eps_v": eps_v, "verified_ratio": curves}
+
+
+def summarize(
+    rows: Sequence[Row], paper_methods: Sequence[str], confidence: float = 0.95, eps_v: float = 0.05
+) -> dict[str, Any]:
     """Everything the summary file holds: SRVR with intervals and comparisons, statuses, verdicts and costs.
 
     Args:
         rows: runs as in :func:`lightning_semrob.results.run_schema`.
         paper_methods: the methods whose mean is the paper's SRVR; NaN where one is absent.
         confidence: of the bootstrap intervals (clustered by shape) of SRVR and of paired differences.
+        eps_v: the variance threshold of the curve over eps_m.
     """
     networks, classes = _unique([row["network"] for row in rows]), _unique([row["class_name"] for row in rows])
     methods = _unique([row["method"] for row in rows])
@@ -103,9 +160,7 @@ def summarize(rows: Sequence[Row], paper_methods: Sequence[str], confidence: flo
                 difference = paired_difference(values[first], values[second], labels, confidence)._asdict()
                 pair = {"first": networks[first], "second": networks[second], "volume": volume, "method": name}
                 comparisons.append(pair | difference)
-        views = torch.stack([values.nanmean(1) for values in table[volume].values()][1:])
-        tau, first_share = rank_stability(views) if len(networks) > 1 else (float("nan"), float("nan"))
-        stability[volume] = {"kendall_tau_over_methods": tau, "share_of_methods_with_the_same_first": first_share}
+        stability[volume] = _stability(rows, volume, networks, classes, methods)
 
     def counted(column: str) -> dict[str, dict[str, int]]:
         counts: dict[str, dict[str, int]] = {method: {} for method in methods}
@@ -126,6 +181,7 @@ def summarize(rows: Sequence[Row], paper_methods: Sequence[str], confidence: flo
         "intervals": intervals,
         "comparisons": comparisons,
         "rank_stability": stability,
+        "eps_m_curve": _eps_m_curve(rows, networks, groups, eps_v),
         "status": counted("status"),
         "verdict": counted("verdict"),
         "u0_robust": {
@@ -181,6 +237,27 @@ def format_verified_table(summary: Mapping[str, Any]) -> str:
             line.append(f"{estimate} [{low}, {high}]" if found["shapes"] >= MINIMUM_SHAPES else estimate)
         lines.append(line)
     return format_table(["network", *("mean of three" if m == "mean" else m for m in methods)], lines, left=1)
+
+
+def format_curve(summary: Mapping[str, Any]) -> str:
+    """Verified SRVR, percent of the space, against eps_m, one line a network and method."""
+    curve = summary["eps_m_curve"]
+    lines = [
+        [network, "mean of three" if name == "mean" else name, *(_percent(float(x)) for x in values[i])]
+        for i, network in enumerate(summary["networks"])
+        for name, values in curve["verified_ratio"].items()
+        if name in ("mean", "verified")
+    ]
+    return format_table(["network", "method", *(f"{x:g}" for x in curve["eps_m"])], lines, left=2) if lines else ""
+
+
+def format_stability(summary: Mapping[str, Any], volume: str = "intersected") -> str:
+    """How far the order of the networks depends on method and initial point."""
+    lines = [
+        [name, str(found["views"]), f"{found['kendall_tau']:.2f}", f"{100 * found['share_with_the_same_first']:.0f} %"]
+        for name, found in summary["rank_stability"][volume].items()
+    ]
+    return format_table(["order over", "views", "Kendall tau", "same network first"], lines, left=1) if lines else ""
 
 
 def format_comparisons(summary: Mapping[str, Any], volume: str = "verified") -> str:
