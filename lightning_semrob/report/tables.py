@@ -117,7 +117,7 @@ def _eps_m_curve(
         for network in networks:
             chosen = [row for row in rows if row["network"] == network and row["method"] in members]
             low, high = (
-                torch.tensor([float("nan") if row[c] is None else row[c] for row in chosen], dtype=torch.float64)
+                torch.tensor([float("nan") if row.get(c) is None else row[c] for row in chosen], dtype=torch.float64)
                 for c in ("mean_low", "variance_high")
             )
             unknown = _ratios(chosen, "verified").isnan()
