@@ -184,7 +184,7 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     rows = [
         suite.row(environment, number, row) for number in range(len(suite.finders)) for row in range(len(environment))
     ]
-    summary = summarize(rows, PAPER_METHODS, eps_v=suite.eps_v)
+    summary = summarize(rows, PAPER_METHODS, eps_m=suite.eps_m, eps_v=suite.eps_v)
     if trainer.is_global_zero:
         summary |= {
             "seconds": seconds,

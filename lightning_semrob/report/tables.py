@@ -107,9 +107,12 @@ def _stability(
 
 
 def _eps_m_curve(
-    rows: Sequence[Row], networks: list[str], groups: Mapping[str, Sequence[str]], eps_v: float
+    rows: Sequence[Row], networks: list[str], groups: Mapping[str, Sequence[str]], eps_m_of_run: float, eps_v: float
 ) -> dict[str, Any]:
-    """Verified volume ratio against eps_m: method -> (networks, E), a box counting where its intervals imply Eq. 2."""
+    """Verified volume ratio against eps_m: method -> (networks, E).
+
+    A box counts where its intervals imply Eq. 2, and from the run's own eps_m on where its verdict is valid.
+    """
     eps_m = torch.tensor(EPS_M_GRID, dtype=torch.float64)
     curves: dict[str, Tensor] = {}
     for name, members in groups.items():
@@ -122,13 +125,16 @@ def _eps_m_curve(
             )
             unknown = _ratios(chosen, "verified").isnan()
             ratio = _ratios(chosen, "intersected").masked_fill(unknown, torch.nan)
-            per_network.append(srvr_curve(ratio, low, high, eps_m, eps_v).nanmean(1))
+            curve = srvr_curve(ratio, low, high, eps_m, eps_v)
+            own = eps_m[:, None] >= eps_m_of_run - 1e-9
+            curve = torch.where(own, torch.maximum(curve, _ratios(chosen, "verified")), curve)
+            per_network.append(curve.nanmean(1))
         curves[name] = torch.stack(per_network)
     return {"eps_m": list(EPS_M_GRID), "eps_v": eps_v, "verified_ratio": curves}
 
 
 def summarize(
-    rows: Sequence[Row], paper_methods: Sequence[str], confidence: float = 0.95, eps_v: float = 0.05
+    rows: Sequence[Row], paper_methods: Sequence[str], confidence: float = 0.95, eps_m: float = 0.3, eps_v: float = 0.05
 ) -> dict[str, Any]:
     """Everything the summary file holds: SRVR with intervals and comparisons, statuses, verdicts and costs.
 
@@ -136,7 +142,7 @@ def summarize(
         rows: runs as in :func:`lightning_semrob.results.run_schema`.
         paper_methods: the methods whose mean is the paper's SRVR; NaN where one is absent.
         confidence: of the bootstrap intervals (clustered by shape) of SRVR and of paired differences.
-        eps_v: the variance threshold of the curve over eps_m.
+        eps_m, eps_v: the thresholds of Eq. 2 that the verdicts are about.
     """
     networks, classes = _unique([row["network"] for row in rows]), _unique([row["class_name"] for row in rows])
     methods = _unique([row["method"] for row in rows])
@@ -154,7 +160,8 @@ def summarize(
         for name, members in groups.items():
             values, labels = _by_shape(rows, volume, networks, members)
             estimate, low, high, skipped = bootstrap_interval(values, labels, confidence)
-            intervals[volume][name] = {"estimate": estimate, "low": low, "high": high}
+            # A volume ratio lies in [0, 1]; the rescaled bootstrap does not know.
+            intervals[volume][name] = {"estimate": estimate, "low": low.clamp_min(0), "high": high.clamp_max(1)}
             intervals[volume][name] |= {"shapes": len(labels), "shapes_skipped": skipped}
             for first, second in combinations(range(len(networks)), 2):
                 difference = paired_difference(values[first], values[second], labels, confidence)._asdict()
@@ -181,7 +188,7 @@ def summarize(
         "intervals": intervals,
         "comparisons": comparisons,
         "rank_stability": stability,
-        "eps_m_curve": _eps_m_curve(rows, networks, groups, eps_v),
+        "eps_m_curve": _eps_m_curve(rows, networks, groups, eps_m, eps_v),
         "status": counted("status"),
         "verdict": counted("verdict"),
         "u0_robust": {

@@ -1,0 +1,108 @@
+"""The summary of a run from its rows."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from lightning_semrob.report.tables import (
+    format_comparisons,
+    format_curve,
+    format_srvr_table,
+    format_verified_table,
+    summarize,
+)
+
+PAPER = ("naive", "oir_b", "oir_w")
+
+
+def row(network: str, shape: int, method: str, ratio: float | None, verdict: str, point: int = 0) -> dict[str, Any]:
+    return {
+        "network": network,
+        "class_name": f"class{shape % 2}",
+        "shape_id": str(shape),
+        "point": point,
+        "method": method,
+        "ratio": ratio,
+        "raw_ratio": ratio,
+        "status": "converged",
+        "verdict": verdict,
+        "mean_low": 0.65 if verdict == "valid" else 0.2,
+        "variance_high": 0.04,
+        "evaluations": 10,
+        "gradient_evaluations": 0,
+        "verification_evaluations": 5,
+        "u0_robust": True,
+    }
+
+
+def table(gain: float, shapes: int = 8) -> list[dict[str, Any]]:
+    """Network "good" has ``gain`` more verified volume than "bad" on every shape, by all three methods."""
+    return [
+        row(network, shape, method, 0.1 + 0.01 * shape + (gain if network == "good" else 0.0), "valid")
+        for network in ("good", "bad")
+        for shape in range(shapes)
+        for method in PAPER
+    ]
+
+
+def test_more_robust_only_where_the_interval_excludes_zero() -> None:
+    clear = summarize(table(0.2), PAPER)
+    assert "good against bad: more robust" in format_comparisons(clear)
+    noisy = table(0.0)
+    for number, line in enumerate(noisy):
+        line["ratio"] += 0.2 * ((line["network"] == "good") == (number // 3 % 2 == 0))
+    assert "not distinguishable" in format_comparisons(summarize(noisy, PAPER))
+    assert "too few shapes to compare" in format_comparisons(summarize(table(0.2, shapes=5), PAPER))
+
+
+def test_invalid_and_undecided_boxes_count_as_zero_volume() -> None:
+    rows = table(0.0)
+    for line in rows:
+        if line["network"] == "good":
+            line["verdict"] = "undecided" if line["shape_id"] == "0" else "invalid"
+    summary = summarize(rows, PAPER)
+    assert summary["srvr"]["verified"]["mean"][0].tolist() == [0.0, 0.0]
+    assert (summary["srvr"]["intersected"]["mean"][0] > 0).all()
+    assert summary["verdict"]["naive"] == {"undecided": 1, "invalid": 7, "valid": 8}
+
+
+def test_runs_that_were_not_measured_are_left_out_and_unverified_ones_are_not_zero() -> None:
+    rows = table(0.0)
+    for line in rows:
+        if line["network"] == "bad":
+            line |= {"ratio": None, "raw_ratio": None}
+        if line["network"] == "good":
+            line["verdict"] = "not verified"
+    summary = summarize(rows, PAPER)
+    assert summary["srvr"]["intersected"]["mean"][1].isnan().all()
+    assert summary["srvr"]["verified"]["mean"].isnan().all()
+    assert summary["intervals"]["intersected"]["mean"]["shapes_skipped"].tolist() == [0, 8]
+    assert "n/a" in format_srvr_table(summary)
+    assert "n/a" in format_verified_table(summary)
+
+
+def test_the_curve_never_falls_and_agrees_with_the_verdicts() -> None:
+    summary = summarize(table(0.1), PAPER, eps_m=0.3)
+    curve = summary["eps_m_curve"]
+    values = curve["verified_ratio"]["mean"]
+    assert (values.diff(dim=1) >= 0).all()
+    at = curve["eps_m"].index(0.3)
+    # The intervals alone (mean >= 0.65) would count these boxes only from eps_m = 0.4 on.
+    expected = summary["srvr"]["verified"]["mean"].mean(1)
+    torch.testing.assert_close(values[:, at], expected)
+    assert (values[:, at - 1] == 0).all()
+    assert "good" in format_curve(summary)
+
+
+@pytest.mark.parametrize("methods", [("naive",), PAPER])
+def test_intervals_stay_in_the_range_of_a_ratio(methods: tuple[str, ...]) -> None:
+    rows = [line for line in table(0.0, shapes=2) if line["method"] in methods]
+    rows[0]["ratio"] = 1.0
+    summary = summarize(rows, PAPER)
+    for found in summary["intervals"]["intersected"].values():
+        for low, high in zip(found["low"].tolist(), found["high"].tolist(), strict=True):
+            assert math.isnan(low) or 0 <= low <= high <= 1
