@@ -279,6 +279,81 @@ class SurrogateGrowth(Growth):
         return Candidate(a, b, surrogate.reshape((_SEARCH[n],) * n), float(surrogate.mean()), variance)
 
 
+class _LogisticQuadratic:
+    """A model of f around a box: the logistic function of a quadratic in t, which is -1 and 1 on the box's faces.
+
+    Args:
+        n: axes.
+        mixed: (2, Q) pairs of axes whose products it has.
+    """
+
+    _LEAST = 0.02  # of the weights p (1 - p) in Newton's method: far from 0 and 1 its steps are exact
+    _RIDGE = 1e-4
+    _NEWTON = 2
+
+    def __init__(self, n: int, mixed: Tensor) -> None:
+        self._mixed = mixed
+        self._coefficients = torch.zeros(2 * n + 1 + mixed.shape[1], dtype=torch.float64)
+
+    def basis(self, t: Tensor) -> Tensor:
+        """Legendre polynomials at t (P, n): the constant, n linear and n square ones, and the mixed products."""
+        i, j = self._mixed
+        return torch.cat([torch.ones_like(t[:, :1]), t, (3 * t.square() - 1) / 2, t[:, i] * t[:, j]], 1)
+
+    def _expand(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Value (), gradient (n,) and Hessian (n, n) of the quadratic at t = 0."""
+        c = self._coefficients
+        bend = c[n + 1 : 2 * n + 1]
+        hessian = torch.diag(3 * bend)
+        i, j = self._mixed
+        hessian[i, j] = hessian[j, i] = c[2 * n + 1 :]
+        return c[0] - bend.sum() / 2, c[1 : n + 1], hessian
+
+    def rebase(self, shift: Tensor, scale: Tensor) -> None:
+        """Express the same function in t' of another box: t = shift + scale t', (n,) each."""
+        n = len(shift)
+        value, gradient, hessian = self._expand(n)
+        value = value + gradient @ shift + shift @ hessian @ shift / 2
+        gradient = scale * (gradient + hessian @ shift)
+        hessian = scale[:, None] * hessian * scale
+        bend = hessian.diagonal() / 3
+        i, j = self._mixed
+        self._coefficients = torch.cat([(value + bend.sum() / 2)[None], gradient, bend, hessian[i, j]])
+
+    def fit(self, basis: Tensor, f: Tensor) -> None:
+        """Newton steps of the logistic likelihood from where it is: basis (P, terms), f (P,) in [0, 1]."""
+        ridge = torch.full_like(self._coefficients, self._RIDGE * len(basis))
+        for _ in range(self._NEWTON):
+            p = (basis @ self._coefficients).sigmoid()
+            weighted = basis * (p * (1 - p)).clamp_min(self._LEAST)[:, None]
+            gradient = basis.T @ (f - p) - ridge * self._coefficients
+            self._coefficients = self._coefficients + torch.linalg.solve(basis.T @ weighted + ridge.diag(), gradient)
+
+    def predict(self, basis: Tensor) -> Tensor:
+        return (basis @ self._coefficients).sigmoid()
+
+    def moments(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Means over faces and box from points t (P, n) of the box, each moved onto all faces in turn.
+
+        Returns:
+            Means of the model and its square on lower faces, upper faces, inside, (2 n + 1, 2), and by how much those
+            of the faces change when a face moves outward by the width of the box, (2 n, 2).
+        """
+        value, gradient, hessian = self._expand(t.shape[1])
+        change = gradient + t @ hessian
+        inner = value + (t * (gradient + change)).sum(1) / 2
+        means, slopes = [], []
+        for side in (-1.0, 1.0):
+            d = side - t
+            p = (inner[:, None] + d * (change + hessian.diagonal() * d / 2)).sigmoid()
+            outward = 2 * side * p * (1 - p) * (change + hessian.diagonal() * d)
+            means.append(torch.stack([p.mean(0), p.square().mean(0)], -1))
+            slopes.append(torch.stack([outward.mean(0), 2 * (p * outward).mean(0)], -1))
+        p = inner.sigmoid()
+        means.append(torch.stack([p.mean(), p.square().mean()])[None])
+        return torch.cat(means), torch.cat(slopes)
+
+
 class FaceGrowth(Growth):
     """Root finding on the faces: for any n, with 2 n faces a round.
 
@@ -298,6 +373,7 @@ class FaceGrowth(Growth):
     _STEP = (0.03, 0.15)  # smallest and largest move of a face in a round, in widths of the box, while hot
     _GAIN = 0.5  # of the Newton steps, while hot
     _TERMS = 6  # samples for each term of the control variate
+    _CHEAP = 2048  # points a round at which the model of f is averaged
 
     def __init__(self, u0: Tensor, space: SemanticSpace, eps_m: float, eps_v: float, budget: int) -> None:
         super().__init__(u0, space, eps_m, eps_v, budget)
@@ -315,7 +391,8 @@ class FaceGrowth(Growth):
         self._sign = torch.zeros(2, n, dtype=torch.float64)
         self._moments: Tensor | None = None  # (2 n + 1, 2): means of f and f^2 on lower faces, upper faces, inside
         self._points = self.u0.new_zeros(0, n)
-        self._mixed = torch.triu_indices(n, n, 1) if n <= 32 else torch.zeros(2, 0, dtype=torch.int64)
+        self._model = _LogisticQuadratic(n, torch.triu_indices(n, n, 1) if n <= 32 else torch.zeros(2, 0).long())
+        self._frame = (self._a, self._b)  # the box whose coordinates the model is in
         self._slopes = self.u0.new_zeros(2 * n, 2)
         self._recent: list[tuple[Tensor, Tensor]] = []
         self._trail: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
@@ -367,24 +444,31 @@ class FaceGrowth(Growth):
         as a control variate; the remainder alone is noise.
         """
         n, width = len(self.u0), self._b - self._a
+        before = self._frame[1] - self._frame[0]
+        self._model.rebase((self._a + self._b - self._frame[0] - self._frame[1]) / before, width / before)
+        self._frame = (self._a, self._b)
         values = torch.stack([scores, scores.square()], -1)
-        terms = 2 * n + 1 + self._mixed.shape[1]
-        rounds = max(4, -(-self._TERMS * terms // len(scores)))
+        here = self._model.basis((self._points - self._a) / width * 2 - 1)
+        rounds = max(4, -(-self._TERMS * here.shape[1] // len(scores)))
         self._recent = [*self._recent[1 - rounds :], (self._points, values)]
-        t = (torch.cat([x for x, _ in self._recent]) - self._a) / width * 2 - 1
-        # Legendre polynomials: of the terms, only the constant has a mean over the box, and on a face also its own two.
-        i, j = self._mixed
-        basis = torch.cat([torch.ones_like(t[:, :1]), t, (3 * t.square() - 1) / 2, t[:, i] * t[:, j]], 1)
-        target = torch.cat([v for _, v in self._recent])
-        ridge = 1e-3 * len(basis) * torch.eye(terms, dtype=torch.float64)
+        points, target = (torch.cat(x) for x in zip(*self._recent, strict=True))
+        basis = self._model.basis((points - self._a) / width * 2 - 1)
+        self._model.fit(basis, target[:, 0])
+        g = self._model.predict(basis)
+        target = target - torch.stack([g, g.square()], -1)
+        engine = torch.quasirandom.SobolEngine(n, scramble=True, seed=self._round)
+        t = 2 * engine.draw(self._CHEAP // 2).double() - 1
+        means, outward = self._model.moments(torch.cat([t, -t]))
+        # Of the Legendre terms, only the constant has a mean over the box, and on a face also its own two.
+        ridge = 1e-3 * len(basis) * torch.eye(basis.shape[1], dtype=torch.float64)
         ridge[0, 0] = 0.0
         fit = torch.linalg.solve(basis.T @ basis + ridge, basis.T @ target)
-        rest = values - basis[-len(values) :] @ fit
+        rest = (target - basis @ fit)[-len(values) :]
         faces = rest[: 2 * n * self._outer].reshape(2 * n, self._outer, 2).mean(1)
         center, slope, bend = fit[:1], fit[1 : n + 1], fit[n + 1 : 2 * n + 1]
         known = torch.cat([center - slope + bend, center + slope + bend])
         inside = rest[2 * n * self._outer :].mean(0, keepdim=True) + center
-        return torch.cat([faces + known, inside]), 2 * torch.cat([3 * bend - slope, 3 * bend + slope])
+        return means + torch.cat([faces + known, inside]), outward + 2 * torch.cat([3 * bend - slope, 3 * bend + slope])
 
     def _excess(
         self, a: Tensor, b: Tensor, moments: Tensor, slopes: Tensor, of_f: float, of_square: float
