@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lightning_semrob.rendering.geometry import Geometry
 
-__all__ = ["Lighting", "rasterize"]
+__all__ = ["NEAR", "Lighting", "rasterize", "shade_fragments"]
 
 NEAR = 0.05
 """Surfaces nearer than this to the camera plane, world units, are cut away."""
@@ -179,32 +179,59 @@ def _shade(geometry: Geometry, clip: Tensor, face: Tensor, lighting: Lighting, s
     x, y = _grid(index, side)
     corners = clip[image, seen]
     values = _lambdas(corners, x, y)
-    weight = (values / values.sum(-1, keepdim=True))[..., None]
+    total = values.sum(-1)
+    determinant = _determinant(corners.detach())
+    stretch = (determinant**2 / total.detach() ** 3).abs() * 4 / side**2
+    color = shade_fragments(geometry, lighting, image, seen, values / total[:, None], determinant > 0, stretch)
+    canvas = lighting.background[:, None].expand(batch, side * side, 3)
+    return canvas.index_put((image, index), color).view(batch, side, side, 3)
 
-    albedo = (weight * geometry.colors[seen]).sum(1)
-    textured = (geometry.texture[seen] >= 0).nonzero().flatten()
+
+def shade_fragments(
+    geometry: Geometry,
+    lighting: Lighting,
+    image: Tensor,
+    face: Tensor,
+    weight: Tensor,
+    front: Tensor,
+    stretch: Tensor,
+) -> Tensor:
+    """``colour * texture * tint * (ambient + sum of intensity * max(0, n . l))``, cut to [0, 1], of M fragments.
+
+    Args:
+        geometry: the mesh.
+        lighting: light and colours of B images.
+        image: (M,) int64, which image.
+        face: (M,) int64, which face.
+        weight: (M, 3) perspective-correct barycentrics.
+        front: (M,) bool, whether the face is seen counter-clockwise; the normal is turned to the seen side.
+        stretch: (M,) area of a sample in units of twice the face's area, both in the plane of the face: times the
+            cross product of the texture edges it is the texture area that chooses the mipmap level.
+
+    Returns:
+        (M, 3).
+    """
+    weight = weight[..., None]
+    albedo = (weight * geometry.colors[face]).sum(1)
+    textured = (geometry.texture[face] >= 0).nonzero().flatten()
     if len(textured):
-        faces = seen[textured]
-        uv = (weight[textured] * geometry.uv[faces]).sum(1)
+        faces = face[textured]
         corner = geometry.uv[faces]
+        uv = (weight[textured] * corner).sum(1)
         one, two = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
-        patch = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
-        total = values[textured].detach().sum(-1)
-        area = (patch * _determinant(corners[textured].detach()) ** 2 / total**3).abs() * 4 / side**2
-        texel = _texture(geometry, geometry.texture[faces], uv, area)
+        patch = (one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]).abs()
+        texel = _texture(geometry, geometry.texture[faces], uv, patch * stretch[textured])
         albedo = albedo.index_put((textured,), albedo[textured] * texel[:, :3])
 
-    towards = torch.where(_determinant(corners.detach()) > 0, 1.0, -1.0)[:, None]
-    normal = (weight * geometry.normals[seen]).sum(1)
-    normal = torch.nn.functional.normalize(normal, dim=-1, eps=1e-12)
-    triangle = geometry.vertices[geometry.faces[seen]]
-    geometric = torch.linalg.cross(triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0]) * towards
+    triangle = geometry.vertices[geometry.faces[face]]
+    geometric = torch.linalg.cross(triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0])
+    geometric = torch.where(front[:, None], geometric, -geometric)
+    normal = torch.nn.functional.normalize((weight * geometry.normals[face]).sum(1), dim=-1, eps=1e-12)
     normal = torch.where((normal * geometric).sum(-1, keepdim=True) < 0, -normal, normal)
     lit = (normal[:, None] * lighting.directions[image]).sum(-1).clamp_min(0)
     light = lighting.ambient[image] + (lit * lighting.intensities[image]).sum(-1)
-    color = (albedo * lighting.color[image] * light[:, None]).clamp(0.0, 1.0)
-    canvas = lighting.background[:, None].expand(batch, side * side, 3)
-    return canvas.index_put((image, index), color).view(batch, side, side, 3)
+    color: Tensor = albedo * lighting.color[image] * light[:, None]
+    return color.clamp(0.0, 1.0)
 
 
 def _texture(geometry: Geometry, texture: Tensor, uv: Tensor, area: Tensor) -> Tensor:

@@ -1,0 +1,181 @@
+"""PyTorch3D as the renderer: the same cameras, lights, textures and parameters as the built-in rasteriser."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_semrob.rendering.base import Renderer, SemanticParameter
+from lightning_semrob.rendering.camera import camera_matrix
+from lightning_semrob.rendering.geometry import Geometry, prepare
+from lightning_semrob.rendering.raster import PARAMETERS, lighting
+from lightning_semrob.rendering.raster_torch import NEAR, Lighting, shade_fragments
+from lightning_semrob.shapes.mesh import Mesh
+
+__all__ = ["PyTorch3DRenderer"]
+
+FAR = 100.0
+EPSILON = 1e-10
+
+
+class PyTorch3DRenderer(Renderer):
+    """Renders with PyTorch3D's MeshRenderer (0.7): hard images for f, soft rasterising for the gradient.
+
+    The image is the hard one (nearest face, ``supersampling`` squared samples a pixel). Where a gradient is asked
+    for, the soft image S of Liu et al. (Soft Rasterizer, 2019) is drawn too and the result is
+    ``S + (hard - S).detach()``: hard values, gradients of S. :meth:`gap` tells how far both are apart.
+
+    Args:
+        image_size: side of the square image, pixels.
+        supersampling: samples a pixel along each side.
+        ambient, directional: as of :class:`~lightning_semrob.rendering.Rasterizer`.
+        sigma: width of the soft edges, squared units of the [-1, 1] image plane.
+        gamma: softness in depth.
+        faces_per_pixel: faces that a soft sample mixes.
+
+    Raises:
+        ImportError: where pytorch3d cannot be imported.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 224,
+        supersampling: int = 2,
+        ambient: float = 0.5,
+        directional: float = 0.5,
+        sigma: float = 1e-5,
+        gamma: float = 1e-4,
+        faces_per_pixel: int = 16,
+    ) -> None:
+        super().__init__(image_size)
+        try:
+            import pytorch3d.renderer  # noqa: F401
+        except ImportError as error:
+            raise ImportError(
+                "PyTorch3DRenderer needs pytorch3d, which is built from its repository: see "
+                "https://github.com/facebookresearch/pytorch3d/blob/main/INSTALL.md, or use the built-in Rasterizer."
+            ) from error
+        if supersampling < 1 or faces_per_pixel < 1:
+            raise ValueError("supersampling and faces_per_pixel must be at least 1")
+        self.supersampling = supersampling
+        self.ambient = ambient
+        self.directional = directional
+        self.sigma = sigma
+        self.gamma = gamma
+        self.faces_per_pixel = faces_per_pixel
+
+    @property
+    def semantic_parameters(self) -> Mapping[str, SemanticParameter]:
+        """Those of the built-in rasteriser."""
+        return PARAMETERS
+
+    def render(self, mesh: Mesh, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Images (B, 3, image_size, image_size); see :class:`Renderer`."""
+        if len(parameters["azimuth"]) == 0:
+            return parameters["azimuth"].new_zeros(0, 3, self.image_size, self.image_size)
+        with torch.no_grad():
+            hard = self._draw(mesh, parameters, soft=False)
+        if not (torch.is_grad_enabled() and any(value.requires_grad for value in parameters.values())):
+            return hard
+        soft = self._draw(mesh, parameters, soft=True)
+        return soft + (hard - soft).detach()
+
+    @torch.no_grad()
+    def gap(self, mesh: Mesh, u: Tensor, names: tuple[str, ...]) -> Tensor:
+        """Mean absolute difference between the hard and the soft image at each point u (B, n), (B,)."""
+        table = self.semantic_parameters
+        parameters = {
+            name: u[:, names.index(name)].to(torch.float32) if name in names else torch.full_like(u[:, 0], p.default)
+            for name, p in table.items()
+        }
+        difference = self._draw(mesh, parameters, soft=False) - self._draw(mesh, parameters, soft=True)
+        return difference.abs().mean((1, 2, 3))
+
+    def _draw(self, mesh: Mesh, parameters: Mapping[str, Tensor], soft: bool) -> Tensor:
+        from pytorch3d.renderer import FoVPerspectiveCameras, MeshRasterizer, MeshRenderer, RasterizationSettings
+        from pytorch3d.structures import Meshes
+
+        geometry = prepare(mesh)
+        azimuth, distance = parameters["azimuth"], parameters["distance"]
+        unit = camera_matrix(
+            azimuth, parameters["elevation"], distance, torch.full_like(azimuth, 90.0), parameters["roll"]
+        )
+        # PyTorch3D: row vectors, +x left, +y up, +z away from the camera.
+        rotation = torch.stack((-unit[:, 0, :3], unit[:, 1, :3], unit[:, 2, :3]), -1)
+        translation = torch.stack((torch.zeros_like(distance), torch.zeros_like(distance), distance), -1)
+        cameras = FoVPerspectiveCameras(
+            znear=NEAR, zfar=FAR, fov=parameters["field_of_view"], R=rotation, T=translation, device=azimuth.device
+        )
+        side = self.image_size * self.supersampling
+        settings = RasterizationSettings(
+            image_size=side,
+            blur_radius=math.log(1.0 / 1e-4 - 1.0) * self.sigma if soft else 0.0,
+            faces_per_pixel=self.faces_per_pixel if soft else 1,
+            perspective_correct=True,
+            clip_barycentric_coords=soft,
+            cull_backfaces=False,
+            z_clip_value=NEAR,
+        )
+        light = lighting(parameters, self.ambient, self.directional)
+        field_of_view = parameters["field_of_view"]
+        shader = _Shader(geometry, rotation, translation, field_of_view, light, self.sigma, self.gamma, soft)
+        renderer = MeshRenderer(MeshRasterizer(cameras=cameras, raster_settings=settings), shader)
+        meshes = Meshes(verts=[geometry.vertices], faces=[geometry.faces]).extend(len(azimuth))
+        image: Tensor = renderer(meshes, cameras=cameras)
+        image = image.view(len(azimuth), self.image_size, self.supersampling, self.image_size, self.supersampling, 3)
+        return image.mean((2, 4)).permute(0, 3, 1, 2).clamp(0.0, 1.0)
+
+
+class _Shader(nn.Module):
+    """Lambert shading of every fragment as the built-in rasteriser does it, then the nearest or a soft mix."""
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        rotation: Tensor,
+        translation: Tensor,
+        field_of_view: Tensor,
+        light: Lighting,
+        sigma: float,
+        gamma: float,
+        soft: bool,
+    ) -> None:
+        super().__init__()
+        self.geometry = geometry
+        self.center = -(rotation @ translation[:, :, None])[..., 0].detach()
+        self.focal = 1.0 / torch.tan(field_of_view.detach() * (math.pi / 360.0))
+        self.light = light
+        self.sigma = sigma
+        self.gamma = gamma
+        self.soft = soft
+
+    def forward(self, fragments: Any, meshes: Any, **arguments: Any) -> Tensor:
+        """(B, H, W, 3) from PyTorch3D's fragments, all (B, H, W, K, ...)."""
+        geometry, light = self.geometry, self.light
+        seen = fragments.pix_to_face
+        batch, height, width, layers = seen.shape
+        index = (seen >= 0).nonzero(as_tuple=True)
+        image, face = index[0], seen[index] % len(geometry.faces)
+        corner = geometry.vertices[geometry.faces[face]]
+        normal = torch.linalg.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+        volume = self.focal[image] ** 2 * ((self.center[image] - corner[:, 0]) * normal).sum(-1)
+        depth = fragments.zbuf[index].detach()
+        stretch = depth**3 / volume.abs().clamp_min(1e-12) * 4 / height**2
+        color = shade_fragments(geometry, light, image, face, fragments.bary_coords[index], volume >= 0, stretch)
+        colors = torch.zeros(batch, height, width, layers, 3, device=seen.device).index_put(index, color)
+        background = light.background[:, None, None]
+        if not self.soft:
+            return torch.where(seen[..., :1] >= 0, colors[..., 0, :], background)
+        mask = (seen >= 0).to(colors)
+        coverage = torch.sigmoid(-fragments.dists / self.sigma) * mask
+        inverse = (FAR - fragments.zbuf) / (FAR - NEAR) * mask
+        nearest = inverse.amax(-1, keepdim=True).clamp_min(EPSILON)
+        weight = coverage * torch.exp((inverse - nearest) / self.gamma)
+        rest = torch.exp((EPSILON - nearest) / self.gamma).clamp_min(EPSILON)
+        total = weight.sum(-1, keepdim=True) + rest
+        mixed: Tensor = (weight[..., None] * colors).sum(-2) + rest * background
+        return mixed / total
