@@ -177,5 +177,5 @@ class _Shader(nn.Module):
         weight = coverage * torch.exp((inverse - nearest) / self.gamma)
         rest = torch.exp((EPSILON - nearest) / self.gamma).clamp_min(EPSILON)
         total = weight.sum(-1, keepdim=True) + rest
-        mixed: Tensor = (weight[..., None] * colors).sum(-2) + rest * background
-        return mixed / total
+        mixed: Tensor = ((weight[..., None] * colors).sum(-2) + rest * background) / total
+        return mixed
