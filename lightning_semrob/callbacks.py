@@ -71,7 +71,10 @@ class ResultsWriter(Callback):
 
 
 class RunProgress(ProgressBar):
-    """One line: finished runs, running methods, active runs and evaluations per second of this process."""
+    """One line: finished runs, running methods, active runs and evaluations per second of this process.
+
+    A second one counts the (network, shape) groups whose boxes are verified.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,6 +115,29 @@ class RunProgress(ProgressBar):
         """Refresh the line."""
         if self._bar is not None:
             self._update(pl_module, batch)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Open the bar of the verification."""
+        if self._enabled:
+            groups = len(trainer.datamodule.batches())  # type: ignore[attr-defined]
+            self._bar = tqdm(total=groups, desc="verifying", unit="group", file=sys.stderr, dynamic_ncols=True)
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: TaskBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """One group is verified."""
+        if self._bar is not None and len(batch.rows):
+            self._bar.update()
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Close the bar."""
+        self._close()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Close the bar."""

@@ -95,7 +95,7 @@ class EvaluateCLI(LightningCLI):
             "--dry_run", type=bool, default=False, help="print runs, evaluations, expected hours and disk, then stop"
         )
         # The default job: at most 3,000 forward and 1,000 gradient evaluations for growing by the paper's finders.
-        parser.set_defaults({"model.num_iterations": 23, "model.verified_evaluations": 600})
+        parser.set_defaults({"model.num_iterations": 23, "model.verified_evaluations": 400})
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
