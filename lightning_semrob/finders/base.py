@@ -155,7 +155,7 @@ class RegionFinder(pl.LightningModule):
 
     def active(self, rows: Tensor) -> Tensor:
         """Those of the rows that still run."""
-        return rows[self.code[rows] == RUNNING]
+        return rows[(self.code[rows] == RUNNING).to(rows.device)]
 
     def request(self, rows: Tensor) -> Tensor:
         """Points (R, P, n) at which f is needed to update the rows."""

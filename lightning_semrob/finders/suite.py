@@ -66,7 +66,7 @@ def update_together(
             continue
         points = [finder.request_rows(rows) for finder, _, rows in group]
         sizes = [len(part) for parts in points for part in parts]
-        flat = torch.cat([part for parts in points for part in parts])[None]
+        flat = torch.cat([part.to(environment.device) for parts in points for part in parts])[None]
         values, gradients = f.value_and_grad(flat) if wants_gradient else (f(flat), None)
         scores = iter(values[0].split(sizes))
         slopes = None if gradients is None else iter(gradients[0].split(sizes))
