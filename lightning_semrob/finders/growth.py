@@ -287,9 +287,9 @@ class _LogisticQuadratic:
         mixed: (2, Q) pairs of axes whose products it has.
     """
 
-    _LEAST = 0.02  # of the weights p (1 - p) in Newton's method: far from 0 and 1 its steps are exact
-    _RIDGE = 1e-4
-    _NEWTON = 2
+    _LEAST = 0.1  # of the weights p (1 - p) of the Hessian, so that no step goes too far
+    _RIDGE = 1e-3
+    _STEPS = 3
 
     def __init__(self, n: int, mixed: Tensor) -> None:
         self._mixed = mixed
@@ -321,13 +321,15 @@ class _LogisticQuadratic:
         self._coefficients = torch.cat([(value + bend.sum() / 2)[None], gradient, bend, hessian[i, j]])
 
     def fit(self, basis: Tensor, f: Tensor) -> None:
-        """Newton steps of the logistic likelihood from where it is: basis (P, terms), f (P,) in [0, 1]."""
+        """Steps up the logistic likelihood with the Hessian of where it is: basis (P, terms), f (P,) in [0, 1]."""
         ridge = torch.full_like(self._coefficients, self._RIDGE * len(basis))
-        for _ in range(self._NEWTON):
-            p = (basis @ self._coefficients).sigmoid()
-            weighted = basis * (p * (1 - p)).clamp_min(self._LEAST)[:, None]
+        p = self.predict(basis)
+        weighted = basis * (p * (1 - p)).clamp_min(self._LEAST)[:, None]
+        factor = torch.linalg.cholesky(basis.T @ weighted + ridge.diag())
+        for _ in range(self._STEPS):
             gradient = basis.T @ (f - p) - ridge * self._coefficients
-            self._coefficients = self._coefficients + torch.linalg.solve(basis.T @ weighted + ridge.diag(), gradient)
+            self._coefficients = self._coefficients + torch.cholesky_solve(gradient[:, None], factor)[:, 0]
+            p = self.predict(basis)
 
     def predict(self, basis: Tensor) -> Tensor:
         return (basis @ self._coefficients).sigmoid()
@@ -439,9 +441,10 @@ class FaceGrowth(Growth):
     def _moments_of(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Means of f and f^2 over each lower face, each upper face and the box, (2 n + 1, 2), from this round.
 
-        Second, how the means of the faces change when they move outward by the width of the box, (2 n, 2). What a
-        quadratic (beyond n = 32: one without mixed terms) fitted to the last rounds explains enters by its known mean,
-        as a control variate; the remainder alone is noise.
+        Second, how the means of the faces change when they move outward by the width of the box, (2 n, 2). The
+        logistic function of a quadratic (beyond n = 32: one without mixed terms), fitted to the last rounds, is
+        averaged at many points, which cost no evaluation. What it leaves is averaged over the samples, with a
+        quadratic as a control variate whose means are known exactly.
         """
         n, width = len(self.u0), self._b - self._a
         before = self._frame[1] - self._frame[0]
