@@ -20,6 +20,7 @@ from lightning_semrob.rendering.base import Renderer
 from lightning_semrob.rendering.cache import CachedRenderer
 from lightning_semrob.rendering.raster import Rasterizer
 from lightning_semrob.shapes import ShapeSpec, resolve_shapes
+from lightning_semrob.shapes.classes import load_class_table
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import Axis, SemanticSpace
 from lightning_semrob.verification import AxisDensity, box_mass
@@ -95,6 +96,8 @@ class SemanticEnvironment(pl.LightningDataModule):
         image_size: side of the rendered image in pixels, when ``renderer`` is None.
         score: ``softmax``, ``margin`` or ``top1``.
         micro_batch_size: images in every network call.
+        class_table: a yaml or JSON file that adds classes, see
+            :func:`lightning_semrob.shapes.classes.load_class_table`.
         density: axis -> how often its values occur in operation, weights of equal bins over its range (most views
             come from the front, say); weighs mean, variance and volume. Axes that are not named are uniform.
         seed: fixes the initial points and everything random.
@@ -110,6 +113,7 @@ class SemanticEnvironment(pl.LightningDataModule):
         image_size: int = 224,
         score: str = "softmax",
         micro_batch_size: int = 16,
+        class_table: str | None = None,
         density: dict[str, list[float]] | None = None,
         seed: int = 0,
     ) -> None:
@@ -130,6 +134,7 @@ class SemanticEnvironment(pl.LightningDataModule):
             near = get_close_matches(score, SCORES, n=1)
             hint = f", did you mean '{near[0]}'?" if near else ":"
             raise ValueError(f"unknown score '{score}'{hint} {sorted(SCORES)}")
+        self.class_table = class_table
         self.score = score
         self.density: list[AxisDensity | None] | None = None
         if density is not None:
@@ -155,6 +160,8 @@ class SemanticEnvironment(pl.LightningDataModule):
             return
         for name in self.networks:
             network_spec(name)
+        if self.class_table is not None:
+            load_class_table(self.class_table)
         self.shapes = resolve_shapes(self.shape_specs)
         points = torch.stack([self._points_of(shape) for shape in self.shapes])  # shapes, points, axes
         self.space.validate(points.flatten(0, 1))

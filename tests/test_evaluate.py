@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 import pytorch_lightning as pl
 import torch
+import trimesh
 
 from lightning_semrob.cli import config_folder, evaluate
 from lightning_semrob.environment import SemanticEnvironment, TaskBatch
@@ -232,6 +233,16 @@ def test_a_density_weighs_volume_mean_and_verdict(tmp_path: Path) -> None:
 def test_a_density_of_an_axis_that_is_not_swept_is_refused() -> None:
     with pytest.raises(ValueError, match=r"data.density names \['roll'\]"):
         environment(density={"roll": [1.0]})
+
+
+def test_a_class_table_adds_classes(tmp_path: Path) -> None:
+    box = trimesh.creation.box()
+    (tmp_path / "gizmo").mkdir()
+    box.export(tmp_path / "gizmo" / "one.ply")
+    (tmp_path / "classes.yaml").write_text("gizmo: 7\n")
+    made = environment(shapes=[str(tmp_path)], class_table=str(tmp_path / "classes.yaml"))
+    made.setup()
+    assert [(shape.class_name, shape.target) for shape in made.shapes] == [("gizmo", (7,))]
 
 
 def test_networks_of_a_shape_share_renderings() -> None:
