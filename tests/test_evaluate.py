@@ -214,7 +214,9 @@ def test_the_verified_finder_runs_beside_the_others(tmp_path: Path) -> None:
                 assert row[f"{side}_{axis}"] == pytest.approx(bound[0, k].item(), abs=1e-3)
         assert row["status"] == box.status[0]
         assert (row["verdict"] == "valid") == (row["status"] == "verified")
-        assert row["evaluations"] + row["verification_evaluations"] == box.evaluations.item()
+        extra = 101 if row["status"] == "verified" else 1  # top-1 rate and worst view; u0
+        assert row["evaluations"] + row["verification_evaluations"] == box.evaluations.item() + extra
+        assert (row["top1_rate"] is not None) == (row["status"] == "verified")
 
 
 def test_a_density_weighs_volume_mean_and_verdict(tmp_path: Path) -> None:

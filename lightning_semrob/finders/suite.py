@@ -33,6 +33,9 @@ __all__ = ["FINDERS", "PAPER_METHODS", "FinderSuite", "update_together"]
 #: The methods whose mean the paper's Table 2 reports.
 PAPER_METHODS = ("naive", "oir_b", "oir_w")
 
+#: Samples of a verified box for its top-1 rate and worst view, beside those that verified it.
+DESCRIPTION_EVALUATIONS = 100
+
 #: The paper's finders by the name that configurations use; ``verified`` is known beside them.
 FINDERS: dict[str, type[RegionFinder]] = {
     finder.name: finder for finder in (NaiveFinder, TrapezoidFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder)
@@ -269,12 +272,17 @@ class FinderSuite(pl.LightningModule):
         known: dict[str, Any] = {"confidence": self.confidence}
         plain = prepare_function(f, environment.space, finder.adversarial)
         known["u0_robust"] = bool(plain(finder.u0[row].cpu()[None, None])[0, 0] >= 1 - self.eps_m)
+        own: dict[str, Any] = {}
         if isinstance(finder, VerifiedFinder) and environment.density is None:
-            verdict = "valid" if status == "verified" else "undecided"
-            return known | {"verdict": verdict} | finder.statement(row)
+            own = {"verdict": "valid" if status == "verified" else "undecided"} | finder.statement(row)
+            if status != "verified":
+                own["verification_evaluations"] = own.get("verification_evaluations", 0) + 1  # u0
+                return known | own
         limit = int(finder.evaluations[row]) if self.verification == "growing" else int(self.verification)
-        if isinstance(finder, VerifiedFinder):  # its own statement is about uniform views, not about the density
-            limit = finder.search.budget(len(environment.space))[1]
+        if isinstance(finder, VerifiedFinder):
+            # Its own statement is about uniform views: with a density the box is verified anew, otherwise it is
+            # sampled for the top-1 rate and the worst view.
+            limit = DESCRIPTION_EVALUATIONS if own else finder.search.budget(len(environment.space))[1]
         single = Box(finder.a.detach()[row : row + 1].cpu(), finder.b.detach()[row : row + 1].cpu())
         top1 = Top1OfLast(f) if isinstance(f, RenderedFunction) else None
         found = verify(
@@ -297,7 +305,9 @@ class FinderSuite(pl.LightningModule):
         known["top1_rate"] = _number(found.top1[0])
         for axis, value in zip(environment.space.names, found.worst_point[0], strict=True):
             known[f"worst_{axis}"] = _number(value)
-        return known
+        if own:
+            own["verification_evaluations"] += known["verification_evaluations"]
+        return known | own
 
     def on_test_epoch_end(self) -> None:
         """SRVR over all processes, kept in ``srvr_values`` and logged: volume -> method -> (networks, classes)."""

@@ -111,7 +111,6 @@ class VerifiedFinder(RegionFinder):
             "variance": float(x.var()),
             "variance_low": float(variance[0]),
             "variance_high": float(variance[1]),
-            "worst_score": float(x.min()),
             "verification_evaluations": spent,
         }
 
