@@ -64,7 +64,10 @@ class EvaluateCLI(LightningCLI):
                 seed_everything_default=0,
                 run=False,
                 args=words,
+                auto_configure_optimizers=False,
                 parser_kwargs={
+                    "usage": "evaluate.py [--config FILE] [--data.NAME VALUE ...] [--model.NAME VALUE ...] "
+                    "[--trainer.NAME VALUE ...] [--output FOLDER] [--dry_run true] [--print_config]",
                     "description": "Measure in how much of the semantic space a network keeps working (SRVR). "
                     "Defaults are a small job on embedded shapes; configs/ holds larger ones.",
                 },
@@ -96,6 +99,9 @@ class EvaluateCLI(LightningCLI):
         )
         # The default job: at most 3,000 forward and 1,000 gradient evaluations for growing by the paper's finders.
         parser.set_defaults({"model.num_iterations": 23, "model.verified_evaluations": 400})
+        # In the help the Trainer's many flags come last.
+        groups: Any = parser._action_groups
+        groups.sort(key=lambda group: "every aspect of training" in (group.title or ""))
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:

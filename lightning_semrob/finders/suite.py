@@ -112,7 +112,8 @@ class FinderSuite(pl.LightningModule):
         num_iterations: largest number of updates of a run of theirs; the mode's default if None.
         adversarial: grow regions in which the network fails (1 - f).
         quadrature: ``corners``, or ``sobol`` for samples on the faces where 2**n corners are too many.
-        eps_m, eps_v: Eq. 2, for the verified finder and for the verification of every box.
+        eps_m: Eq. 2, for the verified finder and for the verification of every box: the mean of f is >= 1 - eps_m.
+        eps_v: Eq. 2: the variance of f is <= eps_v.
         confidence: of each verdict and interval.
         simultaneous: whether the confidence holds for all runs of the job together (Bonferroni) or for each alone.
         verification: most evaluations for verifying a box of the paper's finders: ``growing`` for as many as its
