@@ -12,6 +12,7 @@ from lightning_semrob.report.tables import (
     format_comparisons,
     format_curve,
     format_srvr_table,
+    format_status_table,
     format_verified_table,
     summarize,
 )
@@ -96,6 +97,16 @@ def test_the_curve_never_falls_and_agrees_with_the_verdicts() -> None:
     torch.testing.assert_close(values[:, at], expected)
     assert (values[:, at - 1] == 0).all()
     assert "good" in format_curve(summary)
+
+
+def test_initial_points_that_nobody_checked_are_not_called_fragile() -> None:
+    rows = table(0.0)
+    assert summarize(rows, PAPER)["u0_robust"]["naive"] == 16
+    for line in rows:
+        line["u0_robust"] = None
+    summary = summarize(rows, PAPER)
+    assert summary["u0_robust"]["naive"] is None
+    assert "n/a" in format_status_table(summary)
 
 
 @pytest.mark.parametrize("methods", [("naive",), PAPER])

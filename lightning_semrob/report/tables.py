@@ -133,6 +133,12 @@ def _eps_m_curve(
     return {"eps_m": list(EPS_M_GRID), "eps_v": eps_v, "verified_ratio": curves}
 
 
+def _robust_starts(rows: Sequence[Row]) -> int | None:
+    """How many initial points are robust themselves; None where none was checked."""
+    known = [bool(row["u0_robust"]) for row in rows if row.get("u0_robust") is not None]
+    return sum(known) if known else None
+
+
 def summarize(
     rows: Sequence[Row], paper_methods: Sequence[str], confidence: float = 0.95, eps_m: float = 0.3, eps_v: float = 0.05
 ) -> dict[str, Any]:
@@ -191,9 +197,7 @@ def summarize(
         "eps_m_curve": _eps_m_curve(rows, networks, groups, eps_m, eps_v),
         "status": counted("status"),
         "verdict": counted("verdict"),
-        "u0_robust": {
-            method: sum(bool(r.get("u0_robust")) for r in rows if r["method"] == method) for method in methods
-        },
+        "u0_robust": {method: _robust_starts([r for r in rows if r["method"] == method]) for method in methods},
         "cost": {
             "evaluations": cost("evaluations"),
             "gradient_evaluations": cost("gradient_evaluations"),
@@ -294,7 +298,7 @@ def _format_counts(counts: Mapping[str, Mapping[str, int]]) -> str:
 
 def format_status_table(summary: Mapping[str, Any]) -> str:
     """How the runs of every method ended, and what became of their boxes under Eq. 2."""
-    robust = [[method, str(count)] for method, count in summary["u0_robust"].items()]
+    robust = [[method, "n/a" if count is None else str(count)] for method, count in summary["u0_robust"].items()]
     return "\n\n".join(
         [
             _format_counts(summary["status"]),
