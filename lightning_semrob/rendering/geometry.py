@@ -27,6 +27,7 @@ class Geometry:
         normals: (F, 3, 3) float32 unit normals at the corners; all three equal on a flat face.
         flat: (F,) bool, whether the three normals of the face are equal.
         plain: (F,) bool, flat faces of one colour without texture.
+        even: (F,) bool, flat faces of one colour with a texture.
         colors: (F, 3, 3) float32, colours at the corners.
         uv: (F, 3, 2) float32, texture coordinates (zeros without texture).
         texture: (F,) int64, row of ``pyramids``, -1 for none.
@@ -45,6 +46,7 @@ class Geometry:
     normals: Tensor
     flat: Tensor
     plain: Tensor
+    even: Tensor
     colors: Tensor
     uv: Tensor
     texture: Tensor
@@ -76,6 +78,7 @@ def prepare(mesh: Mesh) -> Geometry:
     texels, pyramids, levels, holes = _mipmaps(mesh.textures, device)
     twin, neighbors = _neighbors(faces)
     cutout = holes[texture.clamp_min(0)] & (texture >= 0)
+    one_light_and_color = flat & (colors == colors[:, :1]).flatten(1).all(1)
     attributes = torch.cat((normals, colors, uv, texture[:, None, None].expand(-1, 3, 1)), -1)
     return Geometry(
         vertices=vertices,
@@ -86,7 +89,8 @@ def prepare(mesh: Mesh) -> Geometry:
         partner=_partner(faces, twin, cutout),
         normals=normals.contiguous(),
         flat=flat,
-        plain=flat & (colors == colors[:, :1]).flatten(1).all(1) & (texture < 0),
+        plain=one_light_and_color & (texture < 0),
+        even=one_light_and_color & (texture >= 0),
         colors=colors.contiguous(),
         uv=uv.contiguous(),
         texture=texture,

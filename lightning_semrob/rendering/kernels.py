@@ -37,6 +37,7 @@ class MeshArrays(NamedTuple):
     normals: Array
     flat: Array
     plain: Array
+    even: Array
     colors: Array
     uv: Array
     texture: Array
@@ -179,43 +180,101 @@ def _alpha(mesh: MeshArrays, planes: Array, f: int, x: float, y: float) -> float
     return float(mesh.texels[first + row * width + column, 3])
 
 
-@_compiled
-def _texel(mesh: MeshArrays, level: int, u: float, v: float, out: Array) -> None:
-    """Bilinear, repeating sample: out (3, 3), rows value, d/du, d/dv of r, g, b."""
-    first, height, width = mesh.levels[level, 0], mesh.levels[level, 1], mesh.levels[level, 2]
-    column, row = (u - np.floor(u)) * width - 0.5, (1.0 - (v - np.floor(v))) * height - 0.5
-    left, top = np.floor(column), np.floor(row)
-    fx, fy = column - left, row - top
-    x0, y0 = int(left), int(top)
-    x0, y0 = x0 + width if x0 < 0 else x0, y0 + height if y0 < 0 else y0
-    x0, y0 = x0 - width if x0 >= width else x0, y0 - height if y0 >= height else y0
-    x1, y1 = x0 + 1 if x0 + 1 < width else 0, y0 + 1 if y0 + 1 < height else 0
-    i00, i01 = first + y0 * width + x0, first + y0 * width + x1
-    i10, i11 = first + y1 * width + x0, first + y1 * width + x1
-    for c in range(3):
-        t00, t01, t10, t11 = mesh.texels[i00, c], mesh.texels[i01, c], mesh.texels[i10, c], mesh.texels[i11, c]
-        above, below = t00 + (t01 - t00) * fx, t10 + (t11 - t10) * fx
-        out[0, c] = above + (below - above) * fy
-        out[1, c] = ((t01 - t00) * (1.0 - fy) + (t11 - t10) * fy) * width
-        out[2, c] = -(below - above) * height
+@_inlined
+def _place(u: float, size: int) -> tuple[int, int, float]:
+    """The two texels around u along a side of ``size`` texels, repeating, and how far u is towards the second."""
+    position = (u - np.floor(u)) * size - 0.5
+    low = np.floor(position)
+    first = int(low)
+    first = first + size if first < 0 else first
+    first = first - size if first >= size else first
+    second = first + 1 if first + 1 < size else 0
+    return first, second, position - low
 
 
 @_compiled
-def _texture(mesh: MeshArrays, f: int, u: float, v: float, area: float, out: Array, other: Array) -> None:
-    """Trilinear sample of the face's texture where a sample covers ``area`` of texture space; out as _texel."""
-    texture = mesh.texture[f]
-    base, count = mesh.pyramids[texture, 0], mesh.pyramids[texture, 1]
-    texels = area * mesh.levels[base, 1] * mesh.levels[base, 2]
+def _texel(t: Array, levels: Array, level: int, u: float, v: float) -> tuple[float, float, float]:
+    """Bilinear, repeating sample of a texture level among the texels t: r, g, b."""
+    first, height, width = levels[level, 0], levels[level, 1], levels[level, 2]
+    x0, x1, fx = _place(u, width)
+    y0, y1, fy = _place(1.0 - (v - np.floor(v)), height)
+    above, below = first + y0 * width, first + y1 * width
+    w00, w01, w10, w11 = (1.0 - fx) * (1.0 - fy), fx * (1.0 - fy), (1.0 - fx) * fy, fx * fy
+    return (
+        w00 * t[above + x0, 0] + w01 * t[above + x1, 0] + w10 * t[below + x0, 0] + w11 * t[below + x1, 0],
+        w00 * t[above + x0, 1] + w01 * t[above + x1, 1] + w10 * t[below + x0, 1] + w11 * t[below + x1, 1],
+        w00 * t[above + x0, 2] + w01 * t[above + x1, 2] + w10 * t[below + x0, 2] + w11 * t[below + x1, 2],
+    )
+
+
+@_compiled
+def _texel_slope(
+    t: Array, levels: Array, level: int, u: float, v: float, r: float, g: float, b: float
+) -> tuple[float, float]:
+    """d/du and d/dv of ``r * red + g * green + b * blue`` of the sample that :func:`_texel` takes."""
+    first, height, width = levels[level, 0], levels[level, 1], levels[level, 2]
+    x0, x1, fx = _place(u, width)
+    y0, y1, fy = _place(1.0 - (v - np.floor(v)), height)
+    above, below = first + y0 * width, first + y1 * width
+    t00 = r * t[above + x0, 0] + g * t[above + x0, 1] + b * t[above + x0, 2]
+    t01 = r * t[above + x1, 0] + g * t[above + x1, 1] + b * t[above + x1, 2]
+    t10 = r * t[below + x0, 0] + g * t[below + x0, 1] + b * t[below + x0, 2]
+    t11 = r * t[below + x1, 0] + g * t[below + x1, 1] + b * t[below + x1, 2]
+    along_u = ((t01 - t00) * (1.0 - fy) + (t11 - t10) * fy) * width
+    along_v = ((t00 - t10) * (1.0 - fx) + (t01 - t11) * fx) * height
+    return along_u, along_v
+
+
+@_inlined
+def _detail(levels: Array, base: int, count: int, area: float) -> tuple[int, float]:
+    """Level of the texture of ``count`` levels from ``base`` on where a sample covers ``area`` of it, and how far it is
+    towards the next."""
+    texels = area * levels[base, 1] * levels[base, 2]
     detail = 0.5 * np.log2(texels) if texels > 1.0 else 0.0
     detail = min(detail, count - 1.0)
-    level = min(int(detail), count - 1)
-    fraction = detail - level
-    _texel(mesh, base + level, u, v, out)
-    if fraction > 0.0 and level + 1 < count:
-        _texel(mesh, base + level + 1, u, v, other)
-        for i in range(3):
-            for c in range(3):
-                out[i, c] += (other[i, c] - out[i, c]) * fraction
+    level = int(detail)
+    return base + level, detail - level
+
+
+@_compiled
+def _texture(
+    texels: Array, levels: Array, base: int, count: int, u: float, v: float, area: float
+) -> tuple[float, float, float]:
+    """Trilinear sample of a texture where a sample covers ``area`` of texture space: r, g, b."""
+    level, fraction = _detail(levels, base, count, area)
+    r, g, b = _texel(texels, levels, level, u, v)
+    if fraction > 0.0:
+        r1, g1, b1 = _texel(texels, levels, level + 1, u, v)
+        r, g, b = r + (r1 - r) * fraction, g + (g1 - g) * fraction, b + (b1 - b) * fraction
+    return r, g, b
+
+
+@_compiled
+def _texture_slope(
+    texels: Array, levels: Array, base: int, count: int, u: float, v: float, area: float, r: float, g: float, b: float
+) -> tuple[float, float]:
+    """d/du and d/dv of ``r * red + g * green + b * blue`` of the sample that :func:`_texture` takes."""
+    level, fraction = _detail(levels, base, count, area)
+    along_u, along_v = _texel_slope(texels, levels, level, u, v, r, g, b)
+    if fraction > 0.0:
+        next_u, next_v = _texel_slope(texels, levels, level + 1, u, v, r, g, b)
+        along_u, along_v = along_u + (next_u - along_u) * fraction, along_v + (next_v - along_v) * fraction
+    return along_u, along_v
+
+
+@_compiled
+def _texture_planes(mesh: MeshArrays, planes: Array, f: int, det: float, side: int, out: Array) -> None:
+    """What texture coordinates of face f need: out (10,) holds the planes (a, b, c) with u = (a X + b Y + c) / total,
+    then that of v, that of the total, and the texture area of a sample times ``|total|**3``."""
+    for c in range(3):
+        out[c] = out[3 + c] = out[6 + c] = 0.0
+        for k in range(3):
+            out[c] += planes[f, k, c] * mesh.uv[f, k, 0]
+            out[3 + c] += planes[f, k, c] * mesh.uv[f, k, 1]
+            out[6 + c] += planes[f, k, c]
+    patch = (mesh.uv[f, 1, 0] - mesh.uv[f, 0, 0]) * (mesh.uv[f, 2, 1] - mesh.uv[f, 0, 1])
+    patch -= (mesh.uv[f, 1, 1] - mesh.uv[f, 0, 1]) * (mesh.uv[f, 2, 0] - mesh.uv[f, 0, 0])
+    out[9] = abs(patch * det * det) * 4.0 / (side * side)
 
 
 @_compiled
@@ -246,13 +305,11 @@ def _side(mesh: MeshArrays, f: int, det: float, nx: float, ny: float, nz: float)
 
 
 @_compiled
-def _fragment(
-    mesh: MeshArrays, planes: Array, det: float, f: int, x: float, y: float, side: int, out: Array, other: Array
-) -> None:
-    """One sample of face f: out (8, 3) holds barycentrics, vertex colour, texel and its two slopes, normal, and sums.
+def _fragment(mesh: MeshArrays, planes: Array, det: float, f: int, x: float, y: float, side: int, out: Array) -> None:
+    """One sample of face f: out (6, 3) holds
 
-    Rows: 0 barycentrics, 1 colour, 2 texel, 3 d texel / du, 4 d texel / dv, 5 unit normal, 6 (sum of lambda, length
-    of the interpolated normal, sign that turns it to the seen side).
+    0 barycentrics, 1 vertex colour, 2 texel, 3 (u, v, texture area of the sample), 4 unit normal, 5 (sum of lambda,
+    length of the interpolated normal, sign that turns it to the seen side).
     """
     total = 0.0
     for k in range(3):
@@ -260,7 +317,7 @@ def _fragment(
         total += out[0, k]
     for k in range(3):
         out[0, k] /= total
-    out[6, 0] = total
+    out[5, 0] = total
     for c in range(3):
         out[1, c] = (
             out[0, 0] * mesh.colors[f, 0, c] + out[0, 1] * mesh.colors[f, 1, c] + out[0, 2] * mesh.colors[f, 2, c]
@@ -270,20 +327,21 @@ def _fragment(
         v = out[0, 0] * mesh.uv[f, 0, 1] + out[0, 1] * mesh.uv[f, 1, 1] + out[0, 2] * mesh.uv[f, 2, 1]
         patch = (mesh.uv[f, 1, 0] - mesh.uv[f, 0, 0]) * (mesh.uv[f, 2, 1] - mesh.uv[f, 0, 1])
         patch -= (mesh.uv[f, 1, 1] - mesh.uv[f, 0, 1]) * (mesh.uv[f, 2, 0] - mesh.uv[f, 0, 0])
-        area = abs(patch * det * det / (total * total * total)) * 4.0 / (side * side)
-        _texture(mesh, f, u, v, area, out[2:5], other)
+        out[3, 0], out[3, 1] = u, v
+        out[3, 2] = abs(patch * det * det / (total * total * total)) * 4.0 / (side * side)
+        base, count = mesh.pyramids[mesh.texture[f], 0], mesh.pyramids[mesh.texture[f], 1]
+        out[2, 0], out[2, 1], out[2, 2] = _texture(mesh.texels, mesh.levels, base, count, u, v, out[3, 2])
     else:
-        out[2:5] = 0.0
         out[2] = 1.0
     for c in range(3):
-        out[5, c] = (
+        out[4, c] = (
             out[0, 0] * mesh.normals[f, 0, c] + out[0, 1] * mesh.normals[f, 1, c] + out[0, 2] * mesh.normals[f, 2, c]
         )
-    length = max(np.sqrt(out[5, 0] ** 2 + out[5, 1] ** 2 + out[5, 2] ** 2), 1e-12)
+    length = max(np.sqrt(out[4, 0] ** 2 + out[4, 1] ** 2 + out[4, 2] ** 2), 1e-12)
     for c in range(3):
-        out[5, c] /= length
-    out[6, 1] = length
-    out[6, 2] = _side(mesh, f, det, out[5, 0], out[5, 1], out[5, 2])
+        out[4, c] /= length
+    out[5, 1] = length
+    out[5, 2] = _side(mesh, f, det, out[4, 0], out[4, 1], out[4, 2])
 
 
 @_compiled
@@ -298,12 +356,14 @@ def _light_face(
     lit: Array,
     plain: Array,
 ) -> None:
-    """Light on the flat face f, lit (F,), and its colour if that is one, plain (F, 3)."""
+    """Light on the flat face f, lit (F,), and its colour if that is one, plain (F, 3): cut to [0, 1] without texture."""
     nx, ny, nz = mesh.normals[f, 0, 0], mesh.normals[f, 0, 1], mesh.normals[f, 0, 2]
     sign = _side(mesh, f, det[f], nx, ny, nz)
     lit[f] = ambient + _light(mesh, f, sign, nx, ny, nz, directions, intensities)
     for c in range(3):
-        plain[f, c] = min(max(mesh.colors[f, 0, c] * tint[c] * lit[f], 0.0), 1.0)
+        plain[f, c] = mesh.colors[f, 0, c] * tint[c] * lit[f]
+        if mesh.plain[f]:
+            plain[f, c] = min(max(plain[f, c], 0.0), 1.0)
 
 
 @_compiled
@@ -324,7 +384,9 @@ def _shade(
     """The colour of each sample, (side, side, 3) float32. Flat faces are lit once, as they are met: lit < 0 before."""
     side = len(face)
     half = side * 0.5
-    out, other = np.zeros((7, 3)), np.zeros((3, 3))
+    out, t = np.zeros((6, 3)), np.zeros(10)
+    texels, levels = mesh.texels, mesh.levels
+    textured, base, count = -1, 0, 0
     lit[:] = -1.0
     for row in range(side):
         y = 1.0 - (row + 0.5) / half
@@ -341,10 +403,22 @@ def _shade(
                     color[row, column, c] = plain[f, c]
                 continue
             x = (column + 0.5) / half - 1.0
-            _fragment(mesh, planes, det[f], f, x, y, side, out, other)
+            if mesh.even[f]:
+                if f != textured:
+                    _texture_planes(mesh, planes, f, det[f], side, t)
+                    textured = f
+                    base, count = mesh.pyramids[mesh.texture[f], 0], mesh.pyramids[mesh.texture[f], 1]
+                total = t[6] * x + t[7] * y + t[8]
+                u, v = (t[0] * x + t[1] * y + t[2]) / total, (t[3] * x + t[4] * y + t[5]) / total
+                red, green, blue = _texture(texels, levels, base, count, u, v, t[9] / abs(total * total * total))
+                color[row, column, 0] = min(max(plain[f, 0] * red, 0.0), 1.0)
+                color[row, column, 1] = min(max(plain[f, 1] * green, 0.0), 1.0)
+                color[row, column, 2] = min(max(plain[f, 2] * blue, 0.0), 1.0)
+                continue
+            _fragment(mesh, planes, det[f], f, x, y, side, out)
             light = lit[f]
             if not mesh.flat[f]:
-                light = ambient + _light(mesh, f, out[6, 2], out[5, 0], out[5, 1], out[5, 2], directions, intensities)
+                light = ambient + _light(mesh, f, out[5, 2], out[4, 0], out[4, 1], out[4, 2], directions, intensities)
             for c in range(3):
                 color[row, column, c] = min(max(out[1, c] * out[2, c] * tint[c] * light, 0.0), 1.0)
 
@@ -705,10 +779,12 @@ def forward(
     samples: int,
     images: Array,
     seen: Array,
+    colors: Array,
 ) -> tuple[Array, Array, Array]:
     """Render into images (B, 3, size, size); camera (B, 3, 4), the light as in ``Lighting``, all float32.
 
-    seen (B, side, side) int32 takes the visible faces for :func:`backward`; with (1, side, side) none are kept.
+    seen (B, side, side) int32 takes the visible faces and colors (B, side, side, 3) float32 the samples' colours for
+    :func:`backward`; with (1, side, side) and (1, side, side, 3) none are kept.
     Returns the boundaries of :func:`_boundaries` and where those of each image begin and end, (B + 1,).
     """
     batch, size = len(images), images.shape[2]
@@ -716,15 +792,14 @@ def forward(
     keep = len(seen) == batch
     clip, planes, det = np.empty((len(mesh.vertices), 5)), np.empty((len(mesh.faces), 3, 3)), np.empty(len(mesh.faces))
     nearest = np.empty((side, side), np.float32)
-    color, change = np.empty((side, side, 3), np.float32), np.empty((side * side, 3), np.float32)
-    weight = np.empty(side * side, np.float32)
+    change, weight = np.empty((side * side, 3), np.float32), np.empty(side * side, np.float32)
     lit, plain = np.empty(len(mesh.faces)), np.empty((len(mesh.faces), 3), np.float32)
     numbers, values = np.empty((1 << 14, 6), np.int32), np.empty((1 << 14, 2), np.float32)
     starts = np.zeros(batch + 1, np.int64)
     scale = np.float32(1.0 / (samples * samples))
-    flat = color.reshape(-1, 3)
     for b in range(batch):
-        face = seen[b if keep else 0]
+        face, color = seen[b if keep else 0], colors[b if keep else 0]
+        flat = color.reshape(-1, 3)
         begin = starts[b] if keep else 0
         _project(mesh, camera[b], side, clip, planes, det)
         _visibility(mesh, clip, planes, det, side, nearest, face)
@@ -775,6 +850,7 @@ def backward(
     background: Array,
     samples: int,
     seen: Array,
+    colors: Array,
     all_numbers: Array,
     all_values: Array,
     starts: Array,
@@ -788,82 +864,86 @@ def backward(
 ) -> None:
     """Carry slope (B, 3, size, size), dL/dimages, to the inputs: ``to_*``, zeroed float64 arrays of their shapes.
 
-    seen, the boundaries and their starts are what :func:`forward` kept.
+    seen, colors, the boundaries and their starts are what :func:`forward` kept.
     """
     batch, size = len(slope), slope.shape[2]
     side = size * samples
     half = side * 0.5
     faces = len(mesh.faces)
     clip, planes, det = np.empty((len(mesh.vertices), 5)), np.empty((faces, 3, 3)), np.empty(faces)
-    color, change = np.empty((side, side, 3), np.float32), np.empty((side * side, 3), np.float32)
-    weight = np.empty(side * side, np.float32)
-    lit, plain = np.empty(len(mesh.faces)), np.empty((len(mesh.faces), 3), np.float32)
-    to_color = np.empty((side * side, 3))
+    change, weight = np.empty((side * side, 3), np.float32), np.empty(side * side, np.float32)
+    lit, plain = np.empty(faces), np.empty((faces, 3), np.float32)
+    extra, to_pixel = np.empty((side * side, 3), np.float32), np.empty((size, size, 3))
     to_planes, to_det = np.zeros((faces, 3, 3)), np.zeros(faces)
     to_plain, to_light = np.zeros((faces, 3)), np.zeros(faces)
     used = np.zeros(faces, np.bool_)
-    out, other = np.zeros((7, 3)), np.zeros((3, 3))
-    flat = color.reshape(-1, 3)
+    out, t, sums, to_color = np.zeros((6, 3)), np.zeros(10), np.zeros((3, 3)), np.zeros(3)
+    texels, levels = mesh.texels, mesh.levels
     scale = 1.0 / (samples * samples)
     for b in range(batch):
-        face = seen[b]
+        face, flat = seen[b], colors[b].reshape(-1, 3)
         numbers, values = all_numbers[starts[b] : starts[b + 1]], all_values[starts[b] : starts[b + 1]]
         _project(mesh, camera[b], side, clip, planes, det)
-        _shade(
-            mesh,
-            planes,
-            det,
-            face,
-            directions[b],
-            intensities[b],
-            ambient[b],
-            tint[b],
-            background[b],
-            lit,
-            plain,
-            color,
-        )
+        lit[:] = -1.0
         _light_boundaries(mesh, det, numbers, directions[b], intensities[b], ambient[b], tint[b], lit, plain)
         _blend(numbers, values, plain, flat, change, weight)
         for row in range(size):
             for column in range(size):
-                for m in range(samples):
-                    for n in range(samples):
-                        i = (row * samples + m) * side + column * samples + n
-                        for c in range(3):
-                            to_color[i, c] = scale * slope[b, c, row, column]
+                for c in range(3):
+                    to_pixel[row, column, c] = scale * slope[b, c, row, column]
+        extra[:] = 0.0
         _boundaries_backward(
             planes, det, plain, flat, change, weight, numbers, values, half,
-            to_color, to_plain, to_planes, to_det, used,
+            samples, to_pixel, extra, to_plain, to_planes, to_det, used,
         )  # fmt: skip
+        textured, base, count = -1, 0, 0
         for row in range(side):
             y = 1.0 - (row + 0.5) / half
             for column in range(side):
                 f = face[row, column]
                 i = row * side + column
+                red = to_pixel[row // samples, column // samples, 0] + extra[i, 0]
+                green = to_pixel[row // samples, column // samples, 1] + extra[i, 1]
+                blue = to_pixel[row // samples, column // samples, 2] + extra[i, 2]
                 if f < 0:
-                    for c in range(3):
-                        to_background[b, c] += to_color[i, c]
+                    to_background[b, 0] += red
+                    to_background[b, 1] += green
+                    to_background[b, 2] += blue
                     continue
                 used[f] = True
                 if mesh.plain[f]:
-                    for c in range(3):
-                        to_plain[f, c] += to_color[i, c]
+                    to_plain[f, 0] += red
+                    to_plain[f, 1] += green
+                    to_plain[f, 2] += blue
                     continue
                 x = (column + 0.5) / half - 1.0
-                _fragment(mesh, planes, det[f], f, x, y, side, out, other)
+                if mesh.even[f]:
+                    if lit[f] < 0:
+                        _light_face(mesh, det, f, directions[b], intensities[b], ambient[b], tint[b], lit, plain)
+                    if f != textured:
+                        if textured >= 0:
+                            _texture_planes_backward(mesh, textured, sums, to_planes)
+                        _texture_planes(mesh, planes, f, det[f], side, t)
+                        textured = f
+                        base, count = mesh.pyramids[mesh.texture[f], 0], mesh.pyramids[mesh.texture[f], 1]
+                    _texture_backward(texels, levels, base, count, f, x, y, t, plain, red, green, blue, to_plain, sums)
+                    continue
+                to_color[0], to_color[1], to_color[2] = red, green, blue
+                _fragment(mesh, planes, det[f], f, x, y, side, out)
                 _fragment_backward(
-                    mesh, f, x, y, out, directions[b], intensities[b], ambient[b], tint[b], to_color[i],
+                    mesh, f, x, y, out, directions[b], intensities[b], ambient[b], tint[b], to_color,
                     to_planes, to_light, to_directions[b], to_intensities[b], to_ambient[b : b + 1], to_tint[b],
                 )  # fmt: skip
+        if textured >= 0:
+            _texture_planes_backward(mesh, textured, sums, to_planes)
         for f in range(faces):
             if used[f]:
                 if mesh.flat[f]:
                     _light_backward(
-                        mesh, f, det[f], directions[b], intensities[b], ambient[b], tint[b], to_plain[f], to_light[f],
+                        mesh, f, det[f], directions[b], intensities[b], ambient[b], tint[b], to_plain, to_light,
                         to_directions[b], to_intensities[b], to_ambient[b : b + 1], to_tint[b],
                     )  # fmt: skip
-                _camera_backward(mesh.vertices, mesh.faces, f, clip, planes, to_planes[f], to_det[f], to_camera[b])
+                _camera_backward(mesh.vertices, mesh.faces, f, clip, planes, to_planes, to_det[f], to_camera[b])
                 to_planes[f] = 0.0
                 to_det[f] = 0.0
                 to_plain[f] = 0.0
@@ -882,26 +962,29 @@ def _boundaries_backward(
     numbers: Array,
     values: Array,
     half: float,
-    to_color: Array,
+    samples: int,
+    to_pixel: Array,
+    extra: Array,
     to_plain: Array,
     to_planes: Array,
     to_det: Array,
     used: Array,
 ) -> None:
-    """Gradient of the blend: to_color from the image's samples to the shaded colours, and dL/dn of moving edges."""
+    """Gradient of the blend: from to_pixel (size, size, 3) what it adds to the shaded colours, extra, and dL/dn of moving
+    edges."""
     side = int(2 * half)
-    extra = np.zeros_like(to_color)
     for i in range(len(numbers)):
         t, share = values[i, 0], values[i, 1]
         p, q, before, after = numbers[i, 0], numbers[i, 1], numbers[i, 4], numbers[i, 5]
         target = p if t < 0.5 else q
+        row, column = target // side // samples, target % side // samples
         amount = (0.5 - t) * share
         total = max(weight[target], np.float32(1.0))
         to_t = 0.0
         for c in range(3):
             old = plain[before, c] if before >= 0 else color[p if before == -1 else -2 - before, c]
             new = plain[after, c] if after >= 0 else color[q if after == -1 else -2 - after, c]
-            gradient = to_color[target, c] / total
+            gradient = to_pixel[row, column, c] / total
             to_t -= gradient * share * (new - old)
             if total > 1.0:
                 to_t += gradient * share * change[target, c] / total * (1.0 if t < 0.5 else -1.0)
@@ -946,7 +1029,6 @@ def _boundaries_backward(
                 to_planes[g, k, 2] -= one / det[g]
             to_det[f] -= (to_begin * fp + to_end * fq) / det[f]
             to_det[g] += (to_begin * gp + to_end * gq) / det[g]
-    to_color += extra
 
 
 @_compiled
@@ -969,10 +1051,10 @@ def _fragment_backward(
     to_tint: Array,
 ) -> None:
     """Gradient of one shaded sample that is not plain; out is of _fragment."""
-    sign = out[6, 2]
-    light = ambient + _light(mesh, f, sign, out[5, 0], out[5, 1], out[5, 2], directions, intensities)
+    sign = out[5, 2]
+    light = ambient + _light(mesh, f, sign, out[4, 0], out[4, 1], out[4, 2], directions, intensities)
     to_sample = 0.0
-    to_base = (0.0, 0.0, 0.0)
+    to_base, to_texel = (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
     along_u = along_v = 0.0
     for c in range(3):
         albedo = out[1, c] * out[2, c]
@@ -989,26 +1071,43 @@ def _fragment_backward(
             base if c == 2 else to_base[2],
         )
         texel = gradient * out[1, c] * tint[c] * light
-        along_u += texel * out[3, c]
-        along_v += texel * out[4, c]
+        to_texel = (
+            texel if c == 0 else to_texel[0],
+            texel if c == 1 else to_texel[1],
+            texel if c == 2 else to_texel[2],
+        )
+    if mesh.texture[f] >= 0:
+        base, count = mesh.pyramids[mesh.texture[f], 0], mesh.pyramids[mesh.texture[f], 1]
+        along_u, along_v = _texture_slope(
+            mesh.texels,
+            mesh.levels,
+            base,
+            count,
+            out[3, 0],
+            out[3, 1],
+            out[3, 2],
+            to_texel[0],
+            to_texel[1],
+            to_texel[2],
+        )
     nx = ny = nz = 0.0
     if mesh.flat[f]:
         to_light[f] += to_sample
     else:
         to_ambient[0] += to_sample
         for i in range(len(intensities)):
-            cosine = sign * (directions[i, 0] * out[5, 0] + directions[i, 1] * out[5, 1] + directions[i, 2] * out[5, 2])
+            cosine = sign * (directions[i, 0] * out[4, 0] + directions[i, 1] * out[4, 1] + directions[i, 2] * out[4, 2])
             if cosine > 0:
                 to_intensities[i] += to_sample * cosine
                 for c in range(3):
-                    to_directions[i, c] += to_sample * intensities[i] * sign * out[5, c]
+                    to_directions[i, c] += to_sample * intensities[i] * sign * out[4, c]
                 nx += to_sample * intensities[i] * sign * directions[i, 0]
                 ny += to_sample * intensities[i] * sign * directions[i, 1]
                 nz += to_sample * intensities[i] * sign * directions[i, 2]
-        dot = nx * out[5, 0] + ny * out[5, 1] + nz * out[5, 2]
-        nx = (nx - dot * out[5, 0]) / out[6, 1]
-        ny = (ny - dot * out[5, 1]) / out[6, 1]
-        nz = (nz - dot * out[5, 2]) / out[6, 1]
+        dot = nx * out[4, 0] + ny * out[4, 1] + nz * out[4, 2]
+        nx = (nx - dot * out[4, 0]) / out[5, 1]
+        ny = (ny - dot * out[4, 1]) / out[5, 1]
+        nz = (nz - dot * out[4, 2]) / out[5, 1]
     mean = 0.0
     weights = (0.0, 0.0, 0.0)
     for k in range(3):
@@ -1023,10 +1122,63 @@ def _fragment_backward(
             value if k == 2 else weights[2],
         )
     for k in range(3):
-        value = (weights[k] - mean) / out[6, 0]
+        value = (weights[k] - mean) / out[5, 0]
         to_planes[f, k, 0] += value * x
         to_planes[f, k, 1] += value * y
         to_planes[f, k, 2] += value
+
+
+@_inlined
+def _texture_backward(
+    texels: Array,
+    levels: Array,
+    base: int,
+    count: int,
+    f: int,
+    x: float,
+    y: float,
+    t: Array,
+    plain: Array,
+    red: float,
+    green: float,
+    blue: float,
+    to_plain: Array,
+    sums: Array,
+) -> None:
+    """Gradient of one sample of an even face: to its colour, and in sums (3, 3) what :func:`_texture_planes_backward`
+    reads: rows for u, v and the total, columns for the three coefficients of a plane. t is of _texture_planes."""
+    total = t[6] * x + t[7] * y + t[8]
+    u, v = (t[0] * x + t[1] * y + t[2]) / total, (t[3] * x + t[4] * y + t[5]) / total
+    area = t[9] / abs(total * total * total)
+    r, g, b = _texture(texels, levels, base, count, u, v, area)
+    red = red if 0.0 <= plain[f, 0] * r <= 1.0 else 0.0
+    green = green if 0.0 <= plain[f, 1] * g <= 1.0 else 0.0
+    blue = blue if 0.0 <= plain[f, 2] * b <= 1.0 else 0.0
+    to_plain[f, 0] += red * r
+    to_plain[f, 1] += green * g
+    to_plain[f, 2] += blue * b
+    red, green, blue = red * plain[f, 0], green * plain[f, 1], blue * plain[f, 2]
+    along_u, along_v = _texture_slope(texels, levels, base, count, u, v, area, red, green, blue)
+    along_u, along_v = along_u / total, along_v / total
+    along = along_u * u + along_v * v
+    sums[0, 0] += along_u * x
+    sums[0, 1] += along_u * y
+    sums[0, 2] += along_u
+    sums[1, 0] += along_v * x
+    sums[1, 1] += along_v * y
+    sums[1, 2] += along_v
+    sums[2, 0] += along * x
+    sums[2, 1] += along * y
+    sums[2, 2] += along
+
+
+@_compiled
+def _texture_planes_backward(mesh: MeshArrays, f: int, sums: Array, to_planes: Array) -> None:
+    """Carry the sums of :func:`_texture_backward` over samples of face f to its planes, and clear them."""
+    for k in range(3):
+        for c in range(3):
+            to_planes[f, k, c] += sums[0, c] * mesh.uv[f, k, 0] + sums[1, c] * mesh.uv[f, k, 1] - sums[2, c]
+    sums[:] = 0.0
 
 
 @_compiled
@@ -1039,22 +1191,23 @@ def _light_backward(
     ambient: float,
     tint: Array,
     to_plain: Array,
-    to_light: float,
+    to_lights: Array,
     to_directions: Array,
     to_intensities: Array,
     to_ambient: Array,
     to_tint: Array,
 ) -> None:
     """Gradient of the light on a flat face, from its samples' summed slopes."""
+    to_light = to_lights[f]
     nx, ny, nz = mesh.normals[f, 0, 0], mesh.normals[f, 0, 1], mesh.normals[f, 0, 2]
     sign = _side(mesh, f, det, nx, ny, nz)
-    if mesh.plain[f]:
+    if mesh.plain[f] or mesh.even[f]:
         light = ambient + _light(mesh, f, sign, nx, ny, nz, directions, intensities)
         for c in range(3):
             raw = mesh.colors[f, 0, c] * tint[c] * light
-            if 0.0 <= raw <= 1.0:
-                to_light += to_plain[c] * mesh.colors[f, 0, c] * tint[c]
-                to_tint[c] += to_plain[c] * mesh.colors[f, 0, c] * light
+            if mesh.even[f] or 0.0 <= raw <= 1.0:
+                to_light += to_plain[f, c] * mesh.colors[f, 0, c] * tint[c]
+                to_tint[c] += to_plain[f, c] * mesh.colors[f, 0, c] * light
     to_ambient[0] += to_light
     for i in range(len(intensities)):
         cosine = sign * (directions[i, 0] * nx + directions[i, 1] * ny + directions[i, 2] * nz)
@@ -1079,7 +1232,7 @@ def _camera_backward(
     """dL/dcamera from dL/dn_k and dL/ddet of face f: n_k = p_i x p_j and ddet/dp_k = n_k."""
     for k in range(3):
         i, j, v = faces[f, (k + 1) % 3], faces[f, (k + 2) % 3], faces[f, k]
-        gx, gy, gz = to_planes[k, 0], to_planes[k, 1], to_planes[k, 2]
+        gx, gy, gz = to_planes[f, k, 0], to_planes[f, k, 1], to_planes[f, k, 2]
         for row in range(3):
             one, two = (row + 1) % 3, (row + 2) % 3
             g1 = gx if one == 0 else (gy if one == 1 else gz)

@@ -45,23 +45,25 @@ class _Rasterize(torch.autograd.Function):
     def forward(ctx: Any, mesh: kernels.MeshArrays, size: int, supersampling: int, *inputs: Tensor) -> Tensor:
         batch, side = len(inputs[0]), size * supersampling
         images = torch.empty(batch, 3, size, size)
-        seen = torch.empty(batch if any(ctx.needs_input_grad) else 1, side, side, dtype=torch.int32)
-        found = kernels.forward(mesh, *_read(inputs), supersampling, images.numpy(), seen.numpy())
+        kept = batch if any(ctx.needs_input_grad) else 1
+        seen, colors = torch.empty(kept, side, side, dtype=torch.int32), torch.empty(kept, side, side, 3)
+        found = kernels.forward(mesh, *_read(inputs), supersampling, images.numpy(), seen.numpy(), colors.numpy())
         if any(ctx.needs_input_grad):
             ctx.mesh, ctx.supersampling = mesh, supersampling
-            ctx.save_for_backward(*inputs, seen, *(torch.from_numpy(x.copy()) for x in found))
+            ctx.save_for_backward(*inputs, seen, colors, *(torch.from_numpy(x.copy()) for x in found))
         return images
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, (seen, numbers, values, starts) = ctx.saved_tensors[:6], ctx.saved_tensors[6:]
+        inputs, (seen, colors, numbers, values, starts) = ctx.saved_tensors[:6], ctx.saved_tensors[6:]
         gradients = [torch.zeros(x.shape, dtype=torch.float64) for x in inputs]
         kernels.backward(
             ctx.mesh,
             *_read(inputs),
             ctx.supersampling,
             seen.numpy(),
+            colors.numpy(),
             numbers.numpy(),
             values.numpy(),
             starts.numpy(),
