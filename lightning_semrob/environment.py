@@ -14,7 +14,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from lightning_semrob.functional.scores import SCORES
-from lightning_semrob.functions import RenderedFunction, SemanticFunction
+from lightning_semrob.functions import FiniteDifference, RenderedFunction, SemanticFunction
 from lightning_semrob.networks import Classifier, build_network, network_spec
 from lightning_semrob.rendering.base import Renderer
 from lightning_semrob.rendering.cache import CachedRenderer
@@ -29,6 +29,9 @@ __all__ = ["PAPER_INITIAL_POINTS", "RunLoader", "SemanticEnvironment", "TaskBatc
 
 #: The four constant initial points of the paper's runs, (azimuth, elevation) in degrees.
 PAPER_INITIAL_POINTS = ((130.0, 30.0), (50.0, 20.0), (200.0, 15.0), (310.0, 50.0))
+
+#: Where gradients come from.
+GRADIENTS = ("analytic", "finite")
 
 #: Meshes kept on the device at a time: shapes are visited one after the other.
 _KEPT_MESHES = 4
@@ -95,6 +98,8 @@ class SemanticEnvironment(pl.LightningDataModule):
         renderer: the renderer; the built-in rasteriser with ``image_size`` if None.
         image_size: side of the rendered image in pixels, when ``renderer`` is None.
         score: ``softmax``, ``margin`` or ``top1``.
+        gradient: ``analytic``, through renderer and network, or ``finite`` for central differences of f with steps of
+            1 degree (1 % of an axis in another unit), which every renderer and score has, at 2n + 1 evaluations.
         micro_batch_size: images in every network call.
         class_table: a yaml or JSON file that adds classes, see
             :func:`lightning_semrob.shapes.classes.load_class_table`.
@@ -112,6 +117,7 @@ class SemanticEnvironment(pl.LightningDataModule):
         renderer: Renderer | None = None,
         image_size: int = 224,
         score: str = "softmax",
+        gradient: str = "analytic",
         micro_batch_size: int = 16,
         class_table: str | None = None,
         density: dict[str, list[float]] | None = None,
@@ -134,8 +140,13 @@ class SemanticEnvironment(pl.LightningDataModule):
             near = get_close_matches(score, SCORES, n=1)
             hint = f", did you mean '{near[0]}'?" if near else ":"
             raise ValueError(f"unknown score '{score}'{hint} {sorted(SCORES)}")
+        if gradient not in GRADIENTS:
+            near = get_close_matches(gradient, GRADIENTS, n=1)
+            hint = f", did you mean '{near[0]}'?" if near else ":"
+            raise ValueError(f"unknown gradient '{gradient}'{hint} {list(GRADIENTS)}")
         self.class_table = class_table
         self.score = score
+        self.gradient = gradient
         self.density: list[AxisDensity | None] | None = None
         if density is not None:
             unknown = sorted(set(density) - set(self.space.names))
@@ -249,7 +260,18 @@ class SemanticEnvironment(pl.LightningDataModule):
     @property
     def differentiable(self) -> bool:
         """Whether f has a gradient along every swept axis."""
-        return self.renderer.differentiable and self.score != "top1" and all(x.differentiable for x in self.space)
+        return not self.without_gradient
+
+    @property
+    def without_gradient(self) -> str:
+        """What f has no gradient along or through, in words; empty where it has one along every swept axis."""
+        if self.gradient == "finite":
+            return ""
+        if not self.renderer.differentiable:
+            return f"the renderer {type(self.renderer).__name__}"
+        if self.score == "top1":
+            return "the score 'top1'"
+        return ", ".join(f"the axis '{axis.name}'" for axis in self.space if not axis.differentiable)
 
     @property
     def device(self) -> torch.device:
@@ -275,7 +297,12 @@ class SemanticEnvironment(pl.LightningDataModule):
         return self._meshes[shape]
 
     def function(self, network: int, shape: int) -> SemanticFunction:
-        """f of one network and shape."""
+        """f of one network and shape, with the gradient of ``gradient``."""
+        f = self.rendered_function(network, shape)
+        return FiniteDifference.of(f, self.space) if self.gradient == "finite" else f
+
+    def rendered_function(self, network: int, shape: int) -> RenderedFunction:
+        """f of one network and shape, with its own gradient."""
         return RenderedFunction(
             self.pictures.to(self.device),
             self.classifier(network),

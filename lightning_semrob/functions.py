@@ -30,6 +30,7 @@ __all__ = [
     "Reordered",
     "SemanticFunction",
     "Top1OfLast",
+    "window_half_widths",
 ]
 
 
@@ -65,9 +66,14 @@ class SemanticFunction(ABC):
         if not self.differentiable:
             raise ValueError(f"{type(self).__name__} has no gradient: use a black-box finder, or FiniteDifference")
         u, index = self._check(u, index)
-        self.evaluations += u.shape[0] * u.shape[1]
-        self.gradient_evaluations += u.shape[0] * u.shape[1]
+        forward, backward = self.gradient_cost(u.shape[-1])
+        self.evaluations += forward * u.shape[0] * u.shape[1]
+        self.gradient_evaluations += backward * u.shape[0] * u.shape[1]
         return self._value_and_grad(u, index)
+
+    def gradient_cost(self, n: int) -> tuple[int, int]:
+        """Forward and gradient evaluations that :meth:`value_and_grad` spends on one point of n axes."""
+        return 1, 1
 
     @abstractmethod
     def _value(self, u: Tensor, index: Tensor) -> Tensor:
@@ -374,6 +380,10 @@ class _Wrapper(SemanticFunction):
         self.names = function.names
         self.differentiable = function.differentiable
 
+    def gradient_cost(self, n: int) -> tuple[int, int]:
+        """That of the function."""
+        return self.function.gradient_cost(n)
+
 
 class Complement(_Wrapper):
     """1 - f: the adversarial target of Eq. 3 and 4."""
@@ -389,30 +399,61 @@ class Complement(_Wrapper):
 class FiniteDifference(_Wrapper):
     """Central differences of any f: the honest baseline for gradients, at 2n extra evaluations a point.
 
+    ``df/du_k = (f(u + h_k e_k) - f(u - h_k e_k)) / 2 h_k``; at the border of an axis of ``space`` that is not periodic the
+    outer point is moved onto the border, and the difference divided by the distance that is left.
+
     Args:
         function: any f.
-        step: half the distance of the two points, one value per axis in its unit, or one for all.
+        step: h, half the distance of the two points, one value per axis in its unit, or one for all.
+        space: the axes in the order of the columns of u; None for axes without borders.
+
+    Raises:
+        ValueError: a step that is not positive.
     """
 
-    def __init__(self, function: SemanticFunction, step: float | Sequence[float] = 1.0) -> None:
+    def __init__(
+        self,
+        function: SemanticFunction,
+        step: float | Sequence[float] = 1.0,
+        space: SemanticSpace | None = None,
+    ) -> None:
         super().__init__(function)
         self.step = torch.as_tensor(step, dtype=torch.float64)
+        self.space = space
         self.differentiable = True
         if not bool((self.step > 0).all()):
             raise ValueError(f"the step of finite differences must be positive, got {step}")
+
+    @staticmethod
+    def of(function: SemanticFunction, space: SemanticSpace) -> FiniteDifference:
+        """With steps of 1 degree, or 1 % of the range of an axis in another unit."""
+        return FiniteDifference(function, window_half_widths(space).tolist(), space)
+
+    def gradient_cost(self, n: int) -> tuple[int, int]:
+        """2n + 1 forward evaluations."""
+        return 2 * n + 1, 0
 
     def _value(self, u: Tensor, index: Tensor) -> Tensor:
         return self.function(u, index)
 
     def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         tasks, points, n = u.shape
-        step = self.step.to(u).expand(n)
-        shift = torch.diag(step)
-        stencil = torch.cat([torch.zeros_like(shift[:1]), shift, -shift])
-        value = self.function((u[:, :, None] + stencil).view(tasks, -1, n), index).view(tasks, points, 2 * n + 1)
-        gradient = (value[..., 1 : n + 1] - value[..., n + 1 :]) / (2 * step)
-        self.evaluations += tasks * points * 2 * n
+        shift = torch.diag(self.step.to(u).expand(n))
+        stencil = u[:, :, None] + torch.cat([torch.zeros_like(shift[:1]), shift, -shift])
+        if self.space is not None:
+            # Only what the step moves is held back: a point outside stays where it is.
+            low = torch.minimum(self.space.low.to(u), u)[:, :, None]
+            high = torch.maximum(self.space.high.to(u), u)[:, :, None]
+            stencil = torch.where(self.space.periodic.to(u.device), stencil, stencil.clamp(low, high))
+        value = self.function(stencil.view(tasks, -1, n), index).view(tasks, points, 2 * n + 1)
+        ahead, behind = (stencil[:, :, 1 + k * n : 1 + (k + 1) * n].diagonal(dim1=-2, dim2=-1) for k in range(2))
+        gradient = (value[..., 1 : n + 1] - value[..., n + 1 :]) / (ahead - behind)
         return value[..., 0], gradient
+
+
+def window_half_widths(space: SemanticSpace) -> Tensor:
+    """Half the window over which a slope of f is measured: 1 degree, or 1 % of the range in another unit, (n,)."""
+    return torch.tensor([1.0 if axis.unit == "degree" else 0.01 * axis.extent for axis in space], dtype=torch.float64)
 
 
 class Reordered(_Wrapper):

@@ -10,6 +10,7 @@ from tiny_network import InkNetwork
 from torch import Tensor
 
 from lightning_semrob import Axis, SemanticSpace
+from lightning_semrob.finders import OIRWhiteBoxFinder
 from lightning_semrob.functional.scores import margin_score, softmax_score, top1_score
 from lightning_semrob.functions import (
     AnalyticFunction,
@@ -195,3 +196,26 @@ def test_rendered_function_refuses_bad_input(rendered: RenderedFunction) -> None
         RenderedFunction(*parts, 849, rendered.space, "softmaxx")
     with pytest.raises(ValueError, match="at least one class"):
         RenderedFunction(*parts, (), rendered.space)
+
+
+def test_finite_differences_stay_inside_and_count_what_they_cost() -> None:
+    space = SemanticSpace((Axis("azimuth", 0.0, 360.0, periodic=True), Axis("elevation", -10.0, 90.0)))
+    seen: list[Tensor] = []
+
+    def f(u: Tensor) -> Tensor:
+        seen.append(u)
+        return 0.5 + u[..., 0] / 1000 + u[..., 1] / 500
+
+    wrapped = FiniteDifference.of(AnalyticFunction(f), space)
+    u = torch.tensor([[[0.0, 90.0], [359.5, -10.0], [30.0, 95.0]]], dtype=torch.float64)
+    value, gradient = wrapped.value_and_grad(u)
+    torch.testing.assert_close(value, 0.5 + u[..., 0] / 1000 + u[..., 1] / 500)
+    torch.testing.assert_close(gradient, torch.tensor([1 / 1000, 1 / 500]).double().expand(1, 3, 2))
+    inside = seen[0].view(3, 5, 2)[:2, :, 1]
+    assert inside.min() == -10 and inside.max() == 90
+    assert (wrapped.evaluations, wrapped.gradient_evaluations) == (15, 0)
+    assert wrapped.function.evaluations == 15
+    box = OIRWhiteBoxFinder(num_iterations=3).find(wrapped, torch.tensor([[100.0, 40.0]]), space)
+    assert box.evaluations is not None and box.gradient_evaluations is not None
+    assert box.evaluations.item() == 3 * 4 * 5
+    assert box.gradient_evaluations.item() == 0

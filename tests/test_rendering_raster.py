@@ -150,8 +150,11 @@ def test_supersampling_converges() -> None:
 
 def test_images_at_once_does_not_change_the_images() -> None:
     u = Rasterizer(SIZE).space("azimuth", "elevation").sobol(7, seed=4)
-    one, many = (Rasterizer(SIZE, images_at_once=n)(table(), u, ("azimuth", "elevation")) for n in (2, 16))
-    assert torch.equal(one, many)
+    few, many = Rasterizer(SIZE, memory_limit=1), Rasterizer(SIZE)
+    assert few.images_at_once(table()) == 1
+    assert many.images_at_once(table(), gradient=True) > 7
+    images = [renderer(table(), u, ("azimuth", "elevation")) for renderer in (few, many)]
+    assert torch.equal(*images)
 
 
 def test_a_changed_mesh_is_not_mixed_up_with_the_last_one() -> None:

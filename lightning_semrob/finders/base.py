@@ -103,6 +103,8 @@ class RegionFinder(pl.LightningModule):
         self.adversarial = adversarial
         self.automatic_optimization = False
         self.space: SemanticSpace | None = None
+        #: Forward and gradient evaluations of one point with gradient, of the f that is used.
+        self.gradient_cost = (1, 1)
 
     # ---- what a finder is
 
@@ -183,9 +185,9 @@ class RegionFinder(pl.LightningModule):
         self.resting[rows] = torch.where(moved <= REST_MOVE, self.resting[rows] + 1, 0)
         self.loss[rows] = self.losses(a, b, values)
         self.steps[rows] += 1
-        self.evaluations[rows] += values.shape[1]
-        if gradients is not None:
-            self.gradient_evaluations[rows] += values.shape[1]
+        forward, backward = (1, 0) if gradients is None else self.gradient_cost
+        self.evaluations[rows] += forward * values.shape[1]
+        self.gradient_evaluations[rows] += backward * values.shape[1]
         code = self.rules.status(new_a, new_b, self.resting[rows], self.steps[rows], self.num_iterations, self.space)
         self.code[rows] = torch.where(valid, code, INVALID_SCORE)
 
@@ -230,6 +232,7 @@ class RegionFinder(pl.LightningModule):
         f = prepare_function(f, space, self.adversarial)
         if self.needs_gradient and not f.differentiable:
             raise ValueError(f"{type(self).__name__} needs gradients and f has none: use a black-box finder")
+        self.gradient_cost = f.gradient_cost(len(space))
         u0 = torch.as_tensor(u0)
         self.start(u0, space, torch.zeros(len(u0), dtype=torch.int64) if index is None else index)
         optimizer = self.configure_optimizers()

@@ -19,7 +19,7 @@ from lightning_semrob.finders.trapezoid import TrapezoidFinder
 from lightning_semrob.finders.verified import VerifiedFinder
 from lightning_semrob.functional.srvr import verified_ratio
 from lightning_semrob.functional.statistics import eq2_start
-from lightning_semrob.functions import RenderedFunction, Top1OfLast
+from lightning_semrob.functions import Top1OfLast
 from lightning_semrob.metrics import SRVR
 from lightning_semrob.results import NOT_VERIFIED, VERIFICATION_COLUMNS, run_key
 from lightning_semrob.space import Box
@@ -74,6 +74,7 @@ def update_together(
         scores = iter(values[0].split(sizes))
         slopes = None if gradients is None else iter(gradients[0].split(sizes))
         for (finder, optimizer, rows), parts in zip(group, points, strict=True):
+            finder.gradient_cost = f.gradient_cost(len(environment.space))
             value = [next(scores) for _ in parts]
             slope = None if slopes is None else [next(slopes) for _ in parts]
             if finder.adversarial:  # Eq. 4: the same finder on 1 - f
@@ -189,8 +190,8 @@ class FinderSuite(pl.LightningModule):
         for finder in self:
             if finder.needs_gradient and not environment.differentiable:
                 raise ValueError(
-                    f"finder '{finder.name}' needs gradients, and f has none with this renderer, score or space: "
-                    "leave it out of model.finders or use a differentiable score and axes"
+                    f"finder '{finder.name}' needs gradients, and {environment.without_gradient} has none: leave the "
+                    "finder out of model.finders, or use --data.gradient=finite"
                 )
             if finder.space is None:
                 if isinstance(finder, VerifiedFinder):
@@ -269,7 +270,7 @@ class FinderSuite(pl.LightningModule):
             return {}
         if status in ("not_measured", "invalid_score"):
             return {}
-        f = environment.function(batch.network, batch.shape)
+        f = environment.rendered_function(batch.network, batch.shape)
         known: dict[str, Any] = {"confidence": self.confidence}
         plain = prepare_function(f, environment.space, finder.adversarial)
         known["u0_robust"] = bool(plain(finder.u0[row].cpu()[None, None])[0, 0] >= 1 - self.eps_m)
@@ -285,7 +286,7 @@ class FinderSuite(pl.LightningModule):
             # sampled for the top-1 rate and the worst view.
             limit = DESCRIPTION_EVALUATIONS if own else finder.search.budget(len(environment.space))[1]
         single = Box(finder.a.detach()[row : row + 1].cpu(), finder.b.detach()[row : row + 1].cpu())
-        top1 = Top1OfLast(f) if isinstance(f, RenderedFunction) else None
+        top1 = Top1OfLast(f)
         found = verify(
             plain,
             single,

@@ -1,6 +1,7 @@
 """Renderers: named semantic parameters and a mesh in, images out."""
 
 from lightning_semrob.rendering.base import Renderer, SemanticParameter
-from lightning_semrob.rendering.raster import Rasterizer
+from lightning_semrob.rendering.callable import CallableRenderer
+from lightning_semrob.rendering.raster import Light, Rasterizer
 
-__all__ = ["Rasterizer", "Renderer", "SemanticParameter"]
+__all__ = ["CallableRenderer", "Light", "Rasterizer", "Renderer", "SemanticParameter"]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_semrob.shapes.mesh import Mesh
+from lightning_semrob.shapes.normals import smooth_normals
 
 __all__ = ["Geometry", "prepare"]
 
@@ -56,8 +57,15 @@ class Geometry:
     levels: Tensor
 
 
-def prepare(mesh: Mesh) -> Geometry:
-    """Lay out ``mesh`` for the rasterisers, on the mesh's device."""
+def prepare(mesh: Mesh, crease_angle: float | None = None) -> Geometry:
+    """Lay out ``mesh`` for the rasterisers, on the mesh's device.
+
+    Args:
+        mesh: what is drawn.
+        crease_angle: as of :func:`~lightning_semrob.shapes.normals.smooth_normals`; None keeps the mesh's own normals.
+    """
+    if crease_angle is not None:
+        mesh = smooth_normals(mesh, crease_angle)
     device = mesh.vertices.device
     count = len(mesh.faces)
     vertices, welded = torch.unique(mesh.vertices.to(torch.float32), dim=0, return_inverse=True)

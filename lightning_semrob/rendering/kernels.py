@@ -356,7 +356,7 @@ def _light_face(
     lit: Array,
     plain: Array,
 ) -> None:
-    """Light on the flat face f, lit (F,), and its colour if that is one, plain (F, 3): cut to [0, 1] without texture."""
+    """Light on the flat face f, lit (F,), and its colour if that is one, plain (F, 3), without texture cut to [0, 1]."""
     nx, ny, nz = mesh.normals[f, 0, 0], mesh.normals[f, 0, 1], mesh.normals[f, 0, 2]
     sign = _side(mesh, f, det[f], nx, ny, nz)
     lit[f] = ambient + _light(mesh, f, sign, nx, ny, nz, directions, intensities)
@@ -970,8 +970,7 @@ def _boundaries_backward(
     to_det: Array,
     used: Array,
 ) -> None:
-    """Gradient of the blend: from to_pixel (size, size, 3) what it adds to the shaded colours, extra, and dL/dn of moving
-    edges."""
+    """Gradient of the blend: from to_pixel (size, size, 3) what it adds to the shaded colours, extra, and dL/dn."""
     side = int(2 * half)
     for i in range(len(numbers)):
         t, share = values[i, 0], values[i, 1]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import weakref
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 from lightning_semrob.rendering.base import Renderer, SemanticParameter
 from lightning_semrob.rendering.camera import camera_matrix
 from lightning_semrob.rendering.geometry import Geometry, prepare
-from lightning_semrob.rendering.raster import PARAMETERS, lighting
-from lightning_semrob.rendering.raster_torch import NEAR, Lighting, shade_fragments
+from lightning_semrob.rendering.raster import PARAMETERS, Light, lighting
+from lightning_semrob.rendering.raster_torch import DEPTH_TOLERANCE, NEAR, Lighting, shade_fragments
 from lightning_semrob.shapes.mesh import Mesh
 
 __all__ = ["PyTorch3DRenderer"]
@@ -25,14 +26,14 @@ EPSILON = 1e-10
 class PyTorch3DRenderer(Renderer):
     """Renders with PyTorch3D's MeshRenderer (0.7): hard images for f, soft rasterising for the gradient.
 
-    The image is the hard one (nearest face, ``supersampling`` squared samples a pixel). Where a gradient is asked
+    The image is the hard one (nearest face, of coincident ones the one that looks at the camera, ``supersampling`` squared samples a pixel). Where a gradient is asked
     for, the soft image S of Liu et al. (Soft Rasterizer, 2019) is drawn too and the result is
     ``S + (hard - S).detach()``: hard values, gradients of S. :meth:`gap` tells how far both are apart.
 
     Args:
         image_size: side of the square image, pixels.
         supersampling: samples a pixel along each side.
-        ambient, directional: as of :class:`~lightning_semrob.rendering.Rasterizer`.
+        ambient, directional, lights, crease_angle: as of :class:`~lightning_semrob.rendering.Rasterizer`.
         sigma: width of the soft edges, squared units of the [-1, 1] image plane.
         gamma: softness in depth.
         faces_per_pixel: faces that a soft sample mixes.
@@ -47,6 +48,8 @@ class PyTorch3DRenderer(Renderer):
         supersampling: int = 2,
         ambient: float = 0.5,
         directional: float = 0.5,
+        lights: Sequence[Light] = (),
+        crease_angle: float | None = None,
         sigma: float = 1e-5,
         gamma: float = 1e-4,
         faces_per_pixel: int = 16,
@@ -64,9 +67,12 @@ class PyTorch3DRenderer(Renderer):
         self.supersampling = supersampling
         self.ambient = ambient
         self.directional = directional
+        self.lights = tuple(lights)
+        self.crease_angle = crease_angle
         self.sigma = sigma
         self.gamma = gamma
         self.faces_per_pixel = faces_per_pixel
+        self._last: tuple[weakref.ref[Mesh], Geometry] | None = None
 
     @property
     def semantic_parameters(self) -> Mapping[str, SemanticParameter]:
@@ -99,7 +105,7 @@ class PyTorch3DRenderer(Renderer):
         from pytorch3d.renderer import FoVPerspectiveCameras, MeshRasterizer, MeshRenderer, RasterizationSettings
         from pytorch3d.structures import Meshes
 
-        geometry = prepare(mesh)
+        geometry = self._prepare(mesh)
         azimuth, distance = parameters["azimuth"], parameters["distance"]
         unit = camera_matrix(
             azimuth, parameters["elevation"], distance, torch.full_like(azimuth, 90.0), parameters["roll"]
@@ -111,16 +117,18 @@ class PyTorch3DRenderer(Renderer):
             znear=NEAR, zfar=FAR, fov=parameters["field_of_view"], R=rotation, T=translation, device=azimuth.device
         )
         side = self.image_size * self.supersampling
+        # Of two coincident faces in both windings the one that is turned to the camera is seen.
+        nearest = 2 if bool((geometry.partner >= 0).any()) else 1
         settings = RasterizationSettings(
             image_size=side,
             blur_radius=math.log(1.0 / 1e-4 - 1.0) * self.sigma if soft else 0.0,
-            faces_per_pixel=self.faces_per_pixel if soft else 1,
+            faces_per_pixel=self.faces_per_pixel if soft else nearest,
             perspective_correct=True,
             clip_barycentric_coords=soft,
             cull_backfaces=False,
             z_clip_value=NEAR,
         )
-        light = lighting(parameters, self.ambient, self.directional)
+        light = lighting(parameters, self.ambient, self.directional, self.lights)
         field_of_view = parameters["field_of_view"]
         shader = _Shader(geometry, rotation, translation, field_of_view, light, self.sigma, self.gamma, soft)
         renderer = MeshRenderer(MeshRasterizer(cameras=cameras, raster_settings=settings), shader)
@@ -128,6 +136,12 @@ class PyTorch3DRenderer(Renderer):
         image: Tensor = renderer(meshes, cameras=cameras)
         image = image.view(len(azimuth), self.image_size, self.supersampling, self.image_size, self.supersampling, 3)
         return image.mean((2, 4)).permute(0, 3, 1, 2).clamp(0.0, 1.0)
+
+    def _prepare(self, mesh: Mesh) -> Geometry:
+        """The layout of ``mesh``; the last one is kept."""
+        if self._last is None or self._last[0]() is not mesh:
+            self._last = (weakref.ref(mesh), prepare(mesh, self.crease_angle))
+        return self._last[1]
 
 
 class _Shader(nn.Module):
@@ -169,7 +183,11 @@ class _Shader(nn.Module):
         colors = torch.zeros(batch, height, width, layers, 3, device=seen.device).index_put(index, color)
         background = light.background[:, None, None]
         if not self.soft:
-            return torch.where(seen[..., :1] >= 0, colors[..., 0, :], background)
+            front = torch.zeros_like(seen, dtype=torch.bool).index_put(index, volume >= 0)
+            close = (seen >= 0) & (fragments.zbuf <= fragments.zbuf[..., :1] * (1 + DEPTH_TOLERANCE))
+            chosen = (close & front).to(torch.int64).argmax(-1)  # the nearest where none of them looks here
+            color = colors.gather(-2, chosen[..., None, None].expand(-1, -1, -1, 1, 3))[..., 0, :]
+            return torch.where(seen[..., :1] >= 0, color, background)
         mask = (seen >= 0).to(colors)
         coverage = torch.sigmoid(-fragments.dists / self.sigma) * mask
         inverse = (FAR - fragments.zbuf) / (FAR - NEAR) * mask

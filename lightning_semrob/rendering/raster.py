@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Final
 
@@ -18,7 +19,7 @@ from lightning_semrob.rendering.raster_torch import rasterize as rasterize_torch
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import Axis
 
-__all__ = ["PARAMETERS", "Rasterizer", "lighting"]
+__all__ = ["PARAMETERS", "Light", "Rasterizer", "lighting"]
 
 Rasterize = Callable[[Tensor, Lighting], Tensor]
 
@@ -52,17 +53,44 @@ PARAMETERS: Final[Mapping[str, SemanticParameter]] = {
 """
 
 
-def lighting(parameters: Mapping[str, Tensor], ambient: float, directional: float) -> Lighting:
-    """The light and colours that ``parameters`` ((B,) tensors by name) describe."""
-    azimuth = parameters["azimuth"] + parameters["light_azimuth"]
+@dataclass(frozen=True)
+class Light:
+    """A fixed directional light beside the main one.
+
+    Args:
+        azimuth: degrees from the camera's azimuth, as ``light_azimuth``.
+        elevation: degrees above the horizon of the world.
+        intensity: as ``directional``.
+    """
+
+    azimuth: float
+    elevation: float
+    intensity: float
+
+
+def lighting(
+    parameters: Mapping[str, Tensor], ambient: float, directional: float, lights: Sequence[Light] = ()
+) -> Lighting:
+    """The light and colours that ``parameters`` ((B,) tensors by name) describe, with fixed further lights."""
+    main = direction(parameters["azimuth"] + parameters["light_azimuth"], parameters["light_elevation"])
+    directions, intensities = [main], [directional * parameters["light_intensity"]]
+    for light in lights:
+        azimuth = parameters["azimuth"] + light.azimuth
+        directions.append(direction(azimuth, torch.full_like(azimuth, light.elevation)))
+        intensities.append(torch.full_like(azimuth, light.intensity))
     color = torch.stack([parameters[f"color_{name}"] for name in ("red", "green", "blue")], -1)
     return Lighting(
-        directions=direction(azimuth, parameters["light_elevation"])[:, None],
-        intensities=(directional * parameters["light_intensity"])[:, None],
-        ambient=torch.full_like(azimuth, ambient),
+        directions=torch.stack(directions, 1),
+        intensities=torch.stack(intensities, 1),
+        ambient=torch.full_like(parameters["azimuth"], ambient),
         color=color,
         background=parameters["background"][:, None].expand(-1, 3),
     )
+
+
+def _compiled(mesh: Mesh) -> bool:
+    """Whether the compiled kernels draw ``mesh``."""
+    return mesh.vertices.device.type == "cpu" and find_spec("numba") is not None
 
 
 class Rasterizer(Renderer):
@@ -77,11 +105,15 @@ class Rasterizer(Renderer):
         image_size: side of the square image, pixels.
         supersampling: samples a pixel along each side, averaged.
         ambient: light from everywhere.
-        directional: light of the one directional light at ``light_intensity`` 1.
-        images_at_once: images rendered together; memory grows with it, the images do not depend on it.
+        directional: light of the main directional light at ``light_intensity`` 1.
+        lights: further directional lights.
+        crease_angle: shade edges between faces that meet at no more than this smoothly, degrees; 0 is flat, None keeps
+            the mesh's own normals (files are flat).
+        memory_limit: bytes that rendering may take; as many images are rendered together as fit
+            (:meth:`memory_bytes`), at least one. The images do not depend on it.
 
     Raises:
-        ValueError: for sizes or counts below 1.
+        ValueError: for sizes below 1, a limit that is not positive, a crease angle outside [0, 90].
     """
 
     def __init__(
@@ -90,15 +122,23 @@ class Rasterizer(Renderer):
         supersampling: int = 2,
         ambient: float = 0.5,
         directional: float = 0.5,
-        images_at_once: int = 16,
+        lights: Sequence[Light] = (),
+        crease_angle: float | None = None,
+        memory_limit: int = 2**30,
     ) -> None:
         super().__init__(image_size)
-        if supersampling < 1 or images_at_once < 1:
-            raise ValueError("supersampling and images_at_once must be at least 1")
+        if supersampling < 1:
+            raise ValueError(f"supersampling must be at least 1, got {supersampling}")
+        if memory_limit < 1:
+            raise ValueError(f"memory_limit must be a positive number of bytes, got {memory_limit}")
+        if crease_angle is not None and not 0 <= crease_angle <= 90:
+            raise ValueError(f"crease_angle must lie in [0, 90] degrees, got {crease_angle}")
         self.supersampling = supersampling
         self.ambient = ambient
         self.directional = directional
-        self.images_at_once = images_at_once
+        self.lights = tuple(lights)
+        self.crease_angle = crease_angle
+        self.memory_limit = memory_limit
         self._last: tuple[weakref.ref[Mesh], Rasterize] | None = None
 
     @property
@@ -113,21 +153,43 @@ class Rasterizer(Renderer):
         if count == 0:
             return parameters["azimuth"].new_zeros(0, 3, self.image_size, self.image_size)
         images = []
-        for start in range(0, count, self.images_at_once):
-            chunk = {name: value[start : start + self.images_at_once] for name, value in parameters.items()}
+        together = self.images_at_once(mesh, any(value.requires_grad for value in parameters.values()))
+        for start in range(0, count, together):
+            chunk = {name: value[start : start + together] for name, value in parameters.items()}
             camera = camera_matrix(
                 *(chunk[name] for name in ("azimuth", "elevation", "distance", "field_of_view", "roll"))
             )
-            images.append(rasterize(camera, lighting(chunk, self.ambient, self.directional)))
+            images.append(rasterize(camera, lighting(chunk, self.ambient, self.directional, self.lights)))
         return torch.cat(images)
+
+    def memory_bytes(self, mesh: Mesh, images: int, gradient: bool = False) -> int:
+        """Most bytes that rendering takes beside the mesh, with ``S = (image_size * supersampling)**2`` samples an image.
+
+        Compiled kernels: ``213 F + 40 V + 36 S`` once and ``12 image_size**2`` an image, with a gradient
+        ``56 S`` more an image, which stay until the backward pass. PyTorch operations: ``2**29`` once for the
+        (face, sample) pairs, which are looked at in chunks, and ``400 F + 300 S`` an image, with a gradient
+        ``800 F + 1500 S``. F faces, V vertices. `benchmarks/rendering.py --memory` measures it.
+        """
+        faces, vertices = len(mesh.faces), len(mesh.vertices)
+        samples = (self.image_size * self.supersampling) ** 2
+        if _compiled(mesh):
+            once, each = 213 * faces + 40 * vertices + 36 * samples, 12 * self.image_size**2 + 56 * samples * gradient
+        else:
+            once, each = 2**29, 800 * faces + 1500 * samples if gradient else 400 * faces + 300 * samples
+        return once + images * each
+
+    def images_at_once(self, mesh: Mesh, gradient: bool = False) -> int:
+        """How many images of ``mesh`` fit into ``memory_limit`` together, at least one."""
+        once = self.memory_bytes(mesh, 0, gradient)
+        return max(1, (self.memory_limit - once) // (self.memory_bytes(mesh, 1, gradient) - once))
 
     def _prepare(self, mesh: Mesh) -> Rasterize:
         """How to render ``mesh``; the last one is kept, as tasks of one shape travel together."""
         if self._last is not None and self._last[0]() is mesh:
             return self._last[1]
-        geometry, size, samples = prepare(mesh), self.image_size, self.supersampling
+        geometry, size, samples = prepare(mesh, self.crease_angle), self.image_size, self.supersampling
         rasterize: Rasterize
-        if mesh.vertices.device.type == "cpu" and find_spec("numba") is not None:
+        if _compiled(mesh):
             from lightning_semrob.rendering import raster_cpu
 
             arrays = raster_cpu.arrays(geometry)
