@@ -23,6 +23,7 @@ LAYERS = (
     "results",
     "metrics",
     "finders",
+    "maps",
     "report",
     "callbacks",
     "strategies",
