@@ -14,6 +14,9 @@ from lightning_semrob.maps import SemanticMapper, SemanticMaps, axis_values, com
 from lightning_semrob.space import Axis, SemanticSpace
 
 
+SHAPES = ("teapot:0", "teapot:1", "dumbbell:0")
+
+
 def environment(**changes: object) -> SemanticEnvironment:
     settings: dict[str, object] = {
         "networks": ["tiny_network:build", "tiny_network:build_other"],
@@ -59,7 +62,7 @@ def test_a_map_is_f_at_its_samples_and_pictures_are_shared(measured: SemanticMap
             expected = made.function(network, shape)(points[None])[0].view(6, 3)
             torch.testing.assert_close(measured.scores[network, shape].double(), expected, atol=1e-6, rtol=0)
     assert measured.evaluations == 2 * 3 * 18
-    assert (measured.networks, measured.shapes) == (("tiny_network:build", "tiny_network:build_other"), ("0", "1", "0"))
+    assert (measured.networks, measured.shapes) == (("tiny_network:build", "tiny_network:build_other"), SHAPES)
     assert measured.class_names == ("teapot", "teapot", "dumbbell")
     again = environment()
     compute_maps(again, steps=(6, 3))
