@@ -23,11 +23,15 @@ LAYERS = (
     "results",
     "metrics",
     "finders",
+    "maps",
+    "traps",
     "report",
     "callbacks",
     "strategies",
     "estimate",
     "cli",
+    "commands",
+    "__main__",
 )
 
 
