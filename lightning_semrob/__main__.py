@@ -11,6 +11,7 @@ __all__ = ["COMMANDS", "main"]
 
 #: Command -> module with ``main(args)``, and what it does.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "audit": ("lightning_semrob.commands.audit", "does the gradient of f agree with its slope?"),
     "maps": ("lightning_semrob.commands.maps", "semantic maps of networks and shapes, as one NetCDF file"),
 }
 

@@ -28,6 +28,7 @@ from lightning_semrob.report.tables import (
     format_comparisons,
     format_cost_table,
     format_curve,
+    format_gradient_audit,
     format_srvr_table,
     format_stability,
     format_status_table,
@@ -244,6 +245,9 @@ def print_summary(summary: dict[str, Any], output: Path) -> None:
         print(f"\n{limited} runs were still moving at the limit of updates; --model.num_iterations=60 lets them go on")
     for name, reason in summary["not_measured"].items():
         print(f"not measured: {name}: {reason}")
+    audit = format_gradient_audit(summary)
+    if audit:
+        print(f"\nGradients against slopes of f around initial points\n{audit}")
     print("\nEvaluations of f")
     print(format_cost_table(summary))
     print(f"\n{summary['runs']} runs in {summary['seconds']:.0f} s; results in {output}/: runs.parquet, runs.csv, …")

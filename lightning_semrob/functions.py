@@ -399,8 +399,8 @@ class Complement(_Wrapper):
 class FiniteDifference(_Wrapper):
     """Central differences of any f: the honest baseline for gradients, at 2n extra evaluations a point.
 
-    ``df/du_k = (f(u + h_k e_k) - f(u - h_k e_k)) / 2 h_k``; at the border of an axis of ``space`` that is not periodic the
-    outer point is moved onto the border, and the difference divided by the distance that is left.
+    ``df/du_k = (f(u + h_k e_k) - f(u - h_k e_k)) / 2 h_k``; at the border of an axis of ``space`` that is not periodic
+    the outer point is moved onto the border, and the difference divided by the distance that is left.
 
     Args:
         function: any f.

@@ -33,7 +33,7 @@ __all__ = [
     "write_atomically",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 #: The verdict of a box that nobody checked against Eq. 2.
 NOT_VERIFIED = "not verified"
 
@@ -68,8 +68,9 @@ def run_schema(space: SemanticSpace) -> pa.Schema:
     """Columns of the table of runs: identity, bounds (one column an axis, in its unit), volumes, status, cost, verdict.
 
     Columns ``u0_<axis>``, ``a_<axis>``, ``b_<axis>`` are float64; ``volume`` is intersected with the space, ``ratio``
-    is it over the volume of the space, ``raw_ratio`` the paper's capped volume over it. Verification columns are null
-    and the verdict ``not verified`` for a box that nobody checked.
+    is it over the volume of the space, ``raw_ratio`` the paper's capped volume over it; ``gradient_ratio_<axis>`` is
+    the gradient over the slope of f around u0 where that was audited. Verification columns are null and the
+    verdict ``not verified`` for a box that nobody checked.
     """
     number, whole, word = pa.float64(), pa.int64(), pa.string()
     bounds = [(f"{side}_{axis}", number) for side in ("u0", "a", "b") for axis in space.names]
@@ -90,6 +91,8 @@ def run_schema(space: SemanticSpace) -> pa.Schema:
         ("gradient_evaluations", whole),
         ("loss", number),
         ("micro_batch_size", whole),
+        ("audit_evaluations", whole),
+        *[(f"gradient_ratio_{axis}", number) for axis in space.names],
         *[
             (name, {"verdict": word, "u0_robust": pa.bool_(), "verification_evaluations": whole}.get(name, number))
             for name in VERIFICATION_COLUMNS

@@ -212,10 +212,12 @@ def test_finite_differences_stay_inside_and_count_what_they_cost() -> None:
     torch.testing.assert_close(value, 0.5 + u[..., 0] / 1000 + u[..., 1] / 500)
     torch.testing.assert_close(gradient, torch.tensor([1 / 1000, 1 / 500]).double().expand(1, 3, 2))
     inside = seen[0].view(3, 5, 2)[:2, :, 1]
-    assert inside.min() == -10 and inside.max() == 90
+    assert inside.min() == -10
+    assert inside.max() == 90
     assert (wrapped.evaluations, wrapped.gradient_evaluations) == (15, 0)
     assert wrapped.function.evaluations == 15
     box = OIRWhiteBoxFinder(num_iterations=3).find(wrapped, torch.tensor([[100.0, 40.0]]), space)
-    assert box.evaluations is not None and box.gradient_evaluations is not None
+    assert box.evaluations is not None
+    assert box.gradient_evaluations is not None
     assert box.evaluations.item() == 3 * 4 * 5
     assert box.gradient_evaluations.item() == 0

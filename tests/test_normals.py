@@ -66,7 +66,8 @@ def test_chunks_of_pairs_do_not_change_the_normals(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "_PAIRS", 7)
     parts = smooth_normals(sphere(6, 9), 60.0).corner_normals
     monkeypatch.undo()
-    assert whole is not None and parts is not None
+    assert whole is not None
+    assert parts is not None
     torch.testing.assert_close(parts, smooth_normals(sphere(6, 9), 60.0).corner_normals, rtol=0, atol=1e-6)
 
 

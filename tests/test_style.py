@@ -19,6 +19,7 @@ LAYERS = (
     "networks",
     "functions",
     "verification",
+    "audit",
     "environment",
     "results",
     "metrics",

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lightning_semrob.audit import AxisAgreement, agreement, audit_gradient
 from lightning_semrob.finders.modes import INVALID_SCORE, MODES, REST_MOVE, RUNNING
 from lightning_semrob.finders.quadrature import QUADRATURES
 from lightning_semrob.functional.regions import cross_sections
@@ -36,6 +38,10 @@ STATUSES = (
 
 #: Per-row state beside a and b; saved in checkpoints and merged over processes like them.
 ROW_BUFFERS = ("code", "steps", "evaluations", "gradient_evaluations", "resting", "loss")
+AUDIT_BUFFERS = ("gradient_ratio", "audit_evaluations")
+#: Gradients are audited around at most so many initial points of a job, at so many points of a window.
+AUDITED_ROWS = 16
+AUDIT_POINTS = 7
 
 
 def prepare_function(f: SemanticFunction, space: SemanticSpace, adversarial: bool = False) -> SemanticFunction:
@@ -77,6 +83,8 @@ class RegionFinder(pl.LightningModule):
     gradient_evaluations: Tensor
     resting: Tensor
     loss: Tensor
+    gradient_ratio: Tensor
+    audit_evaluations: Tensor
 
     def __init__(
         self,
@@ -149,6 +157,8 @@ class RegionFinder(pl.LightningModule):
         for name in ROW_BUFFERS[:-1]:
             self.register_buffer(name, torch.zeros(count, dtype=torch.int64))
         self.register_buffer("loss", torch.full((count,), torch.nan, dtype=torch.float64))
+        self.register_buffer("gradient_ratio", torch.full(u0.shape, torch.nan, dtype=torch.float64))
+        self.register_buffer("audit_evaluations", torch.zeros(count, dtype=torch.int64))
 
     def configure_optimizers(self) -> Optimizer:
         """Plain SGD in paper mode, an adaptive step for every bound in the default mode."""
@@ -201,6 +211,26 @@ class RegionFinder(pl.LightningModule):
         """:meth:`apply_update` for what :meth:`request_rows` asked for, one tensor a row."""
         slopes = None if gradients is None else torch.stack(list(gradients))
         self.apply_update(rows, torch.stack(list(values)), slopes, optimizer)
+
+    def audit(self, rows: Tensor, f: SemanticFunction) -> None:
+        """Compare gradient and slope of f around u0 of those rows that are about to start.
+
+        Sixteen rows of the table, evenly spread, stand for all; ``gradient_ratio`` (N, n) keeps the gradient over the
+        slope, NaN where the slope cannot be told from zero or the row is not audited.
+        """
+        assert self.space is not None
+        count = len(self.u0)
+        chosen = torch.linspace(0, count - 1, min(count, AUDITED_ROWS)).round().to(rows)
+        rows = rows[torch.isin(rows, chosen) & (self.steps[rows] == 0).to(rows.device)]
+        if len(rows) and f.gradient_cost(len(self.space))[1]:
+            found = audit_gradient(f, self.u0[rows], self.space, AUDIT_POINTS, self.index[rows])
+            self.gradient_ratio[rows] = found.ratio.to(self.gradient_ratio)
+            self.audit_evaluations[rows] = AUDIT_POINTS * len(self.space)
+
+    def failing_axes(self) -> list[AxisAgreement]:
+        """Axes along which the audited gradients mostly point the wrong way."""
+        assert self.space is not None
+        return [axis for axis in agreement(self.gradient_ratio.cpu(), self.space.names) if axis.fails]
 
     def boxes(self) -> Box:
         """The table as a :class:`Box`, on the CPU."""
@@ -266,6 +296,16 @@ class RegionFinder(pl.LightningModule):
         """Merge the rows of all processes: each owns some, every process then holds all."""
         owned = self.trainer.datamodule.owned_rows(self.a.device)  # type: ignore[attr-defined]
         merge_rows(self, owned)
+        warn_of_failing_axes(self)
+
+
+def warn_of_failing_axes(finder: RegionFinder) -> None:
+    """Name the axes along which the gradient that the finder follows is wrong, once for all processes."""
+    for axis in finder.failing_axes():
+        rank_zero_warn(
+            f"{finder.name}: the gradient along '{axis.axis}' has the sign of the slope in only {axis.right} of "
+            f"{axis.counted} audited points: leave the finder out, or use --data.gradient=finite"
+        )
 
 
 @torch.no_grad()
@@ -273,7 +313,7 @@ def merge_rows(finder: RegionFinder, owned: Tensor) -> None:
     """Sum the owned rows (N,) bool of every process; no change for a single one."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return
-    for tensor in (finder.a, finder.b, *(getattr(finder, name) for name in ROW_BUFFERS)):
+    for tensor in (finder.a, finder.b, *(getattr(finder, name) for name in ROW_BUFFERS + AUDIT_BUFFERS)):
         mask = owned.view(-1, *[1] * (tensor.dim() - 1))
         part = torch.where(mask, tensor, torch.zeros_like(tensor))
         torch.distributed.all_reduce(part)

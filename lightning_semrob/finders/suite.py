@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_semrob.finders.base import STATUSES, RegionFinder, merge_rows, prepare_function
+from lightning_semrob.finders.base import STATUSES, RegionFinder, merge_rows, prepare_function, warn_of_failing_axes
 from lightning_semrob.finders.modes import INVALID_SCORE, NOT_MEASURED
 from lightning_semrob.finders.naive import NaiveFinder
 from lightning_semrob.finders.oir import OIRBlackBoxFinder, OIRWhiteBoxFinder
@@ -67,6 +67,9 @@ def update_together(
         group = [item for item in running if item[0].needs_gradient == wants_gradient]
         if not group:
             continue
+        if wants_gradient:
+            for finder, _, rows in group:
+                finder.audit(rows, f)
         points = [finder.request_rows(rows) for finder, _, rows in group]
         sizes = [len(part) for parts in points for part in parts]
         flat = torch.cat([part.to(environment.device) for parts in points for part in parts])[None]
@@ -235,6 +238,7 @@ class FinderSuite(pl.LightningModule):
         """Merge the rows of all processes."""
         for finder in self:
             merge_rows(finder, self.trainer.datamodule.owned_rows(finder.a.device))  # type: ignore[attr-defined]
+            warn_of_failing_axes(finder)
 
     def test_step(self, batch: TaskBatch, batch_idx: int) -> None:
         """Verify the boxes of a group of this process and feed the volumes to the metrics."""
@@ -360,6 +364,8 @@ class FinderSuite(pl.LightningModule):
             "gradient_evaluations": int(finder.gradient_evaluations[row]),
             "loss": _number(finder.loss[row]),
             "micro_batch_size": environment.micro_batch_size,
+            "audit_evaluations": int(finder.audit_evaluations[row]),
+            **{f"gradient_ratio_{name}": _number(x) for name, x in zip(names, finder.gradient_ratio[row], strict=True)},
             "verdict": NOT_VERIFIED,
             **self.statements.get((number, row), {}),
         }
@@ -379,8 +385,12 @@ class FinderSuite(pl.LightningModule):
                     bound[row] = torch.tensor(values, dtype=torch.float64)
                 finder.code[row] = STATUSES.index(old["status"])
                 finder.loss[row] = torch.nan if old["loss"] is None else old["loss"]
-                for name in ("steps", "evaluations", "gradient_evaluations"):
+                for name in ("steps", "evaluations", "gradient_evaluations", "audit_evaluations"):
                     getattr(finder, name)[row] = old[name]
+                ratios = [old[f"gradient_ratio_{name}"] for name in environment.space.names]
+                finder.gradient_ratio[row] = torch.tensor(
+                    [torch.nan if ratio is None else ratio for ratio in ratios], dtype=torch.float64
+                )
                 if old["verdict"] != NOT_VERIFIED:
                     names = set(VERIFICATION_COLUMNS) | {f"worst_{name}" for name in environment.space.names}
                     self.statements[number, row] = {name: old[name] for name in names}

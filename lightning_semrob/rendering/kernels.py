@@ -356,7 +356,7 @@ def _light_face(
     lit: Array,
     plain: Array,
 ) -> None:
-    """Light on the flat face f, lit (F,), and its colour if that is one, plain (F, 3), without texture cut to [0, 1]."""
+    """Light on the flat face f, lit (F,), and its colour if that is one, plain (F, 3), cut to [0, 1] if untextured."""
     nx, ny, nz = mesh.normals[f, 0, 0], mesh.normals[f, 0, 1], mesh.normals[f, 0, 2]
     sign = _side(mesh, f, det[f], nx, ny, nz)
     lit[f] = ambient + _light(mesh, f, sign, nx, ny, nz, directions, intensities)

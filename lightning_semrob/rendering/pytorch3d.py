@@ -26,9 +26,10 @@ EPSILON = 1e-10
 class PyTorch3DRenderer(Renderer):
     """Renders with PyTorch3D's MeshRenderer (0.7): hard images for f, soft rasterising for the gradient.
 
-    The image is the hard one (nearest face, of coincident ones the one that looks at the camera, ``supersampling`` squared samples a pixel). Where a gradient is asked
-    for, the soft image S of Liu et al. (Soft Rasterizer, 2019) is drawn too and the result is
-    ``S + (hard - S).detach()``: hard values, gradients of S. :meth:`gap` tells how far both are apart.
+    The image is the hard one (nearest face, of coincident ones the one that looks at the camera, ``supersampling``
+    squared samples a pixel). Where a gradient is asked for, the soft image S of Liu et al. (Soft Rasterizer, 2019) is
+    drawn too and the result is ``S + (hard - S).detach()``: hard values, gradients of S. :meth:`gap` tells how far
+    both are apart.
 
     Args:
         image_size: side of the square image, pixels.

@@ -163,7 +163,7 @@ class Rasterizer(Renderer):
         return torch.cat(images)
 
     def memory_bytes(self, mesh: Mesh, images: int, gradient: bool = False) -> int:
-        """Most bytes that rendering takes beside the mesh, with ``S = (image_size * supersampling)**2`` samples an image.
+        """Most bytes that rendering takes beside the mesh, ``S = (image_size * supersampling)**2`` samples an image.
 
         Compiled kernels: ``213 F + 40 V + 36 S`` once and ``12 image_size**2`` an image, with a gradient
         ``56 S`` more an image, which stay until the backward pass. PyTorch operations: ``2**29`` once for the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_semrob.audit import agreement
 from lightning_semrob.functional.srvr import (
     MINIMUM_SHAPES,
     bootstrap_interval,
@@ -25,6 +27,7 @@ __all__ = [
     "format_comparisons",
     "format_cost_table",
     "format_curve",
+    "format_gradient_audit",
     "format_srvr_table",
     "format_stability",
     "format_status_table",
@@ -133,6 +136,23 @@ def _eps_m_curve(
     return {"eps_m": list(EPS_M_GRID), "eps_v": eps_v, "verified_ratio": curves}
 
 
+def _gradient_audit(rows: Sequence[Row], methods: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Method -> axis -> how often the gradient had the sign of the slope, of methods whose gradients were audited."""
+    result: dict[str, dict[str, dict[str, Any]]] = {}
+    for method in methods:
+        audited = [row for row in rows if row["method"] == method and row.get("audit_evaluations")]
+        if not audited:
+            continue
+        names = [name.removeprefix("gradient_ratio_") for name in audited[0] if name.startswith("gradient_ratio_")]
+        ratios = [[row[f"gradient_ratio_{name}"] for name in names] for row in audited]
+        ratio = torch.tensor([[math.nan if x is None else x for x in line] for line in ratios], dtype=torch.float64)
+        result[method] = {
+            axis.axis: {"points": len(audited), "counted": axis.counted, "right": axis.right, "fails": axis.fails}
+            for axis in agreement(ratio, names)
+        }
+    return result
+
+
 def _robust_starts(rows: Sequence[Row]) -> int | None:
     """How many initial points are robust themselves; None where none was checked."""
     known = [bool(row["u0_robust"]) for row in rows if row.get("u0_robust") is not None]
@@ -202,7 +222,9 @@ def summarize(
             "evaluations": cost("evaluations"),
             "gradient_evaluations": cost("gradient_evaluations"),
             "verification_evaluations": cost("verification_evaluations"),
+            "audit_evaluations": cost("audit_evaluations"),
         },
+        "gradient_audit": _gradient_audit(rows, methods),
         "evaluations": sum(row["evaluations"] for row in rows),
         "gradient_evaluations": sum(row["gradient_evaluations"] for row in rows),
         "verification_evaluations": sum(row.get("verification_evaluations") or 0 for row in rows),
@@ -308,13 +330,24 @@ def format_status_table(summary: Mapping[str, Any]) -> str:
     )
 
 
+def format_gradient_audit(summary: Mapping[str, Any]) -> str:
+    """Whether the gradients that methods follow have the sign of the slope; empty where none was audited."""
+    lines = []
+    for method, axes in summary["gradient_audit"].items():
+        for axis, found in axes.items():
+            verdict = "FAILS: its regions follow a wrong gradient" if found["fails"] else "no failure found"
+            lines.append([method, axis, str(found["points"]), str(found["counted"]), str(found["right"]), verdict])
+    columns = ["method", "axis", "points", "slope known", "sign right", "verdict"]
+    return format_table(columns, lines, left=2) if lines else ""
+
+
 def format_cost_table(summary: Mapping[str, Any]) -> str:
-    """Evaluations of every method: growing, gradients among them, verification."""
+    """Evaluations of every method: growing, gradients among them, verification, audit of the gradients."""
     cost = summary["cost"]
-    names = ("evaluations", "gradient_evaluations", "verification_evaluations")
+    names = ("evaluations", "gradient_evaluations", "verification_evaluations", "audit_evaluations")
     lines = [[method, *(str(cost[name][method]) for name in names)] for method in summary["methods"]]
     lines.append(["all", *(str(sum(cost[name].values())) for name in names)])
-    return format_table(["method", "growing", "with gradient", "verification"], lines, left=1)
+    return format_table(["method", "growing", "with gradient", "verification", "gradient audit"], lines, left=1)
 
 
 def format_table(columns: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> str:

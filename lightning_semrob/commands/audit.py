@@ -1,0 +1,111 @@
+"""``python -m lightning_semrob audit``: does the gradient agree with the slope of f, for any mesh and network?"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lightning_semrob.audit import GradientAudit, agreement, audit_gradient
+from lightning_semrob.functions import RenderedFunction, SemanticFunction
+from lightning_semrob.networks import build_network
+from lightning_semrob.rendering import Rasterizer, Renderer
+from lightning_semrob.shapes.catalog import ShapeSpec, resolve_shapes
+from lightning_semrob.shapes.mesh import Mesh
+from lightning_semrob.space import SemanticSpace
+
+__all__ = ["ImageScore", "main", "smooth_score"]
+
+
+class ImageScore(SemanticFunction):
+    """f(u) of any differentiable score of the image, where no network is asked.
+
+    Args:
+        renderer: differentiable.
+        mesh: the shape.
+        score: images (B, 3, H, W) to (B,).
+        space: the swept axes.
+    """
+
+    def __init__(self, renderer: Renderer, mesh: Mesh, score: Callable[[Tensor], Tensor], space: SemanticSpace) -> None:
+        super().__init__()
+        self.renderer, self.mesh, self.score = renderer, mesh, score
+        self.names = space.names
+
+    def _value(self, u: Tensor, index: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self._score(u.flatten(0, 1)).double().view(u.shape[:2])
+
+    def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        values, gradients = [], []
+        for part in u.flatten(0, 1).split(16):
+            with torch.enable_grad():
+                point = part.detach().clone().requires_grad_(True)
+                value = self._score(point)
+                gradients.append(torch.autograd.grad(value.sum(), point)[0])
+                values.append(value.detach())
+        return torch.cat(values).double().view(u.shape[:2]), torch.cat(gradients).view(u.shape)
+
+    def _score(self, u: Tensor) -> Tensor:
+        assert self.names is not None
+        return self.score(self.renderer(self.mesh, u, self.names))
+
+
+def smooth_score(size: int, seed: int) -> Callable[[Tensor], Tensor]:
+    """Images to their mean product with a fixed random field of 6 x 6 bicubic patches."""
+    coarse = torch.randn(1, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
+    field = torch.nn.functional.interpolate(coarse, (size, size), mode="bicubic", align_corners=True)[0]
+    return lambda images: (images * field).mean((1, 2, 3))
+
+
+def main(args: Sequence[str] | None = None) -> GradientAudit:
+    """The command; returns what it prints."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lightning_semrob audit",
+        description="Fit a straight line to f in a window of +-1 degree (+-1 %% of another unit) around random views "
+        "and compare its slope with the mean gradient there, and with finite differences. Counted are the slopes "
+        "that exceed three standard errors.",
+    )
+    parser.add_argument("--shapes", nargs="+", default=["embedded"], help="as of evaluate.py --data.shapes")
+    parser.add_argument("--network", default=None, help="a network's name; without it, a fixed smooth score")
+    parser.add_argument("--axes", nargs="+", default=["azimuth", "elevation"], help="axes to audit, or 'all'")
+    parser.add_argument("--views", type=int, default=4, help="random views a shape")
+    parser.add_argument("--points", type=int, default=15, help="evaluations in a window")
+    parser.add_argument("--image_size", type=int, default=224, help="pixels")
+    parser.add_argument("--supersampling", type=int, default=2, help="samples a pixel along each side")
+    parser.add_argument("--backend", choices=["rasterizer", "pytorch3d"], default="rasterizer", help="the renderer")
+    parser.add_argument("--seed", type=int, default=0, help="of the views")
+    options = parser.parse_args(args)
+    torch.set_num_threads(1)
+    renderer: Renderer = Rasterizer(options.image_size, options.supersampling)
+    if options.backend == "pytorch3d":
+        from lightning_semrob.rendering.pytorch3d import PyTorch3DRenderer
+
+        renderer = PyTorch3DRenderer(options.image_size, options.supersampling)
+    table = renderer.semantic_parameters
+    axes = [name for name, p in table.items() if p.axis.differentiable] if options.axes == ["all"] else options.axes
+    space = renderer.space(*dict.fromkeys(["azimuth", "elevation", *axes]))
+    specs: list[ShapeSpec] = resolve_shapes(options.shapes)
+    network = None if options.network is None else build_network(options.network)
+    parts = []
+    for number, spec in enumerate(tqdm(specs, unit="shape", leave=False)):
+        seed = options.seed * 100_003 + number
+        f: SemanticFunction
+        if network is None:
+            f = ImageScore(renderer, spec.load(), smooth_score(options.image_size, seed), space)
+        else:
+            f = RenderedFunction(renderer, network, spec.load(), spec.target, space)
+        parts.append(audit_gradient(f, space.sobol(options.views, seed), space, options.points, axes=axes))
+    audit = GradientAudit.cat(parts)
+    print(
+        f"{len(specs)} shapes, {options.views} views each, score {options.network or 'smooth'}, {options.backend}, "
+        f"{options.image_size} px, supersampling {options.supersampling}"
+    )
+    print(audit.table())
+    for axis in agreement(audit.ratio, audit.names):
+        if axis.fails:
+            print(f"the gradient along '{axis.axis}' fails: {axis.right} of {axis.counted} signs are right")
+    return audit
