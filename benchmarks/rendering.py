@@ -2,6 +2,10 @@
 
     python benchmarks/rendering.py
     python benchmarks/rendering.py --shapes "path/to/model.obj=chair" --pixels 224 --batches 16
+    python benchmarks/rendering.py --memory --faces 2500 100000
+
+``--memory`` compares the growth of a fresh process with ``Rasterizer.memory_bytes``. Open3D's ray casting (Embree),
+where it is installed, is the yardstick without a gradient.
 
 One thread; each number is the least of ``--repeats`` runs, of the process' own CPU time (on a GPU: of the clock).
 Without ``--shapes`` the meshes are tessellated tori, half of whose faces look away.
@@ -10,24 +14,29 @@ Without ``--shapes`` the meshes are tessellated tori, half of whose faces look a
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
+import multiprocessing
 import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lightning_semrob.rendering import Rasterizer, Renderer
+from lightning_semrob.rendering.camera import direction
 from lightning_semrob.rendering.geometry import prepare
-from lightning_semrob.rendering.raster import lighting
+from lightning_semrob.rendering.raster import kernel_bytes, lighting, operation_bytes
 from lightning_semrob.rendering.raster_torch import rasterize
 from lightning_semrob.shapes.catalog import resolve_shapes
 from lightning_semrob.shapes.mesh import Mesh
 
 Draw = Callable[[Mesh, Tensor], Tensor]
+OPEN3D = "Open3D ray casting"
 
 
 def torus(faces: int) -> Mesh:
@@ -73,7 +82,80 @@ def backends(pixels: int, device: str) -> dict[str, Draw]:
         from lightning_semrob.rendering.pytorch3d import PyTorch3DRenderer
 
         found["PyTorch3D"] = of(PyTorch3DRenderer(pixels))
+    if device == "cpu" and find_spec("open3d") is not None:
+        found[OPEN3D] = ray_casting(pixels)
     return found
+
+
+def ray_casting(pixels: int) -> Draw:
+    """Open3D: one ray a sample, 2 x 2 samples a pixel, face colours under the same light; textures are left out."""
+    import numpy as np
+    import open3d as o3d
+
+    scenes: dict[int, Any] = {}
+
+    def draw(mesh: Mesh, u: Tensor) -> Tensor:
+        if id(mesh) not in scenes:
+            scene = o3d.t.geometry.RaycastingScene(nthreads=1)
+            scene.add_triangles(mesh.vertices.numpy(), mesh.faces.numpy().astype(np.uint32))
+            scenes[id(mesh)] = scene
+        table = Rasterizer(pixels).semantic_parameters
+        point = {name: u.new_full((len(u),), parameter.default) for name, parameter in table.items()}
+        point.update(azimuth=u[:, 0], elevation=u[:, 1])
+        light = lighting(point, 0.5, 0.5)
+        side = 2 * pixels
+        steps = (2 * torch.arange(side) + 1) / side - 1
+        tangent = math.tan(math.radians(30.0))
+        images = []
+        for b in range(len(u)):
+            eye = direction(u[b : b + 1, 0], u[b : b + 1, 1])[0]
+            right = torch.nn.functional.normalize(torch.linalg.cross(torch.tensor([0.0, 1.0, 0.0]), eye), dim=0)
+            up = torch.linalg.cross(eye, right)
+            rays = steps[None, :, None] * tangent * right - steps[:, None, None] * tangent * up - eye
+            rays = torch.cat(((2.732 * eye).expand_as(rays), rays), -1)
+            hit = scenes[id(mesh)].cast_rays(o3d.core.Tensor(rays.contiguous().numpy()), nthreads=1)
+            face = torch.from_numpy(hit["primitive_ids"].numpy().astype(np.int64))
+            normal = torch.from_numpy(hit["primitive_normals"].numpy())
+            normal = torch.where((normal * rays[..., 3:]).sum(-1, keepdim=True) > 0, -normal, normal)
+            lit = 0.5 + 0.5 * (normal @ light.directions[b, 0]).clamp_min(0)
+            seen = face < len(mesh.faces)
+            color = mesh.corner_colors[face.clamp_max(len(mesh.faces) - 1), 0] * lit[..., None]
+            image = torch.where(seen[..., None], color, torch.ones(3))
+            images.append(image.view(pixels, 2, pixels, 2, 3).mean((1, 3)).permute(2, 0, 1))
+        return torch.stack(images)
+
+    return draw
+
+
+def memory(name: str, faces: int, pixels: int, batch: int, gradients: bool) -> tuple[float, float]:
+    """Growth of the peak memory of this process by one call, MiB, and what the formula says. Call it once a process."""
+    draw = backends(pixels, "cpu")[name]
+    mesh = torus(faces)
+    warm = torch.zeros(1, 2, requires_grad=gradients)
+    images = backends(16, "cpu")[name](torus(64), warm)
+    if gradients:
+        images.sum().backward()
+    prepare(mesh)
+    before = peak("cpu")
+    views = torch.rand(batch, 2, generator=torch.Generator().manual_seed(0)) * 90
+    images = draw(mesh, views.requires_grad_(gradients))
+    if gradients:
+        images.sum().backward()
+    formula = kernel_bytes if name == "Rasterizer" else operation_bytes
+    return peak("cpu") - before, formula(mesh, pixels, 2, batch, gradients) / 2**20
+
+
+def compare_memory(options: argparse.Namespace) -> None:
+    """A line for each call, in a process of its own."""
+    print("backend                faces  pixels  batch  gradient  measured MiB  formula MiB")
+    context = multiprocessing.get_context("spawn")
+    for name in ("Rasterizer", "PyTorch operations"):
+        for faces, pixels, batch in itertools.product(options.faces, options.pixels, options.batches):
+            for gradients in (False, True):
+                with context.Pool(1) as pool:
+                    measured, formula = pool.apply(memory, (name, faces, pixels, batch, gradients))
+                line = f"{name:21s} {faces:6d} {pixels:7d} {batch:6d} {gradients!s:>9s}"
+                print(f"{line} {measured:13.0f} {formula:12.0f}", flush=True)
 
 
 def measure(draw: Draw, mesh: Mesh, views: Tensor, gradients: bool, repeats: int) -> float:
@@ -114,8 +196,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--backends", nargs="+", help="names as printed; all by default")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory", action="store_true", help="compare memory with the formula instead")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    if options.memory:
+        compare_memory(options)
+        return
 
     meshes = [spec.load() for spec in resolve_shapes(options.shapes)] if options.shapes else []
     meshes = meshes or [torus(count) for count in options.faces]
@@ -131,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     views = torch.rand(batch, 2, generator=generator) * torch.tensor([360.0, 100.0])
                     views = (views - torch.tensor([0.0, 10.0])).to(options.device)
                     forward = measure(draw, mesh, views, False, options.repeats)
-                    both = measure(draw, mesh, views, True, options.repeats)
+                    both = math.nan if name == OPEN3D else measure(draw, mesh, views, True, options.repeats)
                     print(
                         f"{name:21s} {len(mesh.faces):6d} {pixels:7d} {batch:6d} {forward:11.2f} {both:17.2f} "
                         f"{peak(options.device):16.0f}",

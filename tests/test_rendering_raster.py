@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -169,3 +172,18 @@ def test_bad_sizes_and_names_are_refused() -> None:
         Rasterizer(SIZE, supersampling=0)
     with pytest.raises(ValueError, match="did you mean 'azimuth'"):
         Rasterizer(SIZE)(box(), torch.zeros(1, 1), ("azimut",))
+
+
+@pytest.mark.parametrize("name", ["Rasterizer", "PyTorch operations"])
+def test_a_large_mesh_stays_within_the_memory_formula(repository: Path, name: str) -> None:
+    """100,000 faces, in a process of its own: its peak grows by no more than the formula."""
+    program = (
+        "import sys; sys.path.insert(0, 'benchmarks'); import rendering, torch; torch.set_num_threads(1); "
+        f"print(*rendering.memory({name!r}, 100_000, 64, 8, True))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    measured, formula = map(float, done.stdout.split())
+    assert 1 < measured < formula

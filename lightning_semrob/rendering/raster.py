@@ -19,7 +19,7 @@ from lightning_semrob.rendering.raster_torch import rasterize as rasterize_torch
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import Axis
 
-__all__ = ["PARAMETERS", "Light", "Rasterizer", "lighting"]
+__all__ = ["PARAMETERS", "Light", "Rasterizer", "kernel_bytes", "lighting", "operation_bytes"]
 
 Rasterize = Callable[[Tensor, Lighting], Tensor]
 
@@ -93,6 +93,28 @@ def _compiled(mesh: Mesh) -> bool:
     return mesh.vertices.device.type == "cpu" and find_spec("numba") is not None
 
 
+def kernel_bytes(mesh: Mesh, image_size: int, supersampling: int, images: int, gradient: bool) -> int:
+    """Most bytes that the compiled kernels take for a mesh of F faces and V vertices.
+
+    ``213 F + 40 V + 36 S`` once, with ``S = (image_size * supersampling)**2`` samples an image, and
+    ``12 image_size**2`` an image, with a gradient ``56 S`` more, which stay until the backward pass.
+    """
+    samples = (image_size * supersampling) ** 2
+    once = 213 * len(mesh.faces) + 40 * len(mesh.vertices) + 36 * samples
+    return once + images * (12 * image_size**2 + 56 * samples * gradient)
+
+
+def operation_bytes(mesh: Mesh, image_size: int, supersampling: int, images: int, gradient: bool) -> int:
+    """Most bytes that the PyTorch operations take for a mesh of F faces.
+
+    ``2**29`` once for the (face, sample) pairs, which are looked at in chunks whatever F is, and ``400 F + 300 S`` an
+    image of S samples, with a gradient ``800 F + 1500 S``.
+    """
+    samples = (image_size * supersampling) ** 2
+    each = 800 * len(mesh.faces) + 1500 * samples if gradient else 400 * len(mesh.faces) + 300 * samples
+    return 2**29 + images * each
+
+
 class Rasterizer(Renderer):
     """Renders a mesh with perspective, textures, ambient and directional light, antialiased and differentiable.
 
@@ -163,20 +185,9 @@ class Rasterizer(Renderer):
         return torch.cat(images)
 
     def memory_bytes(self, mesh: Mesh, images: int, gradient: bool = False) -> int:
-        """Most bytes that rendering takes beside the mesh, ``S = (image_size * supersampling)**2`` samples an image.
-
-        Compiled kernels: ``213 F + 40 V + 36 S`` once and ``12 image_size**2`` an image, with a gradient
-        ``56 S`` more an image, which stay until the backward pass. PyTorch operations: ``2**29`` once for the
-        (face, sample) pairs, which are looked at in chunks, and ``400 F + 300 S`` an image, with a gradient
-        ``800 F + 1500 S``. F faces, V vertices. `benchmarks/rendering.py --memory` measures it.
-        """
-        faces, vertices = len(mesh.faces), len(mesh.vertices)
-        samples = (self.image_size * self.supersampling) ** 2
-        if _compiled(mesh):
-            once, each = 213 * faces + 40 * vertices + 36 * samples, 12 * self.image_size**2 + 56 * samples * gradient
-        else:
-            once, each = 2**29, 800 * faces + 1500 * samples if gradient else 400 * faces + 300 * samples
-        return once + images * each
+        """Most bytes that rendering takes beside the mesh: :func:`kernel_bytes` or :func:`operation_bytes`."""
+        formula = kernel_bytes if _compiled(mesh) else operation_bytes
+        return formula(mesh, self.image_size, self.supersampling, images, gradient)
 
     def images_at_once(self, mesh: Mesh, gradient: bool = False) -> int:
         """How many images of ``mesh`` fit into ``memory_limit`` together, at least one."""
