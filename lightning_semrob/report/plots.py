@@ -29,6 +29,8 @@ from lightning_semrob.results import write_atomically
 from lightning_semrob.space import Axis, Box, SemanticSpace
 
 __all__ = [
+    "axis_label",
+    "box_sides",
     "method_color",
     "network_color",
     "network_label",
@@ -36,6 +38,7 @@ __all__ = [
     "plot_map",
     "plot_scores_over_axis",
     "save_figure",
+    "tick_step",
 ]
 
 # Okabe and Ito, without black (annotations) and yellow (hard to see on white).
@@ -307,18 +310,25 @@ def _unit(axis: Axis) -> str:
     return {"degree": "degrees", "": ""}.get(axis.unit, axis.unit)
 
 
-def _finish_axis(axes: Axes, axis: Axis, direction: str) -> None:
-    """Limits, label and ticks: degrees in steps that divide a turn."""
+def axis_label(axis: Axis) -> str:
+    """Name and unit of an axis, for people."""
     unit = _unit(axis)
-    text = f"{axis.name.replace('_', ' ')} ({unit})" if unit else axis.name.replace("_", " ")
+    return f"{axis.name.replace('_', ' ')} ({unit})" if unit else axis.name.replace("_", " ")
+
+
+def tick_step(axis: Axis) -> float | None:
+    """Distance of the ticks: degrees in steps that divide a turn; None where the axis decides nothing."""
+    steps = [step for step in (1, 2, 5, 10, 15, 30, 45, 60, 90) if axis.extent / step <= 9]
+    return steps[0] if axis.unit == "degree" and steps else None
+
+
+def _finish_axis(axes: Axes, axis: Axis, direction: str) -> None:
+    """Limits, label and ticks."""
     target = axes.xaxis if direction == "x" else axes.yaxis
     (axes.set_xlim if direction == "x" else axes.set_ylim)(axis.low, axis.high)
-    target.set_label_text(text)
-    if axis.unit == "degree":
-        steps = [step for step in (1, 2, 5, 10, 15, 30, 45, 60, 90) if axis.extent / step <= 9]
-        target.set_major_locator(MultipleLocator(steps[0]) if steps else MaxNLocator(6))
-    else:
-        target.set_major_locator(MaxNLocator(6))
+    target.set_label_text(axis_label(axis))
+    step = tick_step(axis)
+    target.set_major_locator(MaxNLocator(6) if step is None else MultipleLocator(step))
 
 
 def _legend(figure: Figure, axes: Axes, title: str | None = None) -> None:
@@ -365,7 +375,7 @@ def _draw_boxes(axes: Axes, box: Box, space: SemanticSpace, color: str, dashes: 
             hidden += 1
             continue
         (left, width), (bottom, height) = (
-            _copies(float(p), float(q), axis) for p, q, axis in zip(a, b, space, strict=True)
+            box_sides(float(p), float(q), axis) for p, q, axis in zip(a, b, space, strict=True)
         )
         for x in left:
             for y in bottom:
@@ -384,7 +394,7 @@ def _draw_boxes(axes: Axes, box: Box, space: SemanticSpace, color: str, dashes: 
     return hidden
 
 
-def _copies(a: float, b: float, axis: Axis) -> tuple[list[float], float]:
+def box_sides(a: float, b: float, axis: Axis) -> tuple[list[float], float]:
     """Where the side [a, b] starts, once for each time it is seen on the axis, and how long it is.
 
     Whatever lies beyond the axis is cut off by the plot, so that a wrapped box is open at its cut.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +25,8 @@ from lightning_semrob.functional.volume_ratio import srvr
 from lightning_semrob.results import NOT_VERIFIED
 
 __all__ = [
+    "cost_table",
+    "count_table",
     "format_comparisons",
     "format_cost_table",
     "format_curve",
@@ -30,10 +35,14 @@ __all__ = [
     "format_status_table",
     "format_table",
     "format_verified_table",
+    "read_summary",
+    "srvr_table",
     "summarize",
 ]
 
 Row = Mapping[str, Any]
+#: Column names and lines of a table.
+Table = tuple[list[str], list[list[str]]]
 
 #: Thresholds of the curve of verified SRVR over eps_m.
 EPS_M_GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -209,15 +218,39 @@ def summarize(
     }
 
 
+def read_summary(path: Path) -> dict[str, Any]:
+    """The saved summary as :func:`summarize` made it: numbers as tensors, null as NaN.
+
+    Raises:
+        ValueError: the file is absent or not a summary.
+    """
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        for name in ("srvr", "intervals", "comparisons"):
+            saved[name] = _numeric(saved[name])
+        saved["eps_m_curve"]["verified_ratio"] = _numeric(saved["eps_m_curve"]["verified_ratio"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"'{path}' is not the summary of a finished job ({error}): run evaluate.py again") from error
+    summary: dict[str, Any] = saved
+    return summary
+
+
+def _numeric(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _numeric(item) for key, item in value.items()}
+    if isinstance(value, list):
+        if value and isinstance(value[0], dict):
+            return [_numeric(item) for item in value]
+        return torch.from_numpy(np.array(value, dtype=np.float64))  # None becomes NaN
+    return float("nan") if value is None else value
+
+
 def _percent(value: float) -> str:
     return "n/a" if value != value else f"{100 * value:.2f}"
 
 
-def format_srvr_table(summary: Mapping[str, Any]) -> str:
-    """SRVR in percent of the space by network and class, and over the classes of each network.
-
-    One column a method, then the mean of the paper's three methods: intersected, by the paper's formula, verified.
-    """
+def srvr_table(summary: Mapping[str, Any]) -> Table:
+    """Columns and lines of :func:`format_srvr_table`."""
     methods = summary["methods"]
     columns = ["network", "class", *methods, "SRVR", "paper's raw", "SRVR verified"]
     tables = summary["srvr"]
@@ -229,7 +262,15 @@ def format_srvr_table(summary: Mapping[str, Any]) -> str:
             lines.append([network, class_name, *(_percent(float(values[j])) for values in series)])
         if len(summary["classes"]) > 1:
             lines.append([network, "all classes", *(_percent(float(values.nanmean())) for values in series)])
-    return format_table(columns, lines, left=2)
+    return columns, lines
+
+
+def format_srvr_table(summary: Mapping[str, Any]) -> str:
+    """SRVR in percent of the space by network and class, and over the classes of each network.
+
+    One column a method, then the mean of the paper's three methods: intersected, by the paper's formula, verified.
+    """
+    return format_table(*srvr_table(summary), left=2)
 
 
 def format_verified_table(summary: Mapping[str, Any]) -> str:
@@ -290,10 +331,11 @@ def format_comparisons(summary: Mapping[str, Any], volume: str = "verified") -> 
     return "\n".join(lines)
 
 
-def _format_counts(counts: Mapping[str, Mapping[str, int]]) -> str:
+def count_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
+    """Columns and lines of counted words (statuses, verdicts), one line a method."""
     words = sorted({word for found in counts.values() for word in found})
     lines = [[method, *(str(found.get(word, 0)) for word in words)] for method, found in counts.items()]
-    return format_table(["method", *words], lines, left=1)
+    return ["method", *words], lines
 
 
 def format_status_table(summary: Mapping[str, Any]) -> str:
@@ -301,20 +343,25 @@ def format_status_table(summary: Mapping[str, Any]) -> str:
     robust = [[method, "n/a" if count is None else str(count)] for method, count in summary["u0_robust"].items()]
     return "\n\n".join(
         [
-            _format_counts(summary["status"]),
-            _format_counts(summary["verdict"]),
+            format_table(*count_table(summary["status"]), left=1),
+            format_table(*count_table(summary["verdict"]), left=1),
             format_table(["method", "u0 itself robust"], robust, left=1),
         ]
     )
 
 
-def format_cost_table(summary: Mapping[str, Any]) -> str:
-    """Evaluations of every method: growing, gradients among them, verification."""
+def cost_table(summary: Mapping[str, Any]) -> Table:
+    """Columns and lines of :func:`format_cost_table`."""
     cost = summary["cost"]
     names = ("evaluations", "gradient_evaluations", "verification_evaluations")
     lines = [[method, *(str(cost[name][method]) for name in names)] for method in summary["methods"]]
     lines.append(["all", *(str(sum(cost[name].values())) for name in names)])
-    return format_table(["method", "growing", "with gradient", "verification"], lines, left=1)
+    return ["method", "growing", "with gradient", "verification"], lines
+
+
+def format_cost_table(summary: Mapping[str, Any]) -> str:
+    """Evaluations of every method: growing, gradients among them, verification."""
+    return format_table(*cost_table(summary), left=1)
 
 
 def format_table(columns: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> str:
