@@ -287,9 +287,9 @@ def _region_lines(row: Row, a: Any, b: Any, u0: Any, space: SemanticSpace) -> li
         lines.append(("share of the space", f"{100 * row['ratio']:.2f} %"))
     lines.append(("status", _STATUS_WORDS.get(row["status"], row["status"])))
     for name, column in (("mean of f", "mean"), ("variance of f", "variance")):
-        text = _interval(row, column)
-        if text is not None:
-            lines.append((name, text))
+        known = _interval(row, column)
+        if known is not None:
+            lines.append((name, known))
     if row.get("top1_rate") is not None:
         lines.append(("top-1 in the box", f"{100 * row['top1_rate']:.0f} % of the views"))
     worst = _point(row, "worst", space.names)
@@ -479,6 +479,8 @@ def _verdict_table(summary: Mapping[str, Any], rows: Sequence[Row]) -> str:
 def _findings(summary: Mapping[str, Any]) -> str:
     """Who is more robust, where the data can tell, and where they cannot."""
     lines = format_comparisons(summary).splitlines()
+    if len(summary["networks"]) > 1 and not lines:
+        lines.append("the networks are not compared: that takes the verified finder, or all three of the paper's")
     lines += [f"not measured: {name}: {reason}" for name, reason in (summary.get("not_measured") or {}).items()]
     if not lines:
         return ""
