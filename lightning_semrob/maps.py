@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,14 @@ import torch
 from torch import Tensor
 
 from lightning_semrob.environment import SemanticEnvironment
+from lightning_semrob.functional.refinement import (
+    cell_corners,
+    cell_ranges,
+    coarse_cells,
+    hidden_samples,
+    interpolate_cells,
+    split_cells,
+)
 from lightning_semrob.functions import RecordedFunction
 from lightning_semrob.results import versions, write_atomically
 from lightning_semrob.space import Axis, SemanticSpace
@@ -21,7 +29,17 @@ from lightning_semrob.space import Axis, SemanticSpace
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["DataMap", "MapBatch", "SemanticMapper", "SemanticMaps", "axis_values", "compute_maps", "grid_points"]
+__all__ = [
+    "AdaptiveMap",
+    "DataMap",
+    "MapBatch",
+    "SemanticMapper",
+    "SemanticMaps",
+    "adaptive_map",
+    "axis_values",
+    "compute_maps",
+    "grid_points",
+]
 
 SCHEMA_VERSION = 1
 #: Samples of an axis where nobody says: a map of two axes has 36 x 18 views.
@@ -85,7 +103,9 @@ class SemanticMaps:
         evaluations: of f, over all networks and shapes.
         averaged: other swept axes that the scores are averaged over.
         measured: (S, d_1, ..., d_n) bool, where f was evaluated; everywhere if None. The rest is interpolated.
+        error: (N, S) estimated mean absolute error of the interpolation over the grid; None where all is measured.
         score: what f is (``softmax``, ``margin``, ``top1``).
+        settings: the arguments of the environment as plain data, with which it can be made again; empty if unknown.
 
     Raises:
         ValueError: for sizes that do not go together.
@@ -100,7 +120,9 @@ class SemanticMaps:
     evaluations: int = 0
     averaged: tuple[str, ...] = ()
     measured: Tensor | None = None
+    error: Tensor | None = None
     score: str = "softmax"
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         expected = (len(self.networks), len(self.shapes))
@@ -144,19 +166,21 @@ class SemanticMaps:
             shapes=tuple(self.shapes[i] for i in s),
             class_names=tuple(self.class_names[i] for i in s),
             measured=None if self.measured is None else self.measured[s],
+            error=None if self.error is None else self.error[n][:, s],
         )
 
     def class_average(self) -> SemanticMaps:
         """Mean over the shapes of each class: one "shape" a class, named ``mean of K``."""
         classes = list(dict.fromkeys(self.class_names))
         members = [[i for i, name in enumerate(self.class_names) if name == one] for one in classes]
-        measured = self.measured
+        measured, error = self.measured, self.error
         return replace(
             self,
             scores=torch.stack([self.scores[:, rows].nanmean(1) for rows in members], 1),
             shapes=tuple(f"mean of {len(rows)}" for rows in members),
             class_names=tuple(classes),
             measured=None if measured is None else torch.stack([measured[rows].all(0) for rows in members]),
+            error=None if error is None else torch.stack([error[:, rows].nanmean(1) for rows in members], 1),
         )
 
     def data_map(self, class_name: str | None = None) -> DataMap:
@@ -200,12 +224,15 @@ class SemanticMaps:
         variables: dict[str, Any] = {"score": (dims, self.scores.numpy(), {"long_name": f"{self.score} score f(u)"})}
         if self.measured is not None:
             variables["measured"] = (dims[1:], self.measured.numpy().astype("int8"))
+        if self.error is not None:
+            variables["error"] = (dims[:2], self.error.numpy(), {"long_name": "mean absolute error, estimated"})
         attributes = {
             "schema_version": SCHEMA_VERSION,
             "score_kind": self.score,
             "fixed": json.dumps(dict(self.fixed)),
             "averaged": json.dumps(list(self.averaged)),
             "evaluations": self.evaluations,
+            "settings": json.dumps(dict(self.settings)),
             "versions": json.dumps(versions()),
         }
         dataset: xarray.Dataset = xr.Dataset(variables, coords=coordinates, attrs=attributes)
@@ -258,7 +285,9 @@ class SemanticMaps:
                 int(data.attrs["evaluations"]),
                 tuple(json.loads(data.attrs["averaged"])),
                 torch.from_numpy(data["measured"].values.astype("bool")) if "measured" in data else None,
+                torch.from_numpy(data["error"].values) if "error" in data else None,
                 str(data.attrs["score_kind"]),
+                json.loads(data.attrs["settings"]),
             )
         except (OSError, KeyError, ValueError, TypeError) as error:
             raise ValueError(f"'{path}' holds no semantic maps ({error}): make it again") from error
@@ -273,6 +302,111 @@ def _xarray() -> Any:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"{_HINT} ({error})") from error
     return xarray
+
+
+@dataclass(frozen=True)
+class AdaptiveMap:
+    """N functions on one grid, measured where they change and interpolated elsewhere.
+
+    Args:
+        values: (N, P) over the P samples of the grid.
+        measured: (P,) bool.
+        error: (N,) mean absolute error over the grid, estimated from samples that were held out.
+    """
+
+    values: Tensor
+    measured: Tensor
+    error: Tensor
+
+
+#: Sides of the first cells, in samples: what lies hidden between them can be missed.
+_STRIDE = 4
+#: A cell whose corners differ by less is not split.
+_FLAT = 0.01
+
+
+def adaptive_map(
+    evaluate: Callable[[Tensor], Tensor],
+    shape: Sequence[int],
+    periodic: Sequence[bool],
+    share: float,
+    seed: int = 0,
+    batch: int = 16,
+) -> AdaptiveMap:
+    """Split the cells in which most of the change is hidden, until a share of the grid is measured.
+
+    A coarse grid comes first (every 4th sample of an axis); then the cells with the largest product of range (over
+    the corners, averaged over functions) and number of unmeasured samples are halved. It ends early where no cell has
+    a range above 0.01. At last up to 64 random samples are measured and compared with their interpolation.
+
+    Args:
+        evaluate: flat indices of samples (M,) -> values (N, M).
+        shape: (d_1, ..., d_n).
+        periodic: which axes are.
+        share: largest share of the samples that is measured, in (0, 1].
+        seed: of the held-out samples.
+        batch: samples that are asked for together, if there are so many.
+
+    Raises:
+        ValueError: a share that does not allow the coarse grid and the check.
+    """
+    total = math.prod(shape)
+    cells = coarse_cells(shape, periodic, _STRIDE)
+    first = cell_corners(cells, shape).unique()
+    budget = math.floor(share * total)
+    checks = min(64, max(1, budget // 10), total - len(first))
+    if not share <= 1 or budget < len(first) + checks:
+        smallest = math.ceil(100 * (len(first) + checks + 1) / total) / 100
+        raise ValueError(f"a share of {share} of {total} samples is out of range: give {smallest:g} to 1")
+    values = torch.zeros(0, total, dtype=torch.float64)
+    measured = torch.zeros(total, dtype=torch.bool)
+
+    def measure(index: Tensor) -> None:
+        nonlocal values
+        found = evaluate(index).double()
+        if not len(values):
+            values = found.new_full((len(found), total), torch.nan)
+        values[:, index] = found
+        measured[index] = True
+
+    measure(first)
+    while (left := budget - checks - int(measured.sum())) > 0:
+        corners = values[:, cell_corners(cells, shape)]
+        ranges, hidden = cell_ranges(corners).nan_to_num(), hidden_samples(cells)
+        gain = torch.where((ranges > _FLAT) & (hidden > 0), ranges * hidden, 0.0)
+        order = gain.argsort(descending=True, stable=True)[: int((gain > 0).sum())]
+        if not len(order):
+            break
+        # As many of the best cells as fill a batch, or what is left.
+        order = order[: 8 * batch]
+        parts = split_cells(cells[order], corners[:, order])
+        new = cell_corners(parts, shape).view(2, len(order), -1).transpose(0, 1).flatten(1)
+        asked: dict[int, None] = {}
+        chosen = 0
+        for row in new.tolist():
+            fresh = [i for i in dict.fromkeys(row) if not measured[i] and i not in asked]
+            if len(asked) + len(fresh) > left:
+                break
+            asked |= dict.fromkeys(fresh)
+            chosen += 1
+            if len(asked) >= batch:
+                break
+        if not chosen:
+            break
+        if asked:
+            measure(torch.tensor(list(asked)))
+        keep = torch.ones(len(cells), dtype=torch.bool)
+        keep[order[:chosen]] = False
+        cells = torch.cat([cells[keep], parts.view(2, len(order), *cells.shape[1:])[:, :chosen].flatten(0, 1)])
+    estimate = interpolate_cells(cells, values, shape)
+    unmeasured = (~measured).nonzero().flatten()
+    generator = torch.Generator().manual_seed(seed)
+    held_out = unmeasured[torch.randperm(len(unmeasured), generator=generator)[:checks]]
+    error = torch.zeros(len(values), dtype=torch.float64)
+    if len(held_out):
+        measure(held_out)
+        error = (estimate - values)[:, held_out].abs().mean(1) * (len(unmeasured) - len(held_out)) / total
+    return AdaptiveMap(torch.where(measured, values, estimate), measured, error)
 
 
 @dataclass(frozen=True)
@@ -298,6 +432,8 @@ class SemanticMapper(pl.LightningModule):
             the axis' range).
         samples: average over this many seeded Sobol points of the axes that ``fixed`` does not name, rather than
             fix them.
+        share: measure at most this share of the samples, where f changes, and interpolate the rest
+            (:func:`adaptive_map`); everything if None.
     """
 
     def __init__(
@@ -306,8 +442,10 @@ class SemanticMapper(pl.LightningModule):
         steps: list[int] | None = None,
         fixed: dict[str, float] | None = None,
         samples: int | None = None,
+        share: float | None = None,
     ) -> None:
         super().__init__()
+        self.share = share
         self.wanted = axes
         self.steps = steps
         self.fixed_values = dict(fixed or {})
@@ -362,11 +500,15 @@ class SemanticMapper(pl.LightningModule):
         self.points = torch.stack(columns, -1)  # views, samples, swept axes
         self.table = torch.zeros(len(environment.networks), len(environment.shapes), len(mapped), dtype=torch.float64)
         self.seen = torch.zeros(len(environment.shapes), len(mapped), dtype=torch.int64)
+        self.error = torch.zeros(self.table.shape[:2], dtype=torch.float64)
 
     def batches(self, environment: SemanticEnvironment, rank: int = 0, world_size: int = 1) -> list[MapBatch]:
-        """The batches of a process: a contiguous slice of all, so that meshes stay with one process."""
+        """The batches of a process: a contiguous slice of all, so that meshes stay with one process.
+
+        A batch is a micro-batch of views, or all views of a shape where they are chosen one after the other.
+        """
         views, samples = self.points.shape[:2]
-        size = max(1, environment.micro_batch_size // samples)
+        size = views if self.share is not None else max(1, environment.micro_batch_size // samples)
         every = [
             MapBatch(shape, start, min(start + size, views))
             for shape in range(len(environment.shapes))
@@ -384,9 +526,23 @@ class SemanticMapper(pl.LightningModule):
             environment.mesh(batch.shape)
         except (ValueError, OSError) as error:
             environment.report_failure(batch.shape, error)
-        else:
+            return self.table[:, batch.shape, views]
+        if self.share is None:
             self.table[:, batch.shape, views] = self.scores_at(environment, batch.shape, points)
             self.seen[batch.shape, views] = 1
+        else:
+            assert self.axes is not None
+            found = adaptive_map(
+                lambda index: self.scores_at(environment, batch.shape, points[index]),
+                self.grid,
+                [axis.periodic for axis in self.axes],
+                self.share,
+                environment.seed,
+                environment.micro_batch_size,
+            )
+            self.table[:, batch.shape] = found.values
+            self.seen[batch.shape] = found.measured.long()
+            self.error[:, batch.shape] = found.error
         return self.table[:, batch.shape, views]
 
     def scores_at(self, environment: SemanticEnvironment, shape: int, points: Tensor) -> Tensor:
@@ -410,6 +566,8 @@ class SemanticMapper(pl.LightningModule):
             self.fixed,
             count,
             self.averaged,
+            None if self.share is None else self.seen.bool().unflatten(-1, self.grid),
+            None if self.share is None else self.error,
             score=environment.score,
         )
 
@@ -429,7 +587,7 @@ class SemanticMapper(pl.LightningModule):
         """Merge the views of all processes."""
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             device = self.trainer.strategy.root_device
-            for name in ("table", "seen"):
+            for name in ("table", "seen", "error"):
                 total = getattr(self, name).to(device)
                 torch.distributed.all_reduce(total)
                 setattr(self, name, total.cpu())
@@ -479,6 +637,7 @@ def compute_maps(
     steps: Sequence[int] | None = None,
     fixed: Mapping[str, float] | None = None,
     samples: int | None = None,
+    share: float | None = None,
 ) -> SemanticMaps:
     """Maps of every network and shape of an environment, in this process; see :class:`SemanticMapper`.
 
@@ -488,11 +647,12 @@ def compute_maps(
         steps: samples (d_1, ..., d_n); 36 x 18, or 72 on one axis, if None.
         fixed: values of the other swept axes; the renderer's default if not named.
         samples: average over that many points of the other swept axes that ``fixed`` does not name.
+        share: adaptive mode: the largest share of the samples that is measured.
 
     Raises:
         ValueError: axes that are not swept, or a grid that does not match them.
     """
-    mapper = SemanticMapper(None, None if steps is None else list(steps), dict(fixed or {}), samples)
+    mapper = SemanticMapper(None, None if steps is None else list(steps), dict(fixed or {}), samples, share)
     mapper.prepare(environment, axes)
     for batch in mapper.batches(environment):
         mapper.measure(environment, batch)

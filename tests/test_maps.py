@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
 
 from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.finders import OIRBlackBoxFinder
-from lightning_semrob.maps import SemanticMapper, SemanticMaps, axis_values, compute_maps, grid_points
+from lightning_semrob.functional.refinement import (
+    cell_corners,
+    coarse_cells,
+    hidden_samples,
+    interpolate_cells,
+    split_cells,
+)
+from lightning_semrob.maps import SemanticMapper, SemanticMaps, adaptive_map, axis_values, compute_maps, grid_points
 from lightning_semrob.space import Axis, SemanticSpace
-
 
 SHAPES = ("teapot:0", "teapot:1", "dumbbell:0")
 
@@ -32,7 +39,14 @@ def example(networks: int = 2, shapes: int = 3) -> SemanticMaps:
     names = ("teapot", "teapot", "dumbbell")[:shapes]
     labels = tuple(f"network{i}" for i in range(networks))
     return SemanticMaps(
-        scores, SemanticSpace.default(), labels, tuple(map(str, range(shapes))), names, {"distance": 2.5}, 7
+        scores,
+        SemanticSpace.default(),
+        labels,
+        tuple(map(str, range(shapes))),
+        names,
+        {"distance": 2.5},
+        7,
+        settings={"image_size": 32},
     )
 
 
@@ -135,7 +149,18 @@ def test_files_hold_everything(tmp_path: Path, measured: SemanticMaps) -> None:
     maps.scores[0, 0, 0, 0] = torch.nan
     read = SemanticMaps.load(maps.save(tmp_path / "new" / "maps.nc"))
     assert torch.equal(read.scores.nan_to_num(-1), maps.scores.nan_to_num(-1))
-    for name in ("axes", "networks", "shapes", "class_names", "fixed", "evaluations", "averaged", "measured", "score"):
+    for name in (
+        "axes",
+        "networks",
+        "shapes",
+        "class_names",
+        "fixed",
+        "evaluations",
+        "averaged",
+        "measured",
+        "score",
+        "settings",
+    ):
         assert getattr(read, name) == getattr(maps, name)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["maps.nc"]
     dataset = maps.to_xarray()
@@ -172,3 +197,74 @@ def test_a_broken_shape_leaves_the_others(tmp_path: Path) -> None:
     assert maps.scores[:, 0].isfinite().all()
     assert maps.scores[:, 1].isnan().all()
     assert maps.evaluations == 2 * 6
+
+
+def wave(shape: tuple[int, int], seed: int = 0) -> torch.Tensor:
+    """A smooth plateau with a narrow flank over a periodic and an open axis, (1, P)."""
+    x, y = torch.meshgrid(torch.arange(shape[0]) / shape[0], torch.linspace(0, 1, shape[1]), indexing="ij")
+    distance = ((torch.remainder(x - 0.1 * seed, 1) - 0.5) ** 2 + (y - 0.6) ** 2).sqrt()
+    return torch.sigmoid((0.25 - distance) * 40).double().flatten()[None]
+
+
+def test_cells_cover_the_grid_and_interpolate_exactly_what_is_linear() -> None:
+    shape = (7, 6)
+    cells = coarse_cells(shape, (True, False), 4)
+    assert cells.tolist() == [[[0, 4], [0, 4]], [[0, 4], [4, 5]], [[4, 7], [0, 4]], [[4, 7], [4, 5]]]
+    corners = cell_corners(cells, shape)
+    assert corners[2].tolist() == [4 * 6, 4 * 6 + 4, 0, 4]  # the turn closes at sample 0
+    assert hidden_samples(cells).tolist() == [21, 6, 16, 4]
+    plane = torch.arange(6, dtype=torch.float64).expand(7, 6).reshape(1, -1)
+    torch.testing.assert_close(interpolate_cells(cells, plane, shape), plane)
+    parts = split_cells(cells, plane[:, corners])
+    assert parts[0].tolist() == [[0, 4], [0, 2]]  # equal sides: across the axis along which f changes
+    torch.testing.assert_close(interpolate_cells(parts, plane, shape), plane)
+    volume = (parts[..., 1] - parts[..., 0]).prod(-1).sum()
+    assert int(volume) == 7 * 5
+
+
+def test_the_adaptive_mode_measures_where_f_changes() -> None:
+    shape, asked = (40, 30), []
+
+    def evaluate(index: torch.Tensor) -> torch.Tensor:
+        asked.append(index)
+        return torch.cat([wave(shape), wave(shape, 1)])[:, index]
+
+    found = adaptive_map(evaluate, shape, (True, False), 0.4)
+    truth = torch.cat([wave(shape), wave(shape, 1)])
+    index = torch.cat(asked)
+    assert len(index) == len(index.unique()) == int(found.measured.sum()) <= 480
+    assert torch.equal(found.values[:, found.measured], truth[:, found.measured])
+    error = (found.values - truth).abs().mean(1)
+    assert bool((error < 0.01).all())
+    torch.testing.assert_close(found.error, error, atol=0.004, rtol=0)
+    flank = ((truth > 0.05) & (truth < 0.95)).any(0)
+    assert found.measured[flank].double().mean() > 1.5 * found.measured[~flank].double().mean()
+    flat = adaptive_map(lambda index: torch.full((1, len(index)), 0.5), shape, (True, False), 1.0)
+    assert int(flat.measured.sum()) == 10 * 9 + 64
+    assert float(flat.error) == 0
+    whole = adaptive_map(lambda index: wave(shape)[:, index], shape, (True, False), 1.0)
+    torch.testing.assert_close(whole.values, wave(shape), atol=0.02, rtol=0)
+    with pytest.raises(ValueError, match=r"a share of 0.05 of 1200 samples is out of range: give 0.\d+ to 1"):
+        adaptive_map(evaluate, shape, (True, False), 0.05)
+
+
+def test_adaptive_maps_of_an_environment() -> None:
+    maps = compute_maps(environment(shapes=["teapot", "dumbbell"]), steps=(12, 7), share=0.6)
+    assert maps.measured is not None
+    assert maps.error is not None
+    assert maps.evaluations == 2 * int(maps.measured.sum()) <= 2 * 2 * 0.6 * 84
+    full = compute_maps(environment(shapes=["teapot", "dumbbell"]), steps=(12, 7))
+    assert torch.equal(maps.scores[:, maps.measured], full.scores[:, maps.measured])
+    assert (maps.scores - full.scores).abs().mean() < 0.1
+    assert maps.class_average().error is not None
+
+
+def test_adaptive_maps_of_the_authors(reference: Path) -> None:
+    with np.load(reference / "paper_maps.npz") as data:
+        maps = torch.from_numpy(data["maps"]).double().reshape(-1, 34, 120).transpose(1, 2).flatten(1)
+    errors = []
+    for number in (66, 150, 174):
+        found = adaptive_map(lambda index, k=number: maps[[k]][:, index], (120, 34), (True, False), 0.3)  # type: ignore[misc]
+        assert found.measured.double().mean() <= 0.3
+        errors.append(float((found.values - maps[number]).abs().mean()))
+    assert max(errors) <= 0.02

@@ -29,6 +29,8 @@ LAYERS = (
     "strategies",
     "estimate",
     "cli",
+    "commands",
+    "__main__",
 )
 
 
