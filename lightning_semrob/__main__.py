@@ -12,6 +12,8 @@ __all__ = ["COMMANDS", "main"]
 #: Command -> module with ``main(args)``, and what it does.
 COMMANDS: dict[str, tuple[str, str]] = {
     "maps": ("lightning_semrob.commands.maps", "semantic maps of networks and shapes, as one NetCDF file"),
+    "report": ("lightning_semrob.commands.report", "report.html of the output folder of a finished job"),
+    "explore": ("lightning_semrob.commands.explore", "a page to walk through the map of one shape and network"),
 }
 
 

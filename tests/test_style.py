@@ -25,6 +25,7 @@ LAYERS = (
     "finders",
     "maps",
     "report",
+    "explore",
     "callbacks",
     "strategies",
     "estimate",

@@ -285,7 +285,7 @@ def _region_lines(row: Row, a: Any, b: Any, u0: Any, space: SemanticSpace) -> li
         ]
     if row.get("ratio") is not None:
         lines.append(("share of the space", f"{100 * row['ratio']:.2f} %"))
-    lines.append(("status", _STATUS_WORDS.get(row["status"], row["status"])))
+    lines.append(("status", _STATUS_WORDS.get(str(row["status"]), str(row["status"]))))
     for name, column in (("mean of f", "mean"), ("variance of f", "variance")):
         known = _interval(row, column)
         if known is not None:
