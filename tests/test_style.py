@@ -24,6 +24,7 @@ LAYERS = (
     "metrics",
     "finders",
     "maps",
+    "traps",
     "report",
     "explore",
     "callbacks",
