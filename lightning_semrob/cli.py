@@ -24,7 +24,8 @@ from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.estimate import estimate_cost
 from lightning_semrob.finders.suite import PAPER_METHODS, FinderSuite
 from lightning_semrob.functional.srvr import MINIMUM_SHAPES
-from lightning_semrob.report.html import map_evaluations, missing_packages, write_report
+from lightning_semrob.report.html import missing_packages, write_report
+from lightning_semrob.report.pictures import map_evaluations
 from lightning_semrob.report.tables import (
     format_comparisons,
     format_cost_table,

@@ -181,13 +181,18 @@ class Explorer:
         maps = self.maps
         axes = list(maps.axes)
         flat = len(axes) == 1
-        scores = maps.scores[0, 0].tolist() if flat else maps.scores[0, 0].T.tolist()
-        first: dict[str, Any] = {"x": maps.values(0).tolist()}
+        field, values = maps.scores[0, 0], [maps.values(k).tolist() for k in range(len(axes))]
+        for k, axis in enumerate(axes):
+            if axis.periodic:  # half a cell is seen at each end
+                field = torch.cat([field, field.narrow(k, 0, 1)], k)
+                values[k].append(axis.high)
+        scores = field.tolist() if flat else field.T.tolist()
+        first: dict[str, Any] = {"x": values[0]}
         if flat:
             first |= {"type": "scatter", "mode": "lines", "y": scores, "line": {"color": "#555555"}}
             place = [point[0], 0.5]
         else:
-            first |= {"type": "heatmap", "y": maps.values(1).tolist(), "z": scores, "zmin": 0, "zmax": 1}
+            first |= {"type": "heatmap", "y": values[1], "z": scores, "zmin": 0, "zmax": 1}
             first |= {"colorscale": "Cividis", "colorbar": {"title": {"text": "score f"}, "thickness": 12}}
             place = [point[0], point[1]]
         traces = [first]
@@ -239,7 +244,7 @@ class Explorer:
     def describe(self, growing: Growing) -> str:
         """One sentence about a grown box."""
         bounds = ", ".join(
-            f"{axis.name.replace('_', ' ')} {low:.4g} to {high:.4g}"
+            f"{axis.name.replace('_', ' ')} {low:.1f} to {high:.1f}"
             for axis, low, high in zip(self.space, growing.a[-1].tolist(), growing.b[-1].tolist(), strict=True)
         )
         share = float(self.space.intersected_volume(growing.a[-1], growing.b[-1]) / self.space.volume)

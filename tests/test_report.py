@@ -14,9 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
+from lightning_semrob import __main__ as program
 from lightning_semrob.cli import evaluate
+from lightning_semrob.maps import SemanticMaps, grid_points
 from lightning_semrob.report import html
-from lightning_semrob.report.html import environment_of, map_evaluations, measure_maps, report_folder, write_report
+from lightning_semrob.report.html import environment_of, report_folder, write_report
+from lightning_semrob.report.pictures import map_evaluations, measure_maps
 from lightning_semrob.report.tables import (
     format_comparisons,
     format_curve,
@@ -171,6 +174,37 @@ def test_other_numbers_of_axes(tmp_path: Path, space: str, grid: str, text: str)
             assert len(region["u0"]) == len(data["space"])
 
 
+def test_traps_are_found_and_listed(finished: Path) -> None:
+    """A network that fails in a small part of a box that satisfies Eq. 2, and where both networks fail."""
+    environment = environment_of(finished)
+    space, grid = environment.space, (48, 21)
+    u = grid_points(space, grid).view(*grid, 2)
+    low = ((u - torch.tensor([180.0, 30.0])).abs() < torch.tensor([20.0, 9.0])).all(-1)
+    everywhere = (u[..., 1] < -4) & (u[..., 0] > 300)
+    scores = torch.ones(2, 2, *grid)
+    scores[0, 0][low] = 0.0
+    scores[:, :, everywhere] = 0.0
+    shapes = tuple(shape.shape_id for shape in environment.shapes)
+    maps = SemanticMaps(scores, space, tuple(environment.networks), shapes, tuple(environment.class_names))
+    rows = [
+        {"network": environment.networks[0], "class_name": "teapot", "shape_id": shapes[0], "verdict": verdict}
+        | {"a_azimuth": 60.0, "b_azimuth": 290.0, "a_elevation": 0.0, "b_elevation": 80.0}
+        for verdict in ("valid", "invalid")
+    ]
+    traps = html.page_traps(rows, maps, space, {"eps_m": 0.3, "eps_v": 0.05})
+    found = [trap for trap in traps if trap.kind == "adversarial box"]
+    assert len(found) >= 1
+    for trap in found:
+        assert trap.networks == (environment.networks[0],)
+        assert 150 <= trap.a[0] <= trap.b[0] <= 210
+        assert trap.mean <= 0.3
+    assert {trap.kind for trap in traps} == {"adversarial box", "shared hole", "worst view"}
+    section = html._traps_section(traps, environment, maps)
+    assert section.count("<li>") == section.count("<img ") == len(traps)
+    assert "No box in which" not in section
+    assert "adversarial box" not in {trap.kind for trap in html.page_traps(rows[1:], maps, space, {})}
+
+
 def test_names_are_escaped() -> None:
     hostile = "</script><img src=x onerror=alert(1)>\"'&"
     assert not set("<>\"'") & set(html._text(hostile))
@@ -208,6 +242,16 @@ def test_mistakes_are_named(finished: Path, tmp_path: Path) -> None:
         write_report(environment_of(finished), tmp_path)
     with pytest.raises(ValueError, match="2 numbers >= 2"):
         evaluate([*SMALL, "--report_grid=[3]", "--output", str(tmp_path / "out")])
+
+
+def test_the_commands(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (finished / "report.html").unlink()
+    program.main(["report", str(finished)])
+    assert (finished / "report.html").is_file()
+    assert "report: " in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        program.main(["report", str(tmp_path)])
+    assert "there is no" in capsys.readouterr().err
 
 
 def test_no_report_on_request_and_old_maps_go(finished: Path, tmp_path: Path) -> None:

@@ -7,16 +7,14 @@ network call.
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
@@ -25,7 +23,8 @@ from torch import Tensor
 
 from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.functional.srvr import MINIMUM_SHAPES
-from lightning_semrob.maps import SemanticMapper, SemanticMaps
+from lightning_semrob.maps import SemanticMaps
+from lightning_semrob.report.pictures import MAPS_FILE, Sheet, jpeg, measure_maps, pictures, sheet_side
 from lightning_semrob.report.plots import axis_label, box_sides, method_color, network_color, network_label, tick_step
 from lightning_semrob.report.tables import (
     Table,
@@ -36,32 +35,22 @@ from lightning_semrob.report.tables import (
     srvr_table,
 )
 from lightning_semrob.results import write_atomically
-from lightning_semrob.space import Axis, SemanticSpace
-
-if TYPE_CHECKING:
-    from PIL import Image
+from lightning_semrob.space import Axis, Box, SemanticSpace
+from lightning_semrob.traps import Trap, adversarial_boxes, rank_traps, shared_holes, worst_views
 
 __all__ = [
-    "DEFAULT_GRID",
-    "MAPS_FILE",
     "REPORT_FILE",
-    "Sheet",
     "build_page",
     "environment_of",
-    "map_evaluations",
-    "measure_maps",
     "missing_packages",
+    "page_traps",
     "report_folder",
     "write_report",
 ]
 
 REPORT_FILE = "report.html"
-MAPS_FILE = "maps.nc"
-#: Samples of the maps: every 15 and 10 degrees of the default space. Of one axis the first number, doubled.
-DEFAULT_GRID = (24, 11)
-#: Side of a small rendering in pixels: as large as all of them together may be.
-_SIDES = (48, 128)
-_PIXELS = 20_000_000
+#: Traps of each kind on the page.
+_TRAPS_SHOWN = 4
 _VIEW_SIDE = 176
 _INSTALL = "pip install 'lightning-semrob[report]'"
 
@@ -72,146 +61,6 @@ def missing_packages() -> str | None:
     """One sentence on what the page needs and how to get it; None where everything is there."""
     absent = [name for name in ("plotly", "xarray", "h5netcdf") if find_spec(name) is None]
     return f"no {REPORT_FILE}: it needs {', '.join(absent)}; {_INSTALL}" if absent else None
-
-
-# ---- pictures
-
-
-@dataclass
-class Sheet:
-    """Small renderings side by side in one picture, so that hundreds of them stay small.
-
-    Args:
-        side: of one rendering, pixels.
-        columns: of the sheet.
-        count: renderings.
-    """
-
-    side: int
-    columns: int
-    count: int
-    image: Image.Image = field(init=False)
-
-    def __post_init__(self) -> None:
-        from PIL import Image
-
-        self.image = Image.new("RGB", (self.side * self.columns, self.side * self.rows), "white")
-
-    @property
-    def rows(self) -> int:
-        """Rows of the sheet."""
-        return max(1, math.ceil(self.count / self.columns))
-
-    def add(self, images: Tensor, cells: Sequence[int]) -> None:
-        """Renderings (B, 3, H, W) in [0, 1], each at its cell, counted row by row."""
-        from PIL import Image
-
-        array = (images.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-        for picture, cell in zip(array, cells, strict=True):
-            small = Image.fromarray(picture).resize((self.side, self.side), Image.Resampling.LANCZOS)
-            row, column = divmod(cell, self.columns)
-            self.image.paste(small, (column * self.side, row * self.side))
-
-    def data(self) -> dict[str, Any]:
-        """For the page: a JPEG in base64 and its layout."""
-        file = io.BytesIO()
-        self.image.save(file, "JPEG", quality=78, optimize=True)
-        jpeg = base64.b64encode(file.getvalue()).decode("ascii")
-        return {"jpeg": jpeg, "columns": self.columns, "rows": self.rows}
-
-
-def _side(views: int) -> int:
-    """Side of the small renderings when there are so many views."""
-    return int(min(max(math.sqrt(_PIXELS / max(views, 1)), _SIDES[0]), _SIDES[1]))
-
-
-def map_evaluations(environment: SemanticEnvironment, grid: Sequence[int] | None = None) -> int:
-    """How often f is evaluated for the maps of a page."""
-    environment.setup()
-    return math.prod(_steps(environment, grid)) * len(environment.networks) * len(environment.shapes)
-
-
-@torch.no_grad()
-def _pictures(environment: SemanticEnvironment, shape: int, points: Tensor) -> Tensor:
-    """Renderings of a shape at points (P, n) of the swept space."""
-    images: Tensor = environment.pictures.to(environment.device)(
-        environment.mesh(shape), points.to(environment.device), environment.space.names
-    )
-    return images
-
-
-# ---- maps
-
-
-def _steps(environment: SemanticEnvironment, grid: Sequence[int] | None) -> list[int]:
-    """Samples of the one or two mapped axes."""
-    axes = min(2, len(environment.space))
-    if grid is None:
-        return list(DEFAULT_GRID) if axes == 2 else [2 * DEFAULT_GRID[0]]
-    steps = [int(count) for count in grid]
-    if len(steps) != axes or min(steps) < 2:
-        names = ", ".join(environment.space.names[:axes])
-        raise ValueError(f"the grid of the report must be {axes} numbers >= 2, samples of {names}; got {list(grid)}")
-    return steps
-
-
-def _saved_maps(path: Path, environment: SemanticEnvironment, mapper: SemanticMapper) -> SemanticMaps | None:
-    """The maps that the folder holds, if they are those that are wanted."""
-    if not path.exists():
-        return None
-    maps = SemanticMaps.load(path)
-    shapes = tuple((shape.class_name, shape.shape_id) for shape in environment.shapes)
-    same = (
-        maps.networks == tuple(environment.networks)
-        and tuple(zip(maps.class_names, maps.shapes, strict=True)) == shapes
-        and maps.axes == mapper.axes
-        and maps.grid == tuple(mapper.grid)
-        and not maps.averaged
-    )
-    return maps if same else None
-
-
-def measure_maps(
-    environment: SemanticEnvironment, folder: str | Path, grid: Sequence[int] | None = None
-) -> tuple[SemanticMaps, list[Sheet | None], int]:
-    """Maps over the first two axes and a small rendering of each of their views.
-
-    The maps are taken from ``maps.nc`` in the folder where they are the same, and saved there otherwise.
-
-    Args:
-        environment: networks, shapes and renderer.
-        folder: the output folder of a job.
-        grid: samples of the mapped axes; ``DEFAULT_GRID`` if None.
-
-    Returns:
-        The maps; a sheet of renderings a shape, its columns along the first axis, None where a shape cannot be loaded;
-        and how often f was evaluated now (0 where the maps were there).
-    """
-    environment.setup()
-    mapper = SemanticMapper(steps=_steps(environment, grid))
-    mapper.prepare(environment)
-    path = Path(folder) / MAPS_FILE
-    maps = _saved_maps(path, environment, mapper)
-    known = maps is not None
-    views = math.prod(mapper.grid)
-    side = _side(views * len(environment.shapes))
-    sheets: list[Sheet | None] = [Sheet(side, mapper.grid[0], views) for _ in environment.shapes]
-    cells = torch.arange(views).view(-1, mapper.grid[0]).T.flatten().tolist()  # of a view, whose last axis is fastest
-    for batch in mapper.batches(environment):
-        if not known:
-            mapper.measure(environment, batch)
-        try:
-            sheet = sheets[batch.shape]
-            if sheet is not None:  # the pictures that the networks have just seen: nothing is rendered twice
-                seen = slice(batch.start, batch.stop)
-                sheet.add(_pictures(environment, batch.shape, mapper.points[seen, 0]), cells[seen])
-        except (ValueError, OSError) as error:
-            environment.report_failure(batch.shape, error)
-            sheets[batch.shape] = None
-    if maps is None:
-        maps = mapper.maps(environment)
-        maps.save(path)
-    return maps, sheets, 0 if known else maps.evaluations
 
 
 # ---- regions
@@ -356,13 +205,124 @@ def _region_views(environment: SemanticEnvironment, shape: int, regions: list[di
             shot["tile"] = tiles.setdefault(tuple(shot["point"]), len(tiles))
     if not tiles:
         return None
-    sheet = Sheet(min(_VIEW_SIDE, _side(len(tiles) * len(environment.shapes)) * 2), min(len(tiles), 8), len(tiles))
+    sheet = Sheet(min(_VIEW_SIDE, sheet_side(len(tiles) * len(environment.shapes)) * 2), min(len(tiles), 8), len(tiles))
     points = torch.tensor(list(tiles), dtype=torch.float64)
     size = environment.micro_batch_size
     for start in range(0, len(points), size):
         part = points[start : start + size]
-        sheet.add(_pictures(environment, shape, part), range(start, start + len(part)))
+        sheet.add(pictures(environment, shape, part), range(start, start + len(part)))
     return sheet
+
+
+# ---- traps
+
+
+def _valid_boxes(rows: Sequence[Row], maps: SemanticMaps) -> tuple[Box, Tensor]:
+    """The boxes that satisfy Eq. 2 and the maps that they lie on."""
+    objects = list(zip(maps.class_names, maps.shapes, strict=True))
+    a, b, index = [], [], []
+    for row in rows:
+        low, high = (_point(row, side, maps.axes.names) for side in ("a", "b"))
+        known = row["network"] in maps.networks and (row["class_name"], row["shape_id"]) in objects
+        if row["verdict"] == "valid" and known and low is not None and high is not None:
+            a.append(low)
+            b.append(high)
+            shape = objects.index((row["class_name"], row["shape_id"]))
+            index.append(maps.index(maps.networks.index(row["network"]), shape))
+    low_high = [torch.tensor(side, dtype=torch.float64).view(-1, len(maps.axes)) for side in (a, b)]
+    return Box(low_high[0], low_high[1]), torch.tensor(index, dtype=torch.int64)
+
+
+def page_traps(
+    rows: Sequence[Row], maps: SemanticMaps, space: SemanticSpace, model: Mapping[str, Any], seed: int = 0
+) -> list[Trap]:
+    """The traps that the page lists, the worst of each kind first.
+
+    Adversarial boxes are looked for on the maps, inside the boxes that satisfy Eq. 2, where these are boxes of the
+    mapped axes and about f (not about 1 - f).
+    """
+    thresholds: dict[str, Any] = {name: model[name] for name in ("eps_m", "eps_v", "confidence") if name in model}
+    robust, index = _valid_boxes(rows, maps)
+    measured = maps.scores.isfinite().flatten(2).all(2).all(0)
+    known = maps.select(shapes=measured.nonzero().flatten().tolist())
+    if not known.shapes:
+        return []
+    traps: list[Trap] = []
+    if len(index) and len(space) == len(maps.axes) and not model.get("adversarial"):
+        pairs = adversarial_boxes(maps.function(), robust, maps.axes, index, seed=seed, **thresholds)
+        for row, trap in pairs:
+            network, shape = divmod(int(index[row]), len(maps.shapes))
+            owner, class_name = (maps.networks[network],), maps.class_names[shape]
+            traps.append(replace(trap, networks=owner, class_name=class_name, shape=maps.shapes[shape]))
+    holes = [
+        replace(hole, class_name=name)
+        for name in dict.fromkeys(known.class_names)
+        for hole in shared_holes(known.data_map(name))
+    ]
+    return [*traps, *rank_traps(holes), *worst_views(known)]
+
+
+_TRAP_WORDS = {
+    "adversarial box": "inside a box that satisfies Eq. 2 the network fails: the mean of f is {mean}, {depth} below "
+    "that of the box around it",
+    "shared hole": "{who} here: mean score {mean}, {volume} of the space",
+    "worst view": "the lowest mean score of the class: {worst}, {depth} below that of the map",
+}
+
+
+def _trap_card(trap: Trap, environment: SemanticEnvironment, maps: SemanticMaps) -> str:
+    """A trap with the rendering of its worst view; for a mean over shapes the first shape of the class."""
+    members = [k for k, shape in enumerate(environment.shapes) if shape.class_name == trap.class_name]
+    number = next((k for k in members if environment.shapes[k].shape_id == trap.shape), members[0])
+    values = dict(maps.fixed) | dict(zip(maps.axes.names, trap.worst_point.tolist(), strict=True))
+    point = torch.tensor([[values[name] for name in environment.space.names]], dtype=torch.float64)
+    place = _place(trap.worst_point.tolist(), maps.axes)
+    try:
+        sheet = Sheet(176, 1, 1)
+        sheet.add(pictures(environment, number, point), [0])
+        alternative = _text(f"{trap.class_name} at {place}")
+        picture = f'<img src="data:image/jpeg;base64,{jpeg(sheet.image)}" width="176" height="176" alt="{alternative}">'
+    except (ValueError, OSError):
+        picture = ""
+    words = _TRAP_WORDS[trap.kind].format(
+        mean=f"{trap.mean:.2f}",
+        depth=f"{trap.depth:.2f}",
+        worst=f"{trap.worst_score:.2f}",
+        volume=f"{100 * trap.volume:.1f} %",
+        who="every network fails, even the best one," if len(trap.networks) > 1 else "the network fails",
+    )
+    bounds = ""
+    if trap.kind != "worst view":
+        bounds = ", ".join(
+            f"{axis.name.replace('_', ' ')} {_amount(low, axis)} to {_amount(high, axis)}"
+            for axis, low, high in zip(maps.axes, trap.a.tolist(), trap.b.tolist(), strict=True)
+        )
+        bounds = f"<br>{'within ' if trap.kind == 'shared hole' else ''}{_text(bounds)}"
+    who = _name(trap.networks[0]) if len(trap.networks) == 1 else "all networks"
+    what = trap.class_name if trap.shape.startswith("mean of") else trap.shape
+    return (
+        f"<li>{picture}<strong>{_text(trap.kind)}</strong>: {_text(what)}, {who}<br>{_text(words)}.{bounds}"
+        f'<br><span class="soft">picture: {_text(place)}</span></li>'
+    )
+
+
+def _traps_section(traps: Sequence[Trap], environment: SemanticEnvironment, maps: SemanticMaps) -> str:
+    """The worst traps of each kind as cards."""
+    cards, left = [], 0
+    for kind in _TRAP_WORDS:
+        found = [trap for trap in traps if trap.kind == kind]
+        cards += [_trap_card(trap, environment, maps) for trap in found[:_TRAPS_SHOWN]]
+        left += len(found[_TRAPS_SHOWN:])
+    none = (
+        ""
+        if any(trap.kind == "adversarial box" for trap in traps)
+        else (" No box in which a network fails was found inside a box that satisfies Eq. 2.")
+    )
+    more = f"<p>{left} more are not shown.</p>" if left else ""
+    return (
+        '<section id="traps"><h2>Traps</h2><p>Where a good average deceives, looked for on the maps above, '
+        f'between whose views f is interpolated.{none}</p><ul class="cards">{"".join(cards)}</ul>{more}</section>'
+    )
 
 
 # ---- HTML
@@ -708,6 +668,7 @@ def build_page(
             for name, parts in sections.items()
         ),
         "</section>",
+        _traps_section(page_traps(rows, maps, space, model, environment.seed), environment, maps),
         '<section id="numbers"><h2>All numbers</h2>',
         _table(srvr_table(summary), 2, "SRVR, percent of the space: mean volume of the boxes inside it"),
         _curve_section(summary, curve),
@@ -763,6 +724,7 @@ def _navigation(titles: Sequence[str]) -> str:
     options = "".join(f'<option value="shape-{k}">{_text(title)}</option>' for k, title in enumerate(titles))
     return (
         '<nav class="bar" aria-label="Sections"><div><a href="#verdict">Verdict</a><a href="#regions">Maps</a>'
+        '<a href="#traps">Traps</a>'
         '<a href="#numbers">Numbers</a><a href="#repeat">Repeat</a>'
         f"<label><span>Shape </span>"
         f'<select id="jump" aria-label="Shape"><option value="">shape …</option>{options}</select></label></div></nav>'
