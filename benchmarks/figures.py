@@ -391,7 +391,7 @@ def main() -> None:
                 source = embedded(arguments.networks, tuple(arguments.steps), folder / "embedded.nc")
         chair, mug, third = ("chair", "cup", "toilet") if from_paper else ("folding_chair", "coffee_mug", "teapot")
         examples = [source.shape(chair, 3 if from_paper else 0), source.shape(third, 1 if from_paper else 0)]
-        network = 2 if from_paper else 0
+        networks = (2, 3) if from_paper else (0, 1)
         if name == "1":
             print(over_azimuth_of_maps(source, chair, arguments.elevation, output))
         elif name == "3":
@@ -401,9 +401,9 @@ def main() -> None:
         elif name == "5":
             print(data_map(source, mug, arguments.threshold, output))
         elif name in ("11", "12"):
-            print(growth(source, network, examples[int(name) - 11], 0, output))
+            print(growth(source, networks[int(name) - 11], examples[int(name) - 11], 0, output))
         elif name in ("13", "14"):
-            print(region_views(source, network, examples[int(name) - 13], output))
+            print(region_views(source, networks[int(name) - 13], examples[int(name) - 13], output))
         elif name == "srvr":
             print(*srvr_figures(source, output), sep="\n")
         else:

@@ -12,6 +12,8 @@ __all__ = ["COMMANDS", "main"]
 #: Command -> module with ``main(args)``, and what it does.
 COMMANDS: dict[str, tuple[str, str]] = {
     "maps": ("lightning_semrob.commands.maps", "semantic maps of networks and shapes, as one NetCDF file"),
+    "traps": ("lightning_semrob.commands.traps", "where robust regions deceive: traps, shared holes, worst views"),
+    "figures": ("lightning_semrob.commands.figures", "figures of a file of maps"),
 }
 
 
