@@ -14,6 +14,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "maps": ("lightning_semrob.commands.maps", "semantic maps of networks and shapes, as one NetCDF file"),
     "report": ("lightning_semrob.commands.report", "report.html of the output folder of a finished job"),
     "explore": ("lightning_semrob.commands.explore", "a page to walk through the map of one shape and network"),
+    "traps": ("lightning_semrob.commands.traps", "where robust regions deceive: traps, shared holes, worst views"),
+    "figures": ("lightning_semrob.commands.figures", "figures of a file of maps"),
 }
 
 
