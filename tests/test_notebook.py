@@ -34,7 +34,7 @@ def test_the_notebook_runs(repository: Path, tmp_path: Path, monkeypatch: pytest
     ).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 5
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 6
     text = "".join(output.get("text", "") for output in outputs)
     assert "% of the space" in text
     assert any(verdict in text for verdict in ("valid", "invalid", "undecided"))
