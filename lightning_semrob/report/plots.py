@@ -701,7 +701,7 @@ def save_turntable(
         axes.plot([], [], marker="o", markersize=8, color=network_color(name), markeredgecolor="black")[0]
         for name in scores
     ]
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     figure.set_dpi(dpi)
     frames = []
     for k, value in enumerate(_array(values)):
