@@ -20,6 +20,7 @@ from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.finders import VerifiedFinder
 from lightning_semrob.finders.base import RegionFinder
 from lightning_semrob.finders.suite import FINDERS
+from lightning_semrob.finders.trace import trace_growth
 from lightning_semrob.functional.scores import SCORES
 from lightning_semrob.functions import RenderedFunction
 from lightning_semrob.maps import SemanticMaps, compute_maps
@@ -161,15 +162,14 @@ class Explorer:
             finder.num_iterations = max(1, min(finder.num_iterations, half // corners))
         u0 = torch.tensor([list(point)], dtype=torch.float64)
         before = self.f.evaluations
-        steps = list(finder.grow(self.f, u0, self.space))
-        last = steps[-1]
+        last, bounds = trace_growth(finder, self.f, u0, self.space)
         if isinstance(finder, VerifiedFinder):
             found = finder.statement(0)
             verdict, mean = ("valid" if last.status[0] == "verified" else "undecided"), found.get("mean", torch.nan)
         else:
             checked = verify(self.f, Box(last.a, last.b), self.space, max_evaluations=max(half, 2))
             verdict, mean = checked.verdict[0], float(checked.mean[0])
-        a, b = (torch.cat([getattr(box, side) for box in steps]) for side in ("a", "b"))
+        a, b = bounds[:, 0].unbind(1)
         return Growing(a, b, last.status[0], verdict, float(mean), self.f.evaluations - before)
 
     # ---- for the page

@@ -15,9 +15,7 @@ from lightning_semrob import __main__ as program
 from lightning_semrob.commands.explore import application
 from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.explore import Explorer, build_app
-from lightning_semrob.finders import NaiveFinder, OIRBlackBoxFinder, VerifiedFinder
-from lightning_semrob.functions import AnalyticFunction
-from lightning_semrob.space import SemanticSpace
+from lightning_semrob.finders import VerifiedFinder
 
 
 def environment(**changes: Any) -> SemanticEnvironment:
@@ -76,20 +74,15 @@ def test_the_box_grows_to_that_of_the_finder(explorer: Explorer, method: str) ->
     assert growing.evaluations <= 80 + 8
     assert (growing.a <= torch.tensor([40.0, 20.0]) + 1e-9).all()
     assert (growing.b >= torch.tensor([40.0, 20.0]) - 1e-9).all()
+    if method == "verified":
+        found = VerifiedFinder(growth_evaluations=40, verification_evaluations=40).find(
+            explorer.f, torch.tensor([[40.0, 20.0]]), explorer.space
+        )
+        torch.testing.assert_close(growing.b[-1], found.b[0])
+        assert growing.status == found.status[0]
     text = explorer.describe(growing)
     assert growing.verdict in text
     assert "azimuth" in text
-
-
-def test_growing_ends_where_find_does() -> None:
-    f = AnalyticFunction(lambda u: torch.exp(-((u - torch.tensor([180.0, 40.0])) / 60).square().sum(-1)))
-    space, u0 = SemanticSpace.default(), torch.tensor([[180.0, 40.0], [90.0, 20.0]], dtype=torch.float64)
-    for make in (lambda: NaiveFinder(num_iterations=9), lambda: OIRBlackBoxFinder(num_iterations=9), VerifiedFinder):
-        found, steps = make().find(f, u0, space), list(make().grow(f, u0, space))
-        torch.testing.assert_close(steps[-1].a, found.a)
-        torch.testing.assert_close(steps[-1].b, found.b)
-        assert list(steps[-1].status) == list(found.status)
-        assert len(steps) == 1 + int(found.steps.max())
 
 
 def test_one_network_and_one_shape() -> None:

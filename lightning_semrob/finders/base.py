@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -227,17 +227,6 @@ class RegionFinder(pl.LightningModule):
             ValueError: u0 outside the space, axes that do not match, or a finder that needs the gradient of an f
                 without one.
         """
-        for _ in self._updates(f, u0, space, index):
-            pass
-        return self.boxes()
-
-    def grow(self, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> Iterator[Box]:
-        """:meth:`find` step by step: the boxes at the start and after every update."""
-        for _ in self._updates(f, u0, space, index):
-            yield self.boxes()
-
-    def _updates(self, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None) -> Iterator[None]:
-        """Start, then update all running rows until none is left; yields in between."""
         f = prepare_function(f, space, self.adversarial)
         if self.needs_gradient and not f.differentiable:
             raise ValueError(f"{type(self).__name__} needs gradients and f has none: use a black-box finder")
@@ -245,7 +234,6 @@ class RegionFinder(pl.LightningModule):
         self.start(u0, space, torch.zeros(len(u0), dtype=torch.int64) if index is None else index)
         optimizer = self.configure_optimizers()
         rows = self.active(torch.arange(len(u0)))
-        yield
         while len(rows):
             points = self.request(rows)
             gradients: Tensor | None = None
@@ -255,7 +243,7 @@ class RegionFinder(pl.LightningModule):
                 values = f(points, self.index[rows])
             self.apply_update(rows, values, gradients, optimizer)
             rows = self.active(rows)
-            yield
+        return self.boxes()
 
     # ---- Lightning
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -131,16 +131,3 @@ class VerifiedFinder(RegionFinder):
         self.steps.copy_(box.steps)
         self.evaluations.copy_(box.evaluations)  # growing and verification together, as the box says
         return box
-
-    def _updates(self, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None) -> Iterator[None]:
-        """Run by run; a box stays collapsed until its run ends."""
-        f = prepare_function(f, space, self.adversarial)
-        self.start(u0, space, torch.zeros(len(u0), dtype=torch.int64) if index is None else index)
-        rows = self.active(torch.arange(len(u0)))
-        yield
-        while len(rows):
-            points = self.request_rows(rows)
-            values = [f(part[None], self.index[row][None])[0] for part, row in zip(points, rows, strict=True)]
-            self.apply_rows(rows, values, None, None)
-            rows = self.active(rows)
-            yield
