@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,18 @@ def test_a_read_summary_prints_what_the_job_printed(finished: Path, capsys: pyte
     summary = read_summary(finished / "summary.json")
     for form in (format_srvr_table, format_verified_table, format_comparisons, format_curve):
         assert form(summary) in printed
+
+
+def test_the_settings_on_the_page_repeat_the_job(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (finished / "report.html").read_text()
+    (text,) = [x for x in re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL) if "seed_everything" in x]
+    config = tmp_path / "config.yaml"
+    config.write_text(unescape(text))
+    quiet = ["--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu", "--report_grid=[]"]
+    evaluate(["--config", str(config), *quiet, "--output", str(finished)])
+    assert "8 finished runs taken over" in capsys.readouterr().out
 
 
 def test_boxes_over_the_end_of_a_turn_are_drawn_at_both_ends() -> None:

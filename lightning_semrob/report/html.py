@@ -502,10 +502,11 @@ def _shape_section(
     figures = []
     for k, network in enumerate(environment.networks):
         mean = float(maps.scores[k, number].double().nanmean())
+        known = "not measured" if mean != mean else f"mean score {mean:.2f}"
         label = f"Map of {network_label(network)} for {title}: arrow keys move the point, Enter picks the box there"
         kind = "map line" if len(maps.axes) == 1 else "map"
         figures.append(
-            f'<figure><figcaption>{_name(network)} <span class="soft">mean score {mean:.2f}</span></figcaption>'
+            f'<figure><figcaption>{_name(network)} <span class="soft">{known}</span></figcaption>'
             f'<div class="{kind}" data-network="{k}" tabindex="0" role="application" '
             f'aria-label="{_text(label)}"></div></figure>'
         )
