@@ -51,6 +51,8 @@ __all__ = [
 REPORT_FILE = "report.html"
 #: Traps of each kind on the page.
 _TRAPS_SHOWN = 4
+#: End of the colours of the spread between networks: that of two that disagree wholly.
+_SPREAD = 0.5
 _VIEW_SIDE = 176
 _INSTALL = "pip install 'lightning-semrob[report]'"
 
@@ -518,6 +520,28 @@ def _shape_section(
     )
 
 
+def _class_section(number: int, name: str, maps: SemanticMaps) -> str:
+    """What all networks make of a class, and where they differ; nothing for a single network."""
+    if len(maps.networks) < 2:
+        return ""
+    shapes = _plural(sum(one == name for one in maps.class_names), "shape")
+    words = {
+        "mean": f"mean score over {len(maps.networks)} networks and {shapes}",
+        "spread": f"spread between the networks (standard deviation, colours from 0 to {_SPREAD:g})",
+    }
+    kind = "map line plain" if len(maps.axes) == 1 else "map plain"
+    figures = "".join(
+        f'<figure><figcaption>{text}</figcaption><div class="{kind}" data-class="{number}" data-kind="{what}" '
+        f'role="img" aria-label="{_text(f"{name}: {text}")}"></div></figure>'
+        for what, text in words.items()
+    )
+    return (
+        f'<h3 class="name">{_text(name.replace("_", " "))}: all networks together</h3><p class="small">Where both maps '
+        "are dark every network fails, which speaks of the data; where the spread is bright only some do.</p>"
+        f'<div class="pair">{figures}</div>'
+    )
+
+
 def _axis_data(axis: Axis, values: Sequence[float]) -> dict[str, Any]:
     return {
         "label": axis.name.replace("_", " "),
@@ -536,6 +560,12 @@ def _rounded(table: Any) -> Any:
     if isinstance(table, list):
         return [_rounded(item) for item in table]
     return None if table != table else round(table, 4)
+
+
+def _class_data(name: str, maps: SemanticMaps) -> dict[str, Any]:
+    """The data map of a class for the page, rows along the ordinate."""
+    found = maps.data_map(name)
+    return {what: _rounded(getattr(found, what).T.tolist()) for what in ("mean", "spread")}
 
 
 def _titles(environment: SemanticEnvironment) -> list[str]:
@@ -651,6 +681,8 @@ def build_page(
         "networks": [{"name": network_label(name), "color": network_color(name)} for name in environment.networks],
         "methods": [{"name": name, "color": method_color(name)} for name in methods],
         "shapes": shapes,
+        "classes": [_class_data(name, maps) for name in sections],
+        "spread": _SPREAD,
         "curve": curve,
     }
     files = {name: (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("page.css", "page.js")}
@@ -665,8 +697,9 @@ def build_page(
         _about_maps(maps, space),
         _legend(methods),
         *(
-            f'<section class="class" aria-label="{_text(name)}">{"".join(parts)}</section>'
-            for name, parts in sections.items()
+            f'<section class="class" aria-label="{_text(name)}">'
+            f"{_class_section(k, name, maps)}{''.join(parts)}</section>"
+            for k, (name, parts) in enumerate(sections.items())
         ),
         "</section>",
         _traps_section(page_traps(rows, maps, space, model, environment.seed), environment, maps),

@@ -71,25 +71,24 @@
     tick0: 0, fixedrange: true, automargin: false, zeroline: false, showgrid: false, ticks: "outside", ticklen: 4, ticklabeloverflow: "allow",
   });
   const wrapped = (axis) => (axis.periodic ? [...axis.values, axis.high] : axis.values);
-  const traces = (shape, network) => {
-    const table = shape.scores[network];
+  const field = (table, color, largest) => {
     const close = (row, axis) => (axis.periodic ? [...row, row[0]] : row);
     const unit = (axis) => (axis.mark === "°" ? "°" : axis.mark ? " " + axis.mark : "");
-    const result = [];
     if (flat) {
-      result.push({
+      return {
         type: "scatter", mode: "lines+markers", x: wrapped(axes[0]), y: close(table, axes[0]),
-        line: { color: data.networks[network].color, width: 2 }, marker: { size: 4 },
+        line: { color, width: 2 }, marker: { size: 4 },
         hovertemplate: `%{x:.1f}${unit(axes[0])}: %{y:.3f}<extra></extra>`,
-      });
-    } else {
-      const rows = close(table, axes[1]).map((row) => close(row, axes[0]));
-      result.push({
-        type: "heatmap", x: wrapped(axes[0]), y: wrapped(axes[1]), z: rows, zmin: 0, zmax: 1, colorscale: "Cividis",
-        showscale: false, hoverongaps: false,
-        hovertemplate: `%{x:.1f}${unit(axes[0])}, %{y:.1f}${unit(axes[1])}: %{z:.3f}<extra></extra>`,
-      });
+      };
     }
+    return {
+      type: "heatmap", x: wrapped(axes[0]), y: wrapped(axes[1]), zmin: 0, zmax: largest, colorscale: "Cividis",
+      z: close(table, axes[1]).map((row) => close(row, axes[0])), showscale: false, hoverongaps: false,
+      hovertemplate: `%{x:.1f}${unit(axes[0])}, %{y:.1f}${unit(axes[1])}: %{z:.3f}<extra></extra>`,
+    };
+  };
+  const traces = (shape, network) => {
+    const result = [field(shape.scores[network], data.networks[network].color, 1)];
     for (const region of shape.regions) {
       if (region.network !== network || !region.outlines.length) continue;
       const x = [];
@@ -305,6 +304,14 @@
     node.dataset.drawn = "true";
   };
 
+  const plain = [...document.querySelectorAll(".map.plain")];
+  const drawPlain = async (node) => {
+    const kind = node.dataset.kind;
+    const table = data.classes[Number(node.dataset.class)][kind];
+    await Plotly.newPlot(node, [field(table, "#1b1f24", kind === "spread" ? data.spread : 1)], layout(), settings);
+    node.dataset.drawn = "true";
+  };
+
   const curve = async () => {
     const node = document.getElementById("curve");
     if (!node) return;
@@ -346,14 +353,15 @@
     });
   }
   small.addEventListener("change", () => {
-    for (const { maps } of views.values()) {
-      for (const node of maps) if (node.data) Plotly.relayout(node, { margin: margins() });
+    for (const node of document.querySelectorAll(".map")) {
+      if (node.data) Plotly.relayout(node, { margin: margins() });
     }
   });
-  const resize = (width) => {
+  const resize = (page) => {
     for (const node of document.querySelectorAll(".map, .curve")) {
       if (!node.data) continue;
-      if (width) Plotly.relayout(node, { autosize: false, width, height: node.clientHeight });
+      const width = page && node.classList.contains("plain") ? page / 2 - 8 : page;
+      if (page) Plotly.relayout(node, { autosize: false, width, height: node.clientHeight });
       else Plotly.relayout(node, { autosize: true, width: null, height: null });
     }
   };
@@ -363,6 +371,7 @@
   const start = async () => {
     sections.forEach(setUp);
     await curve();
+    for (const node of plain) await drawPlain(node);
     for (const view of views.values()) {
       for (const node of view.maps) {
         await draw(view, node);
