@@ -536,9 +536,7 @@ def _class_section(number: int, name: str, maps: SemanticMaps) -> str:
         for what, text in words.items()
     )
     return (
-        f'<h3 class="name">{_text(name.replace("_", " "))}: all networks together</h3><p class="small">Where both maps '
-        "are dark every network fails, which speaks of the data; where the spread is bright only some do.</p>"
-        f'<div class="pair">{figures}</div>'
+        f'<h3 class="name">{_text(name.replace("_", " "))}: all networks together</h3><div class="pair">{figures}</div>'
     )
 
 
@@ -565,7 +563,8 @@ def _rounded(table: Any) -> Any:
 def _class_data(name: str, maps: SemanticMaps) -> dict[str, Any]:
     """The data map of a class for the page, rows along the ordinate."""
     found = maps.data_map(name)
-    return {what: _rounded(getattr(found, what).T.tolist()) for what in ("mean", "spread")}
+    tables = {"mean": found.mean, "spread": found.spread}
+    return {what: _rounded((x.T if x.dim() == 2 else x).tolist()) for what, x in tables.items()}
 
 
 def _titles(environment: SemanticEnvironment) -> list[str]:
@@ -775,7 +774,12 @@ def _about_maps(maps: SemanticMaps, space: SemanticSpace) -> str:
         "of the nearest measured view; click a box, or press a button of the table, for what is known about it. "
     )
     if len(maps.axes) == 2:
-        text += "White dots are the initial points."
+        text += "White dots are the initial points. "
+    if len(maps.networks) > 1:
+        text += (
+            "Where the mean over the networks and the spread between them are both low every network fails, which speaks "
+            "of the data; where the spread is high only some do."
+        )
     result = f"<p>{_text(text)}</p>"
     if len(space) > len(maps.axes):
         others = ", ".join(
