@@ -250,6 +250,11 @@ def test_mistakes_are_named(finished: Path, tmp_path: Path) -> None:
         report_folder(tmp_path)
     with pytest.raises(ValueError, match=r"2 numbers >= 2.*azimuth, elevation"):
         write_report(environment_of(finished), finished, (4,))
+    for name in ("config.yaml", "runs.parquet", "summary.json", "versions.json"):
+        (tmp_path / name).write_bytes((finished / name).read_bytes())
+    (tmp_path / "maps.nc").write_bytes(b"not NetCDF")
+    with pytest.raises(ValueError, match="delete"):
+        report_folder(tmp_path)
     (tmp_path / "summary.json").write_text("{}")
     with pytest.raises(ValueError, match="not the summary"):
         write_report(environment_of(finished), tmp_path)

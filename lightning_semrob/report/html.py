@@ -24,7 +24,7 @@ from torch import Tensor
 from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.functional.srvr import MINIMUM_SHAPES
 from lightning_semrob.maps import SemanticMaps
-from lightning_semrob.report.pictures import MAPS_FILE, Sheet, jpeg, measure_maps, pictures, sheet_side
+from lightning_semrob.report.pictures import MAPS_FILE, Sheet, jpeg, measure_maps, pictures, saved_grid, sheet_side
 from lightning_semrob.report.plots import axis_label, box_sides, method_color, network_color, network_label, tick_step
 from lightning_semrob.report.tables import (
     Table,
@@ -777,8 +777,8 @@ def _about_maps(maps: SemanticMaps, space: SemanticSpace) -> str:
         text += "White dots are the initial points. "
     if len(maps.networks) > 1:
         text += (
-            "Where the mean over the networks and the spread between them are both low every network fails, which speaks "
-            "of the data; where the spread is high only some do."
+            "Where the mean over the networks and the spread between them are both low every network fails, which "
+            "speaks of the data; where the spread is high only some do."
         )
     result = f"<p>{_text(text)}</p>"
     if len(space) > len(maps.axes):
@@ -889,8 +889,4 @@ def report_folder(
     if missing is not None:
         say(missing)
         return None
-    environment = environment_of(folder)
-    saved = Path(folder) / MAPS_FILE
-    if grid is None and saved.exists():
-        grid = SemanticMaps.load(saved).grid
-    return write_report(environment, folder, grid, say)
+    return write_report(environment_of(folder), folder, saved_grid(folder) if grid is None else grid, say)

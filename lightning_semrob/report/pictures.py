@@ -19,7 +19,17 @@ from lightning_semrob.maps import SemanticMapper, SemanticMaps
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["DEFAULT_GRID", "MAPS_FILE", "Sheet", "jpeg", "map_evaluations", "measure_maps", "pictures", "sheet_side"]
+__all__ = [
+    "DEFAULT_GRID",
+    "MAPS_FILE",
+    "Sheet",
+    "jpeg",
+    "map_evaluations",
+    "measure_maps",
+    "pictures",
+    "saved_grid",
+    "sheet_side",
+]
 
 MAPS_FILE = "maps.nc"
 #: Samples of the maps: every 15 and 10 degrees of the default space. Of one axis the first number, doubled.
@@ -113,11 +123,24 @@ def _steps(environment: SemanticEnvironment, grid: Sequence[int] | None) -> list
     return steps
 
 
+def _load(path: Path) -> SemanticMaps:
+    try:
+        return SemanticMaps.load(path)
+    except ValueError as error:
+        raise ValueError(f"{error}: delete '{path}' and the report measures it again") from error
+
+
+def saved_grid(folder: str | Path) -> tuple[int, ...] | None:
+    """Samples of the maps that a folder holds, None where it has none."""
+    path = Path(folder) / MAPS_FILE
+    return _load(path).grid if path.exists() else None
+
+
 def _saved_maps(path: Path, environment: SemanticEnvironment, mapper: SemanticMapper) -> SemanticMaps | None:
     """The maps that the folder holds, if they are those that are wanted."""
     if not path.exists():
         return None
-    maps = SemanticMaps.load(path)
+    maps = _load(path)
     shapes = tuple((shape.class_name, shape.shape_id) for shape in environment.shapes)
     same = (
         maps.networks == tuple(environment.networks)
