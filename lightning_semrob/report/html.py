@@ -51,6 +51,8 @@ __all__ = [
 REPORT_FILE = "report.html"
 #: Traps of each kind on the page.
 _TRAPS_SHOWN = 4
+#: Boxes in which traps are looked for; each takes up to two seconds.
+_TRAP_BOXES = 100
 #: End of the colours of the spread between networks: that of two that disagree wholly.
 _SPREAD = 0.5
 _VIEW_SIDE = 176
@@ -220,13 +222,13 @@ def _region_views(environment: SemanticEnvironment, shape: int, regions: list[di
 
 
 def _valid_boxes(rows: Sequence[Row], maps: SemanticMaps) -> tuple[Box, Tensor]:
-    """The boxes that satisfy Eq. 2 and the maps that they lie on."""
+    """The boxes that satisfy Eq. 2, the largest first, and the maps that they lie on."""
     objects = list(zip(maps.class_names, maps.shapes, strict=True))
     a, b, index = [], [], []
-    for row in rows:
+    for row in sorted(rows, key=lambda row: -(row.get("ratio") or 0.0)):
         low, high = (_point(row, side, maps.axes.names) for side in ("a", "b"))
         known = row["network"] in maps.networks and (row["class_name"], row["shape_id"]) in objects
-        if row["verdict"] == "valid" and known and low is not None and high is not None:
+        if len(a) < _TRAP_BOXES and row["verdict"] == "valid" and known and low is not None and high is not None:
             a.append(low)
             b.append(high)
             shape = objects.index((row["class_name"], row["shape_id"]))
@@ -240,8 +242,8 @@ def page_traps(
 ) -> list[Trap]:
     """The traps that the page lists, the worst of each kind first.
 
-    Adversarial boxes are looked for on the maps, inside the boxes that satisfy Eq. 2, where these are boxes of the
-    mapped axes and about f (not about 1 - f).
+    Adversarial boxes are looked for on the maps, inside the largest boxes that satisfy Eq. 2, where these are boxes of
+    the mapped axes and about f (not about 1 - f).
     """
     thresholds: dict[str, Any] = {name: model[name] for name in ("eps_m", "eps_v", "confidence") if name in model}
     robust, index = _valid_boxes(rows, maps)
