@@ -57,9 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         overlap = ((first & second).sum((1, 2)) / (first | second).sum((1, 2))).min()
         color = (images[0] - images[1]).abs().mean((1, 2, 3)).max() * 255
         gap = theirs.gap(mesh, u, NAMES).mean() * 255
+        name = f"{spec.class_name} {spec.shape_id[:8]}"
         print(
-            f"{f'{spec.class_name} {spec.shape_id[:8]}':26s} {len(mesh.faces):6d} {len(mesh.textures):9d} {overlap:7.4f}"
-            f" {color:12.2f} {gap:9.2f} {milliseconds[0]:8.0f} {milliseconds[1]:13.0f}",
+            f"{name:26s} {len(mesh.faces):6d} {len(mesh.textures):9d} {overlap:7.4f} {color:12.2f} {gap:9.2f} "
+            f"{milliseconds[0]:8.0f} {milliseconds[1]:13.0f}",
             flush=True,
         )
 

@@ -13,6 +13,10 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("lightning_semrob.commands.audit", "does the gradient of f agree with its slope?"),
     "maps": ("lightning_semrob.commands.maps", "semantic maps of networks and shapes, as one NetCDF file"),
+    "report": ("lightning_semrob.commands.report", "report.html of the output folder of a finished job"),
+    "explore": ("lightning_semrob.commands.explore", "a page to walk through the map of one shape and network"),
+    "traps": ("lightning_semrob.commands.traps", "where robust regions deceive: traps, shared holes, worst views"),
+    "figures": ("lightning_semrob.commands.figures", "figures of a file of maps"),
 }
 
 

@@ -24,6 +24,8 @@ from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.estimate import estimate_cost
 from lightning_semrob.finders.suite import PAPER_METHODS, FinderSuite
 from lightning_semrob.functional.srvr import MINIMUM_SHAPES
+from lightning_semrob.report.html import missing_packages, write_report
+from lightning_semrob.report.pictures import map_evaluations
 from lightning_semrob.report.tables import (
     format_comparisons,
     format_cost_table,
@@ -41,7 +43,7 @@ from lightning_semrob.strategies import SharedTableStrategy
 __all__ = ["EvaluateCLI", "config_folder", "evaluate", "main", "quiet_lightning", "with_packaged_configs"]
 
 #: Parts of the configuration that do not decide the numbers.
-_NOT_IN_RESULTS = ("trainer", "output", "overwrite", "dry_run", "config")
+_NOT_IN_RESULTS = ("trainer", "output", "overwrite", "dry_run", "report_grid", "config")
 
 
 def config_folder() -> Path:
@@ -97,6 +99,13 @@ class EvaluateCLI(LightningCLI):
         parser.add_argument("--overwrite", type=bool, default=False, help="drop the finished runs of the output folder")
         parser.add_argument(
             "--dry_run", type=bool, default=False, help="print runs, evaluations, expected hours and disk, then stop"
+        )
+        parser.add_argument(
+            "--report_grid",
+            type=list[int] | None,
+            default=None,
+            help="samples of the maps of report.html along the first one or two axes, e.g. [36,18]; null for 24 x 11 "
+            "(48 on one axis), [] for no report",
         )
         # The default job: at most 3,000 forward and 1,000 gradient evaluations for growing by the paper's finders.
         parser.set_defaults({"model.num_iterations": 23, "model.verified_evaluations": 400})
@@ -170,8 +179,14 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     config = cli.result_config()
     output = Path(cli.config.output or f"outputs/{hashlib.sha256(config.encode()).hexdigest()[:8]}")
     environment.setup()
+    grid: list[int] | None = cli.config.report_grid
+    with_report = grid != []
+    maps = map_evaluations(environment, grid) if with_report else 0  # raises on a grid that does not match
     if cli.config.dry_run:
-        return estimate_cost(environment, suite, output, say=print)
+        estimate = estimate_cost(environment, suite, output, say=print)
+        if with_report:
+            print(f"report: {missing_packages() or f'{maps} evaluations of f for its maps'}")
+        return estimate
     folder = RunFolder(output)
     if trainer.is_global_zero:
         folder.open(config, overwrite=cli.config.overwrite)
@@ -202,6 +217,8 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         }
         folder.finish(rows, environment.space, summary)
         print_summary(summary, output)
+        if with_report:
+            write_report(environment, output, grid)
     return summary
 
 

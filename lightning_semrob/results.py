@@ -180,6 +180,7 @@ class RunFolder:
         target = self.path / "config.yaml"
         if overwrite:
             shutil.rmtree(self.path / "parts", ignore_errors=True)
+            (self.path / "maps.nc").unlink(missing_ok=True)
         elif target.exists():
             old = target.read_text()
             if old != config:

@@ -30,6 +30,7 @@ SMALL = [
     "--data.micro_batch_size=8",
     "--model.num_iterations=4",
     "--model.finders=[naive,oir_b,oir_w]",
+    "--report_grid=[]",
     "--trainer.enable_progress_bar=false",
     "--trainer.accelerator=cpu",
 ]

@@ -124,6 +124,28 @@ def test_other_axes_are_fixed_or_averaged() -> None:
     assert float(averaged.scores[0, 0, 1]) == pytest.approx(float(f.function(0, 0)(points[None]).mean()), abs=1e-6)
 
 
+def test_an_axis_can_be_narrowed() -> None:
+    mapper, made = SemanticMapper(axes={"azimuth": [0, 90], "elevation": None}, steps=[4, 3]), environment()
+    mapper.prepare(made)
+    assert mapper.axes is not None
+    assert [(x.name, x.low, x.high, x.periodic) for x in mapper.axes] == [
+        ("azimuth", 0, 90, False),
+        ("elevation", -10, 90, False),
+    ]
+    assert mapper.points[::3, 0, 0].tolist() == [0, 30, 60, 90]
+    mapper = SemanticMapper(axes=["elevation"], steps=[3])
+    mapper.prepare(made)
+    assert mapper.points[:, 0].tolist() == [[0, -10], [0, 40], [0, 90]]
+    with pytest.raises(ValueError, match=r"range of axis 'azimuth' must be \[low, high\]"):
+        SemanticMapper(axes={"azimuth": [0]}).prepare(made)
+    with pytest.raises(ValueError, match="give the number of samples of each of the 3 axes"):
+        SemanticMapper(axes=["azimuth", "elevation", "distance"]).prepare(
+            environment(space=["azimuth", "elevation", "distance"])
+        )
+    with pytest.raises(ValueError, match="fixed value of 'elevation' must be finite"):
+        SemanticMapper(axes=["azimuth"], fixed={"elevation": float("nan")}).prepare(made)
+
+
 def test_averages_separate_data_bias_from_network_bias() -> None:
     maps = example()
     average = maps.class_average()

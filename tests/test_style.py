@@ -27,6 +27,7 @@ LAYERS = (
     "maps",
     "traps",
     "report",
+    "explore",
     "callbacks",
     "strategies",
     "estimate",

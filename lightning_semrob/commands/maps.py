@@ -75,7 +75,7 @@ def main(args: Sequence[str]) -> SemanticMaps:
         enable_progress_bar=sys.stderr.isatty(),
     )
     trainer.predict(mapper, datamodule=environment, return_predictions=False)
-    maps = replace(mapper.maps(environment), settings=settings)
+    maps: SemanticMaps = replace(mapper.maps(environment), settings=settings)
     if trainer.is_global_zero:
         maps.save(config.output)
         print_maps(maps)

@@ -57,7 +57,8 @@ def cell_ranges(corners: Tensor) -> Tensor:
 def hidden_samples(cells: Tensor) -> Tensor:
     """Samples of each cell that are not corners, (C,) int64."""
     sides = cells[..., 1] - cells[..., 0] + 1
-    return sides.prod(-1) - 2 ** cells.shape[1]
+    hidden: Tensor = sides.prod(-1) - 2 ** cells.shape[1]
+    return hidden
 
 
 def split_cells(cells: Tensor, corners: Tensor) -> Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +26,12 @@ from lightning_semrob.functional.srvr import (
 from lightning_semrob.functional.volume_ratio import srvr
 from lightning_semrob.results import NOT_VERIFIED
 
+if TYPE_CHECKING:
+    from lightning_semrob.traps import Trap
+
 __all__ = [
+    "cost_table",
+    "count_table",
     "format_comparisons",
     "format_cost_table",
     "format_curve",
@@ -32,11 +40,16 @@ __all__ = [
     "format_stability",
     "format_status_table",
     "format_table",
+    "format_traps",
     "format_verified_table",
+    "read_summary",
+    "srvr_table",
     "summarize",
 ]
 
 Row = Mapping[str, Any]
+#: Column names and lines of a table.
+Table = tuple[list[str], list[list[str]]]
 
 #: Thresholds of the curve of verified SRVR over eps_m.
 EPS_M_GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -231,15 +244,39 @@ def summarize(
     }
 
 
+def read_summary(path: Path) -> dict[str, Any]:
+    """The saved summary as :func:`summarize` made it: numbers as tensors, null as NaN.
+
+    Raises:
+        ValueError: the file is absent or not a summary.
+    """
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        for name in ("srvr", "intervals", "comparisons"):
+            saved[name] = _numeric(saved[name])
+        saved["eps_m_curve"]["verified_ratio"] = _numeric(saved["eps_m_curve"]["verified_ratio"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"'{path}' is not the summary of a finished job ({error}): run evaluate.py again") from error
+    summary: dict[str, Any] = saved
+    return summary
+
+
+def _numeric(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _numeric(item) for key, item in value.items()}
+    if isinstance(value, list):
+        if value and isinstance(value[0], dict):
+            return [_numeric(item) for item in value]
+        return torch.from_numpy(np.array(value, dtype=np.float64))  # None becomes NaN
+    return float("nan") if value is None else value
+
+
 def _percent(value: float) -> str:
     return "n/a" if value != value else f"{100 * value:.2f}"
 
 
-def format_srvr_table(summary: Mapping[str, Any]) -> str:
-    """SRVR in percent of the space by network and class, and over the classes of each network.
-
-    One column a method, then the mean of the paper's three methods: intersected, by the paper's formula, verified.
-    """
+def srvr_table(summary: Mapping[str, Any]) -> Table:
+    """Columns and lines of :func:`format_srvr_table`."""
     methods = summary["methods"]
     columns = ["network", "class", *methods, "SRVR", "paper's raw", "SRVR verified"]
     tables = summary["srvr"]
@@ -251,7 +288,15 @@ def format_srvr_table(summary: Mapping[str, Any]) -> str:
             lines.append([network, class_name, *(_percent(float(values[j])) for values in series)])
         if len(summary["classes"]) > 1:
             lines.append([network, "all classes", *(_percent(float(values.nanmean())) for values in series)])
-    return format_table(columns, lines, left=2)
+    return columns, lines
+
+
+def format_srvr_table(summary: Mapping[str, Any]) -> str:
+    """SRVR in percent of the space by network and class, and over the classes of each network.
+
+    One column a method, then the mean of the paper's three methods: intersected, by the paper's formula, verified.
+    """
+    return format_table(*srvr_table(summary), left=2)
 
 
 def format_verified_table(summary: Mapping[str, Any]) -> str:
@@ -312,10 +357,11 @@ def format_comparisons(summary: Mapping[str, Any], volume: str = "verified") -> 
     return "\n".join(lines)
 
 
-def _format_counts(counts: Mapping[str, Mapping[str, int]]) -> str:
+def count_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
+    """Columns and lines of counted words (statuses, verdicts), one line a method."""
     words = sorted({word for found in counts.values() for word in found})
     lines = [[method, *(str(found.get(word, 0)) for word in words)] for method, found in counts.items()]
-    return format_table(["method", *words], lines, left=1)
+    return ["method", *words], lines
 
 
 def format_status_table(summary: Mapping[str, Any]) -> str:
@@ -323,31 +369,41 @@ def format_status_table(summary: Mapping[str, Any]) -> str:
     robust = [[method, "n/a" if count is None else str(count)] for method, count in summary["u0_robust"].items()]
     return "\n\n".join(
         [
-            _format_counts(summary["status"]),
-            _format_counts(summary["verdict"]),
+            format_table(*count_table(summary["status"]), left=1),
+            format_table(*count_table(summary["verdict"]), left=1),
             format_table(["method", "u0 itself robust"], robust, left=1),
         ]
     )
 
 
-def format_gradient_audit(summary: Mapping[str, Any]) -> str:
-    """Whether the gradients that methods follow have the sign of the slope; empty where none was audited."""
+def gradient_audit_table(summary: Mapping[str, Any]) -> Table:
+    """Columns and lines of :func:`format_gradient_audit`."""
     lines = []
-    for method, axes in summary["gradient_audit"].items():
+    for method, axes in summary.get("gradient_audit", {}).items():
         for axis, found in axes.items():
             verdict = "FAILS: its regions follow a wrong gradient" if found["fails"] else "no failure found"
             lines.append([method, axis, str(found["points"]), str(found["counted"]), str(found["right"]), verdict])
-    columns = ["method", "axis", "points", "slope known", "sign right", "verdict"]
+    return ["method", "axis", "points", "slope known", "sign right", "verdict"], lines
+
+
+def format_gradient_audit(summary: Mapping[str, Any]) -> str:
+    """Whether the gradients that methods follow have the sign of the slope; empty where none was audited."""
+    columns, lines = gradient_audit_table(summary)
     return format_table(columns, lines, left=2) if lines else ""
 
 
-def format_cost_table(summary: Mapping[str, Any]) -> str:
-    """Evaluations of every method: growing, gradients among them, verification, audit of the gradients."""
+def cost_table(summary: Mapping[str, Any]) -> Table:
+    """Columns and lines of :func:`format_cost_table`."""
     cost = summary["cost"]
     names = ("evaluations", "gradient_evaluations", "verification_evaluations", "audit_evaluations")
     lines = [[method, *(str(cost[name][method]) for name in names)] for method in summary["methods"]]
     lines.append(["all", *(str(sum(cost[name].values())) for name in names)])
-    return format_table(["method", "growing", "with gradient", "verification", "gradient audit"], lines, left=1)
+    return ["method", "growing", "with gradient", "verification", "gradient audit"], lines
+
+
+def format_cost_table(summary: Mapping[str, Any]) -> str:
+    """Evaluations of every method: growing, gradients among them, verification, audit of the gradients."""
+    return format_table(*cost_table(summary), left=1)
 
 
 def format_table(columns: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> str:
@@ -362,3 +418,26 @@ def format_table(columns: Sequence[str], lines: Sequence[Sequence[str]], left: i
         return "  ".join(parts).rstrip()
 
     return "\n".join([join(columns), "-" * len(join(columns)), *(join(line) for line in lines)])
+
+
+def format_traps(traps: Sequence[Trap], names: Sequence[str], most: int = 30) -> str:
+    """Traps in their order: what, whose, where, how large and how deep.
+
+    Args:
+        traps: as found.
+        names: of the axes.
+        most: lines at most; the last line says how many are left out.
+    """
+    lines = []
+    for number, trap in enumerate(traps[:most], 1):
+        sides = [
+            f"{a:.0f}" if a == b else f"{a:.0f} to {b:.0f}"
+            for a, b in zip(trap.a.tolist(), trap.b.tolist(), strict=True)
+        ]
+        networks = trap.networks[0] if len(trap.networks) == 1 else f"all {len(trap.networks)}"
+        worst = f"{trap.worst_score:.2f}"
+        size = [_percent(trap.volume), f"{trap.mean:.2f}", f"{trap.depth:.2f}", worst, trap.verdict]
+        lines.append([str(number), trap.kind, networks, trap.class_name, trap.shape, *sides, *size])
+    columns = ["", "kind", "network", "class", "shape", *names, "volume %", "mean f", "depth", "worst f", "adversarial"]
+    text = format_table(columns, lines, left=5)
+    return text if len(traps) <= most else f"{text}\nand {len(traps) - most} more"

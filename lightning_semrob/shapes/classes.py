@@ -17,6 +17,7 @@ __all__ = [
     "class_key",
     "class_of_folder",
     "class_target",
+    "imagenet_names",
     "load_class_table",
     "register_class",
 ]
@@ -147,7 +148,8 @@ def load_class_table(path: str | Path) -> None:
 
 
 @functools.cache
-def _imagenet_names() -> tuple[str, ...]:
+def imagenet_names() -> tuple[str, ...]:
+    """Names of the 1000 ImageNet classes in the order of the logits, lower case with underscores."""
     from torchvision.models._meta import _IMAGENET_CATEGORIES
 
     return tuple(class_key(name) for name in _IMAGENET_CATEGORIES)
@@ -160,7 +162,7 @@ def class_target(name: str) -> tuple[str, tuple[int, ...]]:
         ValueError: for an unknown name (with the nearest match), or one that ImageNet has twice.
     """
     key = class_key(name)
-    names = _imagenet_names()
+    names = imagenet_names()
     if key.isdecimal() and len(key) < 8:
         index = int(key)
         return (names[index] if index < len(names) else f"class_{index}"), (index,)
