@@ -20,12 +20,14 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.strategies import DDPStrategy
 
 from lightning_semrob.callbacks import ResultsWriter, RunProgress
+from lightning_semrob.dashboard import Dashboard
 from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.estimate import estimate_cost
 from lightning_semrob.finders.suite import PAPER_METHODS, FinderSuite
 from lightning_semrob.functional.srvr import MINIMUM_SHAPES
+from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.report.html import missing_packages, write_report
-from lightning_semrob.report.pictures import map_evaluations
+from lightning_semrob.report.pictures import MAPS_FILE, map_evaluations
 from lightning_semrob.report.tables import (
     format_comparisons,
     format_cost_table,
@@ -37,7 +39,7 @@ from lightning_semrob.report.tables import (
     format_verified_table,
     summarize,
 )
-from lightning_semrob.results import RunFolder
+from lightning_semrob.results import RunFolder, versions
 from lightning_semrob.strategies import SharedTableStrategy
 
 __all__ = ["EvaluateCLI", "config_folder", "evaluate", "main", "quiet_lightning", "with_packaged_configs"]
@@ -115,7 +117,10 @@ class EvaluateCLI(LightningCLI):
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """The Trainer; where Lightning picks DDP by itself, processes share the table of runs."""
+        """The Trainer; where Lightning picks DDP by itself, processes share the table of runs. W&B stays offline
+        unless ``WANDB_MODE`` says otherwise."""
+        if "wandblogger" in str(self.config.trainer.logger).lower():
+            os.environ.setdefault("WANDB_MODE", "offline")
         trainer = super().instantiate_trainer(**kwargs)
         strategy = trainer.strategy
         if isinstance(strategy, DDPStrategy) and not isinstance(strategy, SharedTableStrategy):
@@ -199,7 +204,8 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     before = suite.counts()
     progress = [RunProgress()] if trainer.progress_bar_callback is not None else []
     trainer.callbacks = [c for c in trainer.callbacks if c is not trainer.progress_bar_callback]  # type: ignore[attr-defined]
-    trainer.callbacks += [*progress, ResultsWriter(folder)]  # type: ignore[attr-defined]
+    dashboard = Dashboard() if trainer.loggers else None
+    trainer.callbacks += [*progress, ResultsWriter(folder)] + ([dashboard] if dashboard else [])  # type: ignore[attr-defined]
     start = time.perf_counter()
     trainer.fit(suite, datamodule=environment)
     trainer.test(suite, datamodule=environment, verbose=False)
@@ -219,6 +225,11 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         print_summary(summary, output)
         if with_report:
             write_report(environment, output, grid)
+        if dashboard:
+            settings = {"config": yaml.safe_load(config), "versions": versions(), "output": str(output)}
+            maps_file = output / MAPS_FILE
+            maps = SemanticMaps.load(maps_file) if with_report and maps_file.exists() else None
+            dashboard.finish(trainer, suite, rows, summary, settings, maps)
     return summary
 
 

@@ -29,6 +29,7 @@ LAYERS = (
     "report",
     "explore",
     "callbacks",
+    "dashboard",
     "strategies",
     "estimate",
     "cli",
