@@ -173,7 +173,9 @@ def _extent(samples: Tensor, axis: Axis, count: int) -> tuple[float, float]:
     step = axis.extent / (count if axis.periodic else count - 1)
     present = samples.unique().tolist()
     first, last = present[0], present[-1]
-    if axis.periodic and len(present) < count:
+    if axis.periodic and len(present) == count:
+        return axis.low, axis.high
+    if axis.periodic:
         gaps = [(present[(i + 1) % len(present)] - x) % count or count for i, x in enumerate(present)]
         widest = gaps.index(max(gaps))
         first = present[(widest + 1) % len(present)]
@@ -240,6 +242,16 @@ def worst_views(maps: SemanticMaps) -> list[Trap]:
     return sorted(views, key=lambda view: view.worst_score)
 
 
+def _same(first: Trap, second: Trap, space: SemanticSpace) -> bool:
+    """Whether two boxes of one network and shape share more than half of the smaller one."""
+    if (first.networks, first.class_name, first.shape) != (second.networks, second.class_name, second.shape):
+        return False
+    turns = ((first.a + first.b - second.a - second.b) / (2 * space.extent)).round()
+    shift = torch.where(space.periodic, turns * space.extent, 0.0)
+    shared = (torch.minimum(first.b, second.b + shift) - torch.maximum(first.a, second.a + shift)).clamp_min(0).prod()
+    return bool(shared > 0.5 * torch.minimum((first.b - first.a).prod(), (second.b - second.a).prod()))
+
+
 def find_traps(
     maps: SemanticMaps,
     robust: Box,
@@ -268,7 +280,13 @@ def find_traps(
     for row, trap in pairs:
         network, shape = divmod(int(index[row]), len(maps.shapes))
         names = (maps.networks[network],), maps.class_names[shape], maps.shapes[shape]
-        traps.append(replace(trap, networks=names[0], class_name=names[1], shape=names[2]))
+        turn = torch.where(maps.axes.periodic, ((trap.a - maps.axes.low) / maps.axes.extent).floor(), 0.0)
+        shift = turn * maps.axes.extent
+        trap = replace(trap, a=trap.a - shift, b=trap.b - shift, worst_point=trap.worst_point - shift)
+        trap = replace(trap, networks=names[0], class_name=names[1], shape=names[2])
+        # Robust boxes overlap, and the trap in what they share is one.
+        if not any(_same(trap, other, maps.axes) for other in traps):
+            traps.append(trap)
     holes = [
         replace(hole, class_name=class_name)
         for class_name in dict.fromkeys(maps.class_names)

@@ -75,7 +75,7 @@ def test_a_hole_all_around_has_the_whole_extent() -> None:
     maps = maps_with_holes()
     maps.scores[:] = 0.0
     (hole,) = shared_holes(maps.data_map())
-    assert (hole.a.tolist(), hole.b.tolist()) == ([-5, 0], [355, 90])
+    assert (hole.a.tolist(), hole.b.tolist()) == ([0, 0], [360, 90])
 
 
 def test_the_worst_view_of_every_class() -> None:
@@ -92,9 +92,15 @@ def test_all_traps_of_saved_maps() -> None:
     points = grid_points(axes, (120, 51))
     scores = torch.stack([plateau(points), torch.ones(len(points))]).float().view(2, 1, 120, 51)
     maps = SemanticMaps(scores, axes, ("weak", "strong"), ("cup:0",), ("cup",))
-    box = Box(robust().a[[0, 0]], robust().b[[0, 0]])
-    traps = find_traps(maps, box, torch.tensor([0, 1]))
+    turn = torch.tensor([[0.0, 0.0], [360.0, 0.0], [0.0, 0.0]])
+    box = Box(robust().a[[0, 0, 0]] + turn, robust().b[[0, 0, 0]] + turn)
+    traps = find_traps(maps, box, torch.tensor([0, 0, 1]))
     boxes = [trap for trap in traps if trap.kind == "adversarial box"]
     assert {(trap.networks, trap.class_name, trap.shape) for trap in boxes} == {(("weak",), "cup", "cup:0")}
     assert [trap.kind for trap in traps[len(boxes) :]] == ["worst view"]
     assert rank_traps(boxes) == boxes
+    # The same box a turn further has the same trap: it is listed once, within the first turn.
+    inside = [x for x in boxes if bool((x.a < HOLE[1]).all() & (x.b > HOLE[0]).all())]
+    centres = torch.stack([(x.a + x.b) / 2 for x in inside])
+    assert len(inside) == len(boxes)
+    assert ((centres[:, None] - centres[None]).abs().sum(-1) > 2).sum() == len(boxes) * (len(boxes) - 1)
