@@ -173,7 +173,9 @@ def _extent(samples: Tensor, axis: Axis, count: int) -> tuple[float, float]:
     step = axis.extent / (count if axis.periodic else count - 1)
     present = samples.unique().tolist()
     first, last = present[0], present[-1]
-    if axis.periodic and len(present) < count:
+    if axis.periodic and len(present) == count:
+        return axis.low, axis.high
+    if axis.periodic:
         gaps = [(present[(i + 1) % len(present)] - x) % count or count for i, x in enumerate(present)]
         widest = gaps.index(max(gaps))
         first = present[(widest + 1) % len(present)]

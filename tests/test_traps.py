@@ -75,7 +75,7 @@ def test_a_hole_all_around_has_the_whole_extent() -> None:
     maps = maps_with_holes()
     maps.scores[:] = 0.0
     (hole,) = shared_holes(maps.data_map())
-    assert (hole.a.tolist(), hole.b.tolist()) == ([-5, 0], [355, 90])
+    assert (hole.a.tolist(), hole.b.tolist()) == ([0, 0], [360, 90])
 
 
 def test_the_worst_view_of_every_class() -> None:

@@ -399,9 +399,9 @@ def plot_data_map(
         for axis, direction in zip(space, "xy", strict=True):
             _finish_axis(axes, axis, direction)
         axes.xaxis.set_major_locator(MultipleLocator(90) if space.axes[0].unit == "degree" else MaxNLocator(4))
-        figure.colorbar(image, ax=axes, pad=0.02, orientation="horizontal", fraction=0.06, aspect=40).set_label(
-            text, fontsize="small"
-        )
+        figure.colorbar(
+            image, ax=axes, pad=0.02, orientation="horizontal", fraction=0.06, aspect=40, ticks=MaxNLocator(5)
+        ).set_label(text, fontsize="small")
         if holes is not None:
             _outline(axes, _array(holes), space)
     panels[1].set_ylabel("")
