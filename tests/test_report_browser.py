@@ -39,7 +39,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        )
         yield browser
         browser.close()
 
@@ -55,7 +57,7 @@ class Visit:
         self.page.on("console", lambda message: self.trouble.append(message.text) if message.type != "log" else None)
         self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto((folder / "report.html").as_uri())
+        self.page.goto((folder / "report.html").as_uri(), timeout=120_000)
         self.page.wait_for_selector("html[data-ready]", timeout=120_000)
 
     def middle(self, network: int) -> tuple[float, float]:

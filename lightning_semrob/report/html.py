@@ -224,7 +224,9 @@ def _region_views(environment: SemanticEnvironment, shape: int, regions: list[di
 def _valid_boxes(rows: Sequence[Row], maps: SemanticMaps) -> tuple[Box, Tensor]:
     """The boxes that satisfy Eq. 2, the largest first, and the maps that they lie on."""
     objects = list(zip(maps.class_names, maps.shapes, strict=True))
-    a, b, index = [], [], []
+    a: list[list[float]] = []
+    b: list[list[float]] = []
+    index: list[int] = []
     for row in sorted(rows, key=lambda row: -(row.get("ratio") or 0.0)):
         low, high = (_point(row, side, maps.axes.names) for side in ("a", "b"))
         known = row["network"] in maps.networks and (row["class_name"], row["shape_id"]) in objects
