@@ -228,8 +228,8 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         if dashboard:
             settings = {"config": yaml.safe_load(config), "versions": versions(), "output": str(output)}
             maps_file = output / MAPS_FILE
-            maps = SemanticMaps.load(maps_file) if with_report and maps_file.exists() else None
-            dashboard.finish(trainer, suite, rows, summary, settings, maps)
+            saved = SemanticMaps.load(maps_file) if with_report and maps_file.exists() else None
+            dashboard.finish(trainer, suite, rows, summary, settings, saved)
     return summary
 
 

@@ -33,7 +33,7 @@ class Geometry:
         uv: (F, 3, 2) float32, texture coordinates (zeros without texture).
         texture: (F,) int64, row of ``pyramids``, -1 for none.
         cutout: (F,) bool, whether the texture has transparent texels (alpha below 1/2), which are holes.
-        texels: (T, 4) float32 RGBA, the rows of every level of every texture, one after another.
+        texels: (T, 4) float32 RGBA, the rows of every level of every texture, one after another, multiples of 1/255.
         pyramids: (K, 2) int64, of each texture: its first level in ``levels`` and how many it has.
         levels: (M, 3) int64, of each level: first texel, height, width.
     """
@@ -123,7 +123,7 @@ def _mipmaps(textures: tuple[Tensor, ...], device: torch.device) -> tuple[Tensor
         holes.append(bool((level[..., 3] < 0.5).any()))
         start = len(levels)
         while True:
-            texels.append(level.reshape(-1, 4))
+            texels.append((level.reshape(-1, 4) * 255).round() / 255)
             levels.append((first, height, width))
             first += height * width
             if height == 1 and width == 1:

@@ -26,7 +26,7 @@ MAX_WALK = 64
 
 
 class MeshArrays(NamedTuple):
-    """:class:`~lightning_semrob.rendering.geometry.Geometry` as arrays, int32 and float32."""
+    """:class:`~lightning_semrob.rendering.geometry.Geometry` as arrays, int32 and float32, the texels uint8."""
 
     vertices: Array
     faces: Array
@@ -177,7 +177,7 @@ def _alpha(mesh: MeshArrays, planes: Array, f: int, x: float, y: float) -> float
     u, v = u / total, v / total
     column = min(int((u - np.floor(u)) * width), width - 1)
     row = min(int((1.0 - (v - np.floor(v))) * height), height - 1)
-    return float(mesh.texels[first + row * width + column, 3])
+    return float(mesh.texels[first + row * width + column, 3]) / 255.0
 
 
 @_inlined
@@ -199,7 +199,8 @@ def _texel(t: Array, levels: Array, level: int, u: float, v: float) -> tuple[flo
     x0, x1, fx = _place(u, width)
     y0, y1, fy = _place(1.0 - (v - np.floor(v)), height)
     above, below = first + y0 * width, first + y1 * width
-    w00, w01, w10, w11 = (1.0 - fx) * (1.0 - fy), fx * (1.0 - fy), (1.0 - fx) * fy, fx * fy
+    fy, gy = fy / 255.0, (1.0 - fy) / 255.0
+    w00, w01, w10, w11 = (1.0 - fx) * gy, fx * gy, (1.0 - fx) * fy, fx * fy
     return (
         w00 * t[above + x0, 0] + w01 * t[above + x1, 0] + w10 * t[below + x0, 0] + w11 * t[below + x1, 0],
         w00 * t[above + x0, 1] + w01 * t[above + x1, 1] + w10 * t[below + x0, 1] + w11 * t[below + x1, 1],
@@ -220,8 +221,8 @@ def _texel_slope(
     t01 = r * t[above + x1, 0] + g * t[above + x1, 1] + b * t[above + x1, 2]
     t10 = r * t[below + x0, 0] + g * t[below + x0, 1] + b * t[below + x0, 2]
     t11 = r * t[below + x1, 0] + g * t[below + x1, 1] + b * t[below + x1, 2]
-    along_u = ((t01 - t00) * (1.0 - fy) + (t11 - t10) * fy) * width
-    along_v = ((t00 - t10) * (1.0 - fx) + (t01 - t11) * fx) * height
+    along_u = ((t01 - t00) * (1.0 - fy) + (t11 - t10) * fy) * (width / 255.0)
+    along_v = ((t00 - t10) * (1.0 - fx) + (t01 - t11) * fx) * (height / 255.0)
     return along_u, along_v
 
 

@@ -15,10 +15,13 @@ __all__ = ["arrays", "rasterize"]
 
 
 def arrays(geometry: Geometry) -> kernels.MeshArrays:
-    """The geometry as the kernels read it; shares memory where the types agree."""
+    """The geometry as the kernels read it; shares memory where the types agree. Texels become bytes: textures are read
+    all over, and a quarter of the memory stays in the caches."""
 
     def array(name: str) -> Any:
         tensor: Tensor = getattr(geometry, name).contiguous()
+        if name == "texels":
+            return (tensor * 255).round().to(torch.uint8).numpy()
         return tensor.to(torch.int32 if tensor.dtype == torch.int64 else tensor.dtype).numpy()
 
     return kernels.MeshArrays(**{name: array(name) for name in kernels.MeshArrays._fields})
