@@ -240,7 +240,7 @@ def main() -> None:
     """
     try:
         evaluate()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         if os.environ.get("LIGHTNING_SEMROB_TRACEBACK"):
             raise
         print(f"error: {error}", file=sys.stderr)

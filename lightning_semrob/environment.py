@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -18,6 +18,7 @@ from lightning_semrob.functions import FiniteDifference, RenderedFunction, Seman
 from lightning_semrob.networks import Classifier, build_network, network_spec
 from lightning_semrob.rendering.base import Renderer
 from lightning_semrob.rendering.cache import CachedRenderer
+from lightning_semrob.rendering.pytorch3d import PyTorch3DRenderer
 from lightning_semrob.rendering.raster import Rasterizer
 from lightning_semrob.shapes import ShapeSpec, resolve_shapes
 from lightning_semrob.shapes.classes import load_class_table
@@ -29,6 +30,9 @@ __all__ = ["PAPER_INITIAL_POINTS", "RunLoader", "SemanticEnvironment", "TaskBatc
 
 #: The four constant initial points of the paper's runs, (azimuth, elevation) in degrees.
 PAPER_INITIAL_POINTS = ((130.0, 30.0), (50.0, 20.0), (200.0, 15.0), (310.0, 50.0))
+
+#: Renderers that configurations know by a short name.
+RENDERERS: dict[str, type[Renderer]] = {"rasterizer": Rasterizer, "pytorch3d": PyTorch3DRenderer}
 
 #: Where gradients come from.
 GRADIENTS = ("analytic", "finite")
@@ -95,8 +99,8 @@ class SemanticEnvironment(pl.LightningDataModule):
         space: swept axes: names, or name -> [low, high]; everything else keeps the renderer's default.
         initial_points: number of scrambled Sobol points per shape, ``paper`` for the paper's four points, or the
             points themselves (in the units of the axes).
-        renderer: the renderer; the built-in rasteriser with ``image_size`` if None.
-        image_size: side of the rendered image in pixels, when ``renderer`` is None.
+        renderer: the renderer, or ``rasterizer`` (the built-in one) or ``pytorch3d`` with their defaults.
+        image_size: side of the rendered image in pixels, where ``renderer`` is given by a name.
         score: ``softmax``, ``margin`` or ``top1``.
         gradient: ``analytic``, through renderer and network, or ``finite`` for central differences of f with steps of
             1 degree (1 % of an axis in another unit), which every renderer and score has, at 2n + 1 evaluations.
@@ -114,7 +118,7 @@ class SemanticEnvironment(pl.LightningDataModule):
         shapes: Sequence[str] = ("teapot", "park_bench"),
         space: dict[str, list[float] | None] | list[str] | None = None,
         initial_points: int | str | list[list[float]] = 2,
-        renderer: Renderer | None = None,
+        renderer: Renderer | Literal["rasterizer", "pytorch3d"] = "rasterizer",
         image_size: int = 224,
         score: str = "softmax",
         gradient: str = "analytic",
@@ -132,7 +136,7 @@ class SemanticEnvironment(pl.LightningDataModule):
         self.shape_specs = list(shapes)
         if not self.shape_specs:
             raise ValueError("data.shapes is empty: name at least one shape")
-        self.renderer = renderer if renderer is not None else Rasterizer(image_size=image_size)
+        self.renderer = renderer if isinstance(renderer, Renderer) else RENDERERS[renderer](image_size)
         # Networks of one shape follow each other and start from the same points: each picture is made once.
         self.pictures = CachedRenderer(self.renderer)
         self.space = sweep_space(self.renderer, space if space is not None else ["azimuth", "elevation"])

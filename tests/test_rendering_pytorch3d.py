@@ -9,8 +9,8 @@ import pytest
 import torch
 from test_rendering_contract import SIZE, RendererContract, box, checkered, table
 
-from lightning_semrob.rendering import Rasterizer, Renderer
-from lightning_semrob.rendering.pytorch3d import PyTorch3DRenderer
+from lightning_semrob.environment import SemanticEnvironment
+from lightning_semrob.rendering import PyTorch3DRenderer, Rasterizer, Renderer
 from lightning_semrob.shapes.mesh import Mesh
 
 installed = find_spec("pytorch3d") is not None
@@ -21,6 +21,12 @@ needs_pytorch3d = pytest.mark.skipif(not installed, reason="pytorch3d cannot be 
 def test_without_pytorch3d_one_sentence_says_what_to_do() -> None:
     with pytest.raises(ImportError, match="built from its repository"):
         PyTorch3DRenderer(SIZE)
+
+
+@pytest.mark.skipif(installed, reason="pytorch3d can be imported here")
+def test_by_its_short_name_too() -> None:
+    with pytest.raises(ImportError, match="built from its repository"):
+        SemanticEnvironment(renderer="pytorch3d")
 
 
 @needs_pytorch3d
