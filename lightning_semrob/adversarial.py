@@ -103,15 +103,15 @@ class SemanticTraining(pl.LightningModule):
         share, largest = data.images // epochs, self.views.largest_cost
         if share < largest + data.batch_size * self.views.candidates:
             raise ValueError(
-                f"data.images={data.images} over trainer.max_epochs={epochs} leaves {share} images an epoch, fewer than "
-                f"a step and the finder may need ({largest + data.batch_size * self.views.candidates}): more images, "
-                "fewer epochs, or fewer regions"
+                f"data.images={data.images} over trainer.max_epochs={epochs} leaves {share} images an epoch, fewer "
+                f"than a step and the finder may need ({largest + data.batch_size * self.views.candidates}): "
+                "give more images, fewer epochs, or fewer regions"
             )
 
     # ---- the budget
 
     def prepare_epoch(self, epoch: int) -> int:
-        """Grow regions where the sampler wants them; returns how many steps the epoch's share of the budget pays for."""
+        """Grow regions where the sampler wants them; returns how many steps the epoch's budget still pays for."""
         data = self.data
         if int(self.refreshed) != epoch:
             self._grow_regions(epoch)
@@ -291,9 +291,10 @@ class TrainingSpeed(Callback):
 
     def describe(self, rendered: int) -> str:
         """One line."""
+        seconds = max(self.seconds, 1e-9)
         return (
-            f"{rendered} images and {self.steps} steps in {self.seconds:.0f} s: {rendered / max(self.seconds, 1e-9):.0f} "
-            f"images/s, {100 * self.waiting / max(self.seconds, 1e-9):.0f} % of the time waiting for pictures"
+            f"{rendered} images and {self.steps} steps in {seconds:.0f} s: {rendered / seconds:.0f} images/s, "
+            f"{100 * self.waiting / seconds:.0f} % of the time waiting for pictures"
         )
 
     def report(self, rendered: int) -> None:

@@ -109,8 +109,8 @@ def compare(
         data: set up.
         network: the name that was trained.
         weights: name of each run -> its state dict.
-        output: folder; ``class_table.yaml`` and ``evaluation-<hash of the weights>/`` are written there; a repeated call
-            goes on.
+        output: folder; ``class_table.yaml`` and ``evaluation-<hash of the weights>/`` are written there, and a
+            repeated call goes on.
         judging: budgets.
         renderer: class path and arguments of the renderer.
         accelerator, progress: as of a Trainer.
@@ -125,7 +125,7 @@ def compare(
     write_class_table(table, data.classes)
     networks = {name: with_weights(network, path, len(data.classes)) for name, path in weights.items()}
     shapes = [shape_specification(shape) for shape in data.splits["held_out"]]
-    space = {axis.name: [axis.low, axis.high] for axis in data.space}
+    space: dict[str, list[float] | None] = {axis.name: [axis.low, axis.high] for axis in data.space}
     arguments = {
         "data.networks": list(networks.values()),
         "data.shapes": shapes,
@@ -216,7 +216,7 @@ def _real_accuracy(data: RenderedViews, network: str) -> float:
 
 
 def held_out_ratios(evaluation: Path, networks: Mapping[str, str]) -> dict[str, Tensor]:
-    """Verified volume ratio of each held-out shape, name of the run -> (S,), from the table of runs of an evaluation."""
+    """Verified volume ratio of each held-out shape, name of the run -> (S,), from an evaluation's table of runs."""
     import pyarrow.parquet
 
     rows = pyarrow.parquet.read_table(evaluation / "runs.parquet").to_pylist()

@@ -442,7 +442,8 @@ def _replace_head(backbone: nn.Module, name: str, old: int, new: int) -> None:
     """Put a random last layer with ``new`` outputs in place of the last one with ``old``."""
     found: str | None = None
     for path, module in backbone.named_modules():
-        if (isinstance(module, nn.Linear) and module.out_features == old) or (isinstance(module, nn.Conv2d) and module.out_channels == old and module.kernel_size == (1, 1)):
+        linear = isinstance(module, nn.Linear) and module.out_features == old
+        if linear or (isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.out_channels == old):
             found = path
     if found is None:
         raise ValueError(f"network '{name}' has no last layer with {old} outputs to replace: train another one")
@@ -452,7 +453,7 @@ def _replace_head(backbone: nn.Module, name: str, old: int, new: int) -> None:
         head: nn.Module = nn.Linear(layer.in_features, new, bias=layer.bias is not None)
     else:
         assert isinstance(layer, nn.Conv2d)
-        head = nn.Conv2d(layer.in_channels, new, 1, layer.stride, bias=layer.bias is not None)
+        head = nn.Conv2d(layer.in_channels, new, 1, bias=layer.bias is not None)
     setattr(backbone.get_submodule(parent_path), attribute, head)
 
 

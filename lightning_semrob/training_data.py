@@ -82,15 +82,13 @@ class RealImages(Dataset[tuple[Tensor, int]]):
     def __init__(self, source: str | Path | Dataset[Any], classes: Sequence[str], image_size: int) -> None:
         from torchvision.datasets import ImageFolder
 
-        if isinstance(source, str | Path):
-            if not Path(source).is_dir():
-                raise ValueError(f"there is no folder '{source}': real images are expected as class/picture.jpg")
-            source = ImageFolder(str(source), allow_empty=True)
-        self.source: Any = source
+        if isinstance(source, str | Path) and not Path(source).is_dir():
+            raise ValueError(f"there is no folder '{source}': real images are expected as class/picture.jpg")
+        self.source: Any = ImageFolder(str(source), allow_empty=True) if isinstance(source, str | Path) else source
         self.image_size = image_size
-        names = [_class_name(name) for name in getattr(source, "classes", classes)]
+        names = [_class_name(name) for name in getattr(self.source, "classes", classes)]
         index = [classes.index(name) if name in classes else -1 for name in names]
-        labels = getattr(source, "targets", None)
+        labels = getattr(self.source, "targets", None)
         if labels is None:
             labels = [int(self.source[k][1]) for k in range(len(self.source))]
         self.items = [(k, index[int(label)]) for k, label in enumerate(labels) if index[int(label)] >= 0]
@@ -181,7 +179,7 @@ class PlannedLoader:
         self._loader: DataLoader[ViewBatch] = DataLoader(
             images,
             batch_size=None,
-            sampler=plans,  # type: ignore[arg-type]
+            sampler=plans,
             num_workers=num_workers,
             pin_memory=pin_memory,
         )
@@ -293,8 +291,8 @@ class RenderedViews(pl.LightningDataModule):
             left = len(own) - self.validation_per_class - self.held_out_per_class
             if left < 1:
                 raise ValueError(
-                    f"class '{class_name}' has {len(own)} shapes, too few for {self.validation_per_class} of validation, "
-                    f"{self.held_out_per_class} held out and one to train on: name more, or hold out fewer"
+                    f"class '{class_name}' has {len(own)} shapes, too few for {self.validation_per_class} of "
+                    f"validation, {self.held_out_per_class} held out and one to train on: name more, or hold out fewer"
                 )
             splits["train"] += own[:left]
             splits["validation"] += own[left : left + self.validation_per_class]

@@ -7,7 +7,6 @@ a group, n axes.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +68,7 @@ def _uniform_in(low: Tensor, high: Tensor, count: int, generator: torch.Generato
     return low[..., None, :] + x * (high - low)[..., None, :]
 
 
-class ViewSampler(ABC):
+class ViewSampler:
     """Draws classes uniformly, then a shape of each, then views by :meth:`points`.
 
     Attributes:
@@ -94,9 +93,9 @@ class ViewSampler(ABC):
         """Most evaluations of f that the regions of an epoch may need."""
         return 0
 
-    @abstractmethod
     def points(self, groups: int, count: int, generator: torch.Generator) -> Tensor:
         """Views of each group, (groups, count, n)."""
+        raise NotImplementedError
 
     @property
     def name(self) -> str:
@@ -180,7 +179,7 @@ class RegionViews(ViewSampler):
     A step has a share of clean views, a share of uniform ones, and the rest from the boxes. What the network makes of
     the uniform views of earlier steps is remembered, at no cost; before every ``every``-th epoch initial points are
     drawn from these in proportion to (1 - f)**2, the finder grows a box around each, and a box counts for all shapes
-    of its class. Boxes of the last ``memory`` rounds are kept and drawn in proportion to their volume**``volume_power``.
+    of its class. Boxes of the last ``memory`` rounds are kept, drawn in proportion to volume**``volume_power``.
 
     Args:
         clean_share, uniform_share: of the groups of a step; until there are boxes, the rest is uniform.

@@ -16,6 +16,7 @@ LAYERS = (
     "functional",
     "shapes",
     "rendering",
+    "small_resnet",
     "networks",
     "functions",
     "verification",
@@ -23,11 +24,16 @@ LAYERS = (
     "results",
     "metrics",
     "finders",
+    "views",
+    "training_data",
+    "adversarial",
     "report",
     "callbacks",
     "strategies",
     "estimate",
     "cli",
+    "comparison",
+    "training_cli",
 )
 
 
