@@ -19,7 +19,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 import yaml
 from torch import Tensor
@@ -67,6 +66,8 @@ def train_all(
     config: Mapping[str, Any], modes: Sequence[str], seeds: int, output: Path, regions: Mapping[str, Any]
 ) -> tuple[RenderedViews, dict[str, Path], dict[str, Any]]:
     """Train every mode with every seed; the data, the state dicts and what was spent, by ``mode-seed``."""
+    import pytorch_lightning as pl  # after the package, which makes torchvision importable on a CPU-only torch
+
     data = RenderedViews(**config["data"])
     data.setup()
     weights, costs = {}, {}

@@ -153,6 +153,14 @@ class TrainCLI(LightningCLI):
         folder.write_json("versions.json", versions())
         print_result(self.result, output)
 
+    def before_test(self) -> None:
+        """A checkpoint of ``fit`` remembers callbacks of that command, which this one does not have."""
+        warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
+
+    def before_validate(self) -> None:
+        """As :meth:`before_test`."""
+        self.before_test()
+
     def _instantiate_trainer_again(self) -> pl.Trainer:
         """A Trainer like the one of the command line, with callbacks and loggers of its own."""
         self.config_init = self.parser.instantiate_classes(self.config)
@@ -174,6 +182,13 @@ class TrainCLI(LightningCLI):
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.barrier()
             torch.distributed.destroy_process_group()
+
+
+def epoch_checkpoint(folder: Path) -> ModelCheckpoint:
+    """Keeps ``last.ckpt`` of the last finished epoch in a folder."""
+    return ModelCheckpoint(
+        dirpath=folder, filename="last", save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
+    )
 
 
 def train_run(
@@ -200,9 +215,7 @@ def train_run(
         known: dict[str, Any] = json.loads(report.read_text())
         return known
     speed = TrainingSpeed()
-    checkpoint = ModelCheckpoint(
-        dirpath=output / name, save_last=True, save_top_k=0, save_on_train_epoch_end=True, enable_version_counter=False
-    )
+    checkpoint = epoch_checkpoint(output / name)
     trainer.callbacks += [speed, checkpoint]  # type: ignore[attr-defined]
     last = output / name / "last.ckpt"
     if ckpt_path is None and last.exists():
@@ -243,7 +256,8 @@ def print_result(result: dict[str, Any], output: Path) -> None:
 def train(args: Sequence[str] | None = None) -> dict[str, Any]:
     """Run ``train.py`` with the given arguments (``sys.argv`` if None); returns what ``training.json`` holds."""
     _quiet_lightning()
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    # The folder of the job's own checkpoints is meant to be there when a run goes on.
+    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
     return TrainCLI(args).result
