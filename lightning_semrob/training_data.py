@@ -84,13 +84,14 @@ class RealImages(Dataset[tuple[Tensor, int]]):
 
         if isinstance(source, str | Path) and not Path(source).is_dir():
             raise ValueError(f"there is no folder '{source}': real images are expected as class/picture.jpg")
-        self.source: Any = ImageFolder(str(source), allow_empty=True) if isinstance(source, str | Path) else source
+        images: Any = ImageFolder(str(source), allow_empty=True) if isinstance(source, str | Path) else source
+        self.source = images
         self.image_size = image_size
-        names = [_class_name(name) for name in getattr(self.source, "classes", classes)]
+        names = [_class_name(name) for name in getattr(images, "classes", classes)]
         index = [classes.index(name) if name in classes else -1 for name in names]
-        labels = getattr(self.source, "targets", None)
+        labels = getattr(images, "targets", None)
         if labels is None:
-            labels = [int(self.source[k][1]) for k in range(len(self.source))]
+            labels = [int(images[k][1]) for k in range(len(images))]
         self.items = [(k, index[int(label)]) for k, label in enumerate(labels) if index[int(label)] >= 0]
         if not self.items:
             raise ValueError(f"no real image is of a training class: the images have {names}, trained are {classes}")
