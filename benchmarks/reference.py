@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_semrob.maps import SemanticMaps
+from lightning_semrob.space import Axis, SemanticSpace
+
 REFERENCE = Path(__file__).resolve().parent.parent.parent / "shared" / "reference"
 METHODS = ("naive", "oir_b", "oir_w")
 
@@ -59,3 +62,18 @@ def load_paper_data(path: Path = REFERENCE / "paper_maps.npz") -> PaperData:
             bounds,
             traces,
         )
+
+
+def load_paper_maps(path: Path = REFERENCE / "paper_maps.npz") -> SemanticMaps:
+    """The authors' maps as :class:`SemanticMaps`: 4 networks, 60 shapes, 120 azimuths, 34 elevations from -10 to 89.
+
+    Raises:
+        SystemExit: the file is absent.
+    """
+    load_paper_data(path)  # says what is missing
+    with np.load(path) as data:
+        scores = torch.as_tensor(data["maps"]).flatten(1, 2).transpose(2, 3).contiguous()
+        classes = tuple(str(name) for name in data["classes"].repeat(data["maps"].shape[2]))
+        axes = SemanticSpace((Axis("azimuth", 0.0, 360.0, periodic=True), Axis("elevation", -10.0, 89.0)))
+        networks, shapes = (tuple(map(str, data[name].flatten())) for name in ("networks", "shape_ids"))
+        return SemanticMaps(scores, axes, networks, shapes, classes, evaluations=scores.numel())

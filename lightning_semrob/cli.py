@@ -37,7 +37,7 @@ from lightning_semrob.report.tables import (
 from lightning_semrob.results import RunFolder
 from lightning_semrob.strategies import SharedTableStrategy
 
-__all__ = ["EvaluateCLI", "config_folder", "evaluate", "main"]
+__all__ = ["EvaluateCLI", "config_folder", "evaluate", "main", "quiet_lightning", "with_packaged_configs"]
 
 #: Parts of the configuration that do not decide the numbers.
 _NOT_IN_RESULTS = ("trainer", "output", "overwrite", "dry_run", "config")
@@ -53,7 +53,7 @@ class EvaluateCLI(LightningCLI):
     """LightningCLI with the output folder, the dry run and a Trainer that shares rows between processes."""
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
-        words = _with_packaged_configs(sys.argv[1:] if args is None else args)
+        words = with_packaged_configs(sys.argv[1:] if args is None else args)
         with warnings.catch_warnings():
             # Arguments given from Python are meant, whatever the command line of the caller is.
             warnings.filterwarnings("ignore", "LightningCLI's args parameter is intended")
@@ -125,7 +125,7 @@ class EvaluateCLI(LightningCLI):
         return text
 
 
-def _with_packaged_configs(args: Sequence[str]) -> list[str]:
+def with_packaged_configs(args: Sequence[str]) -> list[str]:
     """``--config configs/x.yaml`` or ``--config x.yaml`` also finds the configurations that the package carries."""
     result: list[str] = []
     for position, word in enumerate(args):
@@ -144,7 +144,8 @@ def _with_packaged_configs(args: Sequence[str]) -> list[str]:
     return result
 
 
-def _quiet_lightning() -> None:
+def quiet_lightning() -> None:
+    """Leave out what Lightning says about itself."""
     for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # Lightning 2.6 asks torch's pytree a question in a form that newer torch deprecates.
@@ -157,7 +158,7 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     Returns:
         The summary that is also written to ``summary.json``; of a dry run the estimate.
     """
-    _quiet_lightning()
+    quiet_lightning()
     if "OMP_NUM_THREADS" not in os.environ:
         # Rendering and small batches are slower on several threads; processes (--trainer.devices) use the cores.
         torch.set_num_threads(1)

@@ -301,6 +301,12 @@ class SemanticEnvironment(pl.LightningDataModule):
         batches = self.batches()
         return GroupLoader(batches + [_waiting()] * (_largest(len(batches), self.device) - len(batches)))
 
+    def predict_dataloader(self) -> Any:
+        """The batches that the module makes (:class:`lightning_semrob.maps.SemanticMapper`)."""
+        assert self.trainer is not None
+        module: Any = self.trainer.lightning_module
+        return module.predict_dataloader()
+
 
 def _largest(value: int, device: torch.device) -> int:
     """The largest value over all processes."""

@@ -19,9 +19,16 @@ from lightning_semrob.report.plots import (
     network_color,
     network_label,
     plot_contact_sheet,
+    plot_data_map,
+    plot_growth,
     plot_map,
+    plot_map_grid,
+    plot_region_views,
     plot_scores_over_axis,
+    plot_srvr_against_accuracy,
+    plot_srvr_bars,
     save_figure,
+    save_turntable,
 )
 from lightning_semrob.space import Axis, Box, SemanticSpace
 
@@ -131,6 +138,123 @@ def test_a_contact_sheet_shows_every_image_with_its_label() -> None:
     shown = [axes for axes in figure.axes if axes.images]
     assert [axes.get_title() for axes in shown] == [f"class {i}\n0.5" for i in range(7)]
     np.testing.assert_allclose(np.asarray(shown[5].images[0].get_array()), images[5].permute(1, 2, 0), atol=1e-7)
+
+
+def test_a_grid_shows_every_map_where_it_belongs(tmp_path: Path) -> None:
+    field = torch.rand(2, 3, 6, 5)
+    boxes = {(1, 2): {"oir_b": box((30, 60, 0, 20))}}
+    figure = plot_map_grid(
+        field, SPACE, ["cup", "chair"], ["A", "B", "C"], pictures=torch.rand(2, 3, 8, 8), boxes=boxes
+    )
+    maps = [axes for axes in figure.axes if axes.images and axes.get_xlim() == (0, 360)]
+    assert len(maps) == 6
+    for number, axes in enumerate(maps):
+        shown = np.asarray(axes.images[0].get_array())[:, :-1].T
+        np.testing.assert_allclose(shown, field.flatten(0, 1)[number], atol=1e-7)
+        assert len(axes.patches) == (number == 5)
+    assert [axes.get_title() for axes in maps[:3]] == ["A", "B", "C"]
+    assert maps[3].get_ylabel() == "elevation (degrees)"
+    assert figure.legends[0].get_texts()[0].get_text() == "oir_b"
+    save_figure(figure, tmp_path / "grid.png", dpi=40)
+    plain = plot_map_grid(field[:1], SPACE, ["cup"], ["A", "B", "C"])
+    assert plain.axes[0].get_ylabel() == "cup\nelevation (degrees)"
+    with pytest.raises(ValueError, match=r"scores must be \(2, 1\) maps"):
+        plot_map_grid(field, SPACE, ["cup", "chair"], ["A"])
+    with pytest.raises(ValueError, match="as many pictures"):
+        plot_map_grid(field, SPACE, ["cup", "chair"], ["A", "B", "C"], pictures=torch.rand(1, 3, 8, 8))
+
+
+def test_a_data_map_outlines_its_holes(tmp_path: Path) -> None:
+    mean, spread = torch.rand(12, 7), 0.23 * torch.rand(12, 7)
+    holes = torch.zeros(12, 7, dtype=torch.bool)
+    holes[4:6, 2:5] = True
+    figure = plot_data_map(mean, spread, SPACE, holes=holes)
+    left, right = figure.axes[:2]
+    np.testing.assert_allclose(np.asarray(left.images[0].get_array())[:, :-1].T, mean, atol=1e-7)
+    np.testing.assert_allclose(np.asarray(right.images[0].get_array())[:, :-1].T, spread, atol=1e-7)
+    assert right.images[0].get_clim() == (0, pytest.approx(0.3))
+    paths = [path.vertices for c in left.collections for path in c.get_paths() if len(path.vertices)]
+    x = np.concatenate(paths)[:, 0]
+    assert 90 <= x.min() <= 120
+    assert 150 <= x.max() <= 180
+    save_figure(figure, tmp_path / "data.png", dpi=40)
+    assert not plot_data_map(mean, spread, SPACE, holes=torch.zeros(12, 7)).axes[0].collections
+    with pytest.raises(ValueError, match="maps of two axes"):
+        plot_data_map(mean, spread[:3], SPACE)
+
+
+def test_growth_shows_the_first_and_the_last_box(tmp_path: Path) -> None:
+    half = torch.tensor([[0.0, 0.0], [10, 5], [20, 10], [30, 20], [30, 20]], dtype=torch.float64)
+    middle = torch.tensor([100.0, 30.0])
+    trace = torch.stack([middle - half, middle + half], 1)
+    figure = plot_growth(torch.rand(12, 7), SPACE, {"naive": trace, "oir_b": trace[:, None]}, shown=3)
+    top, bottom = figure.axes[0], figure.axes[2]
+    widths = [patch.get_width() for patch in top.patches]  # type: ignore[attr-defined]
+    assert widths[0] == 0
+    assert widths[-1] == 60
+    assert top.patches[-1].get_linewidth() > top.patches[0].get_linewidth()
+    np.testing.assert_allclose(bottom.lines[0].get_ydata(), 2 * half[:, 0] / 360)
+    np.testing.assert_allclose(bottom.lines[1].get_ydata(), 2 * half[:, 1] / 100)
+    save_figure(figure, tmp_path / "growth.png", dpi=40)
+    with pytest.raises(ValueError, match="no method"):
+        plot_growth(torch.rand(12, 7), SPACE, {})
+    with pytest.raises(ValueError, match=r"must be \(T, K, 2, 2\)"):
+        plot_growth(torch.rand(12, 7), SPACE, {"naive": trace[0]})
+    with pytest.raises(ValueError, match="5 moments of 'naive' need as many steps, got 2"):
+        plot_growth(torch.rand(12, 7), SPACE, {"naive": trace}, steps=[0, 1])
+
+
+def test_views_of_a_region_are_numbered_on_the_map(tmp_path: Path) -> None:
+    views = [
+        ("worst", torch.tensor([-10.0, 20.0]), torch.rand(3, 8, 8), 0.125),
+        ("centre", torch.ones(2), torch.rand(3, 8, 8), 1),
+    ]
+    figure = plot_region_views(torch.rand(12, 7), SPACE, {"oir_b": box((1, 2, 3, 4))}, views)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1", "2"]
+    assert figure.axes[0].texts[0].xy == (350, 20)  # type: ignore[attr-defined]
+    insets = [axes for axes in figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in insets] == ["1 worst", "2 centre"]
+    assert insets[0].get_xlabel() == "f = 0.12"
+    save_figure(figure, tmp_path / "views.png", dpi=40)
+    with pytest.raises(ValueError, match="at least one view"):
+        plot_region_views(torch.rand(12, 7), SPACE, {}, [])
+
+
+def test_srvr_pictures_state_values_and_intervals(tmp_path: Path) -> None:
+    values = {"naive": {"a": (0.1, 0.05, 0.2), "b": (0.3, math.nan, math.nan)}, "oir_b": {"a": (0.2, 0.1, 0.3)}}
+    axes = plot_srvr_bars(values).axes[0]
+    assert [patch.get_height() for patch in axes.patches] == pytest.approx([10, 20, 30])  # type: ignore[attr-defined]
+    spans = [bars.get_segments()[0][:, 1].tolist() for bars in axes.collections]  # type: ignore[attr-defined]
+    assert spans == [pytest.approx([5, 20]), pytest.approx([10, 30])]
+    assert axes.patches[0].get_facecolor() == axes.patches[1].get_facecolor()
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["naive", "oir_b"]
+    scatter = plot_srvr_against_accuracy({"a": (0.1, 0.05, 0.2), "b": (0.3, math.nan, math.nan)}, {"a": 70.0, "c": 1.0})
+    assert scatter.axes[0].lines[0].get_xydata().tolist() == [[70, 10]]  # type: ignore[union-attr]
+    assert [text.get_text() for text in scatter.axes[0].texts] == ["a"]
+    save_figure(scatter, tmp_path / "scatter.png", dpi=40)
+    with pytest.raises(ValueError, match="no method or no network"):
+        plot_srvr_bars({})
+    with pytest.raises(ValueError, match="no network has both"):
+        plot_srvr_against_accuracy({"a": (0.1, 0.05, 0.2)}, {"b": 1.0})
+
+
+def test_a_turntable_moves_its_marker(tmp_path: Path) -> None:
+    images = torch.rand(4, 3, 8, 8)
+    values, scores = torch.tensor([0.0, 90, 180, 270]), {"efficientnet_lite0": torch.tensor([0.1, 0.9, 0.1, 0.9])}
+    path = save_turntable(tmp_path / "t.gif", images, values, scores, AZIMUTH, dpi=50)
+    with Image.open(path) as gif:
+        assert gif.n_frames == 4  # type: ignore[attr-defined]
+        assert gif.info["duration"] == 80
+        frames = []
+        for k in range(4):
+            gif.seek(k)
+            frames.append(np.asarray(gif.convert("L"), dtype=float))
+    right = [frame[:, frames[0].shape[1] // 2 :] for frame in frames]
+    assert all(np.abs(right[k] - right[k + 1]).max() > 50 for k in range(3))
+    with pytest.raises(ValueError, match=r"a turntable is a \.gif"):
+        save_turntable(tmp_path / "t.png", images, values, scores, AZIMUTH)
+    with pytest.raises(ValueError, match=r"images must be \(4, 3, H, W\)"):
+        save_turntable(tmp_path / "t.gif", images[:2], values, scores, AZIMUTH)
 
 
 def test_files_are_equal_for_equal_figures(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ LAYERS = (
     "views",
     "training_data",
     "adversarial",
+    "maps",
+    "traps",
     "report",
     "callbacks",
     "strategies",
@@ -34,6 +36,8 @@ LAYERS = (
     "cli",
     "comparison",
     "training_cli",
+    "commands",
+    "__main__",
 )
 
 

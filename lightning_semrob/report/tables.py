@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ from lightning_semrob.functional.srvr import (
 from lightning_semrob.functional.volume_ratio import srvr
 from lightning_semrob.results import NOT_VERIFIED
 
+if TYPE_CHECKING:
+    from lightning_semrob.traps import Trap
+
 __all__ = [
     "format_comparisons",
     "format_cost_table",
@@ -29,6 +32,7 @@ __all__ = [
     "format_stability",
     "format_status_table",
     "format_table",
+    "format_traps",
     "format_verified_table",
     "summarize",
 ]
@@ -329,3 +333,26 @@ def format_table(columns: Sequence[str], lines: Sequence[Sequence[str]], left: i
         return "  ".join(parts).rstrip()
 
     return "\n".join([join(columns), "-" * len(join(columns)), *(join(line) for line in lines)])
+
+
+def format_traps(traps: Sequence[Trap], names: Sequence[str], most: int = 30) -> str:
+    """Traps in their order: what, whose, where, how large and how deep.
+
+    Args:
+        traps: as found.
+        names: of the axes.
+        most: lines at most; the last line says how many are left out.
+    """
+    lines = []
+    for number, trap in enumerate(traps[:most], 1):
+        sides = [
+            f"{a:.0f}" if a == b else f"{a:.0f} to {b:.0f}"
+            for a, b in zip(trap.a.tolist(), trap.b.tolist(), strict=True)
+        ]
+        networks = trap.networks[0] if len(trap.networks) == 1 else f"all {len(trap.networks)}"
+        worst = f"{trap.worst_score:.2f}"
+        size = [_percent(trap.volume), f"{trap.mean:.2f}", f"{trap.depth:.2f}", worst, trap.verdict]
+        lines.append([str(number), trap.kind, networks, trap.class_name, trap.shape, *sides, *size])
+    columns = ["", "kind", "network", "class", "shape", *names, "volume %", "mean f", "depth", "worst f", "adversarial"]
+    text = format_table(columns, lines, left=5)
+    return text if len(traps) <= most else f"{text}\nand {len(traps) - most} more"

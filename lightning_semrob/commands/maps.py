@@ -1,0 +1,98 @@
+"""``python -m lightning_semrob maps``: measure semantic maps and write them as NetCDF."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from jsonargparse import ArgumentParser
+
+from lightning_semrob.cli import quiet_lightning, with_packaged_configs
+from lightning_semrob.environment import SemanticEnvironment
+from lightning_semrob.maps import SemanticMapper, SemanticMaps
+from lightning_semrob.report.tables import format_table
+from lightning_semrob.strategies import SharedTableStrategy
+
+__all__ = ["environment_of", "main"]
+
+
+def _parser(prog: str) -> ArgumentParser:
+    parser = ArgumentParser(
+        prog=f"python -m lightning_semrob {prog}",
+        description="Semantic maps: f of every network and shape on an even grid of one or more axes.",
+    )
+    parser.add_argument("--config", action="config", help="yaml file; configs/maps_paper.yaml is the paper's grid")
+    parser.add_class_arguments(SemanticEnvironment, "data")
+    parser.add_class_arguments(SemanticMapper, "maps")
+    parser.add_argument("--output", type=str, default="maps.nc", help="file to write")
+    parser.add_argument("--accelerator", type=str, default="auto", help="cpu, gpu or auto")
+    parser.add_argument("--devices", type=int, default=1, help="processes; the maps do not depend on it")
+    return parser
+
+
+def environment_of(maps: SemanticMaps) -> SemanticEnvironment:
+    """The environment that maps were measured in, made again from their file, not set up.
+
+    Raises:
+        ValueError: the maps do not say how they were made.
+    """
+    if not maps.settings:
+        raise ValueError(
+            "these maps do not say how they were made: measure them with `python -m lightning_semrob maps`"
+        )
+    parser = ArgumentParser()
+    parser.add_class_arguments(SemanticEnvironment, "data")
+    made = parser.instantiate_classes(parser.parse_object({"data": dict(maps.settings)})).data
+    assert isinstance(made, SemanticEnvironment)
+    return made
+
+
+def main(args: Sequence[str]) -> SemanticMaps:
+    """Measure maps, in one process or several; returns what the file holds."""
+    quiet_lightning()
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+    parser = _parser("maps")
+    config = parser.parse_args(with_packaged_configs(args))
+    settings: Mapping[str, Any] = yaml.safe_load(parser.dump(config, skip_none=False))["data"]
+    made = parser.instantiate_classes(config)
+    environment, mapper = made.data, made.maps
+    mapper.prepare(environment)
+    trainer = pl.Trainer(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        strategy=SharedTableStrategy() if config.devices > 1 else "auto",
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        enable_progress_bar=sys.stderr.isatty(),
+    )
+    trainer.predict(mapper, datamodule=environment, return_predictions=False)
+    maps: SemanticMaps = replace(mapper.maps(environment), settings=settings)
+    if trainer.is_global_zero:
+        maps.save(config.output)
+        print_maps(maps)
+        print(f"\n{maps.evaluations} evaluations; maps in {config.output}")
+    return maps
+
+
+def print_maps(maps: SemanticMaps) -> None:
+    """Mean score of every network and class, and where all networks fail."""
+    average = maps.class_average()
+    lines = []
+    for i, network in enumerate(maps.networks):
+        for j, class_name in enumerate(average.class_names):
+            score = average.scores[i, j]
+            line = [network, class_name, f"{score.nanmean():.3f}", f"{(score >= 0.7).double().mean():.2f}"]
+            lines.append(line + ([] if average.error is None else [f"{average.error[i, j]:.4f}"]))
+    columns = ["network", "class", "mean f", "share f >= 0.7", *([] if maps.error is None else ["estimated error"])]
+    print(format_table(columns, lines, left=2))
+    failed = [f"{name}: {100 * (maps.data_map(name).best < 0.3).double().mean():.1f} %" for name in average.class_names]
+    print("\nViews in which every network scores below 0.3 (mean over shapes): " + ", ".join(failed))

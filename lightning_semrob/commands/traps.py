@@ -1,0 +1,129 @@
+"""``python -m lightning_semrob traps``: traps of saved maps, ranked, as a table, a CSV file and pictures."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet
+import torch
+from jsonargparse import ArgumentParser
+from torch import Tensor
+
+from lightning_semrob.commands.maps import environment_of
+from lightning_semrob.finders import OIRBlackBoxFinder, VerifiedFinder
+from lightning_semrob.maps import SemanticMaps
+from lightning_semrob.report.plots import network_label, plot_contact_sheet, save_figure
+from lightning_semrob.report.tables import format_traps
+from lightning_semrob.results import write_atomically
+from lightning_semrob.space import Box
+from lightning_semrob.traps import Trap, find_traps
+
+__all__ = ["boxes_of_run", "grown_boxes", "main"]
+
+
+def grown_boxes(maps: SemanticMaps, points: int, eps_m: float, eps_v: float, seed: int) -> tuple[Box, Tensor]:
+    """Boxes of OIR_B and of the verified finder on every map from Sobol points, (K,) rows of ``maps.function()``."""
+    f, rows = maps.function(), len(maps.networks) * len(maps.shapes)
+    u0 = maps.axes.sobol(points, seed).repeat(rows, 1)
+    index = torch.arange(rows).repeat_interleave(points)
+    usable = f.maps.flatten(1).isfinite().all(1)[index]
+    u0, index = u0[usable], index[usable]
+    found = [
+        finder.find(f, u0, maps.axes, index)
+        for finder in (OIRBlackBoxFinder(), VerifiedFinder(eps_m, eps_v, seed=seed))
+    ]
+    return Box(torch.cat([x.a for x in found]), torch.cat([x.b for x in found])), index.repeat(2)
+
+
+def boxes_of_run(maps: SemanticMaps, folder: str | Path) -> tuple[Box, Tensor]:
+    """The boxes of an output folder of ``evaluate.py`` that were verified as robust, and their rows of the maps.
+
+    Raises:
+        ValueError: no results there, other axes, or no such box of a mapped network and shape.
+    """
+    path = Path(folder) / "runs.parquet"
+    if not path.is_file():
+        raise ValueError(f"there is no '{path}': give the output folder of a finished evaluate.py")
+    table = pyarrow.parquet.read_table(path)
+    if not {f"a_{name}" for name in maps.axes.names} <= set(table.column_names):
+        raise ValueError(f"the runs in '{path}' are over other axes than the maps: {maps.axes.names}")
+    shapes = list(zip(maps.class_names, maps.shapes, strict=True))
+    bounds, index = [], []
+    for row in table.to_pylist():
+        key = (row["class_name"], row["shape_id"])
+        if row["verdict"] == "valid" and row["network"] in maps.networks and key in shapes:
+            bounds.append([[row[f"{side}_{name}"] for name in maps.axes.names] for side in ("a", "b")])
+            index.append(maps.index(maps.networks.index(row["network"]), shapes.index(key)))
+    if not bounds:
+        raise ValueError(f"'{path}' has no valid box of a network and shape of these maps: map the same ones")
+    both = torch.tensor(bounds, dtype=torch.float64)
+    return Box(both[:, 0], both[:, 1]), torch.tensor(index)
+
+
+def _write_csv(path: Path, traps: Sequence[Trap], names: Sequence[str]) -> None:
+    columns = ["kind", "networks", "class_name", "shape", *(f"{s}_{n}" for s in ("a", "b", "worst") for n in names)]
+    columns += ["volume", "mean", "depth", "worst_score", "adversarial_verdict"]
+
+    def write(file: Path) -> None:
+        with file.open("w", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(columns)
+            for trap in traps:
+                places = [*trap.a.tolist(), *trap.b.tolist(), *trap.worst_point.tolist()]
+                numbers = [trap.volume, trap.mean, trap.depth, trap.worst_score, trap.verdict]
+                names_of = " ".join(trap.networks)
+                writer.writerow([trap.kind, names_of, trap.class_name, trap.shape, *places, *numbers])
+
+    write_atomically(path, write)
+
+
+def _save_pictures(path: Path, maps: SemanticMaps, traps: Sequence[Trap], most: int = 24) -> Path:
+    """Renderings of the worst views of the first traps; a trap of a class shows its first shape."""
+    environment = environment_of(maps)
+    environment.setup()
+    names = environment.space.names
+    images, labels = [], []
+    for trap in traps[:most]:
+        same = [i for i, spec in enumerate(environment.shapes) if spec.class_name == trap.class_name]
+        shape = next((i for i in same if environment.shapes[i].shape_id == trap.shape), same[0])
+        known = dict(maps.fixed) | dict(zip(maps.axes.names, trap.worst_point.tolist(), strict=True))
+        default = environment.renderer.semantic_parameters
+        u = torch.tensor([[known.get(name, default[name].default) for name in names]], dtype=torch.float64)
+        with torch.no_grad():
+            images.append(environment.renderer(environment.mesh(shape), u.to(environment.device), names)[0].cpu())
+        who = network_label(trap.networks[0]) if len(trap.networks) == 1 else f"all {len(trap.networks)} networks"
+        labels.append(f"{trap.kind}, {trap.class_name}\n{who}\nf = {trap.worst_score:.2f}")
+    return save_figure(plot_contact_sheet(torch.stack(images), labels, title="worst views", cell=1.9), path)
+
+
+def main(args: Sequence[str]) -> list[Trap]:
+    """Find, print and write traps; returns them."""
+    parser = ArgumentParser(prog="python -m lightning_semrob traps", description="Traps of saved maps, ranked.")
+    parser.add_argument("maps", type=str, help="file of `python -m lightning_semrob maps`")
+    parser.add_argument("--run", type=str | None, default=None, help="take the valid boxes of this output folder")
+    parser.add_argument("--output", type=str, default="traps", help="folder for traps.csv and traps.png")
+    parser.add_argument("--points", type=int, default=4, help="starting points of boxes on every map, without --run")
+    parser.add_argument("--threshold", type=float, default=0.3, help="a hole is where every network scores below")
+    parser.add_argument("--eps_m", type=float, default=0.3, help="Eq. 2: mean of f at least 1 - eps_m")
+    parser.add_argument("--eps_v", type=float, default=0.05, help="Eq. 2: variance of f at most eps_v")
+    parser.add_argument("--seed", type=int, default=0)
+    config = parser.parse_args(list(args))
+    maps = SemanticMaps.load(config.maps)
+    if config.run is None:
+        box, index = grown_boxes(maps, config.points, config.eps_m, config.eps_v, config.seed)
+    else:
+        box, index = boxes_of_run(maps, config.run)
+    traps = find_traps(
+        maps, box, index, threshold=config.threshold, eps_m=config.eps_m, eps_v=config.eps_v, seed=config.seed
+    )
+    folder = Path(config.output)
+    print(format_traps(traps, maps.axes.names))
+    print("\nBoxes are judged by Eq. 2 on the map, robust ones and traps in them, each at 95 % confidence.")
+    _write_csv(folder / "traps.csv", traps, maps.axes.names)
+    written = [str(folder / "traps.csv")]
+    if maps.settings:
+        written.append(str(_save_pictures(folder / "traps.png", maps, traps)))
+    print(", ".join(written))
+    return traps
