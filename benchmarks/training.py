@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "class_path": "lightning_semrob.rendering.raster.Rasterizer",
         "init_args": {"image_size": data.renderer.image_size, "supersampling": 1},
     }
-    judging = Judging(options.points, options.evaluations, 64)
+    judging = Judging(options.points, options.evaluations, views=64, maps=0)
     data.seed = 0
     network = config["model"]["network"]
     result = compare(data, network, weights, options.output, judging, renderer, "cpu", progress=False)

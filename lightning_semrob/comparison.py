@@ -28,6 +28,7 @@ from lightning_semrob.training_data import RenderedViews
 __all__ = [
     "Judging",
     "compare",
+    "draw_maps",
     "format_training_table",
     "format_verdicts",
     "held_out_ratios",
@@ -35,6 +36,9 @@ __all__ = [
     "view_statistics",
     "write_class_table",
 ]
+
+#: Samples of the maps that are drawn, by axis.
+_MAP_STEPS = (24, 11)
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,19 @@ class Judging:
         initial_points: of each held-out shape, for the verified finder.
         verified_evaluations: budget of a run of the verified finder; None for its own.
         views: uniform and clean views of each held-out shape for scores and accuracies.
+        maps: held-out shapes, each of another class, whose maps of all runs are drawn side by side; 0 for none.
     """
 
     initial_points: int = 2
     verified_evaluations: int | None = 400
     views: int = 64
+    maps: int = 6
 
     def __post_init__(self) -> None:
-        if self.initial_points < 1 or self.views < 1:
+        if self.initial_points < 1 or self.views < 1 or self.maps < 0:
             raise ValueError(
-                f"judging.initial_points {self.initial_points} and judging.views {self.views} must be at least 1"
+                f"judging.initial_points {self.initial_points} and judging.views {self.views} must be at least 1, "
+                f"judging.maps {self.maps} at least 0"
             )
 
 
@@ -147,11 +154,19 @@ def compare(
         with contextlib.redirect_stdout(io.StringIO()) as said:
             summary = evaluate(words)
         write_atomically(evaluation / "tables.txt", lambda path: _write(path, said.getvalue()))
-        environment = SemanticEnvironment(
-            list(networks.values()), shapes, space, 1, data.renderer, class_table=str(table), seed=data.seed
-        )
-        environment.setup()
-        statistics = view_statistics(environment, list(networks), data.clean_window, judging.views)
+
+        def environment(chosen: Sequence[ShapeSpec]) -> SemanticEnvironment:
+            words = [shape_specification(shape) for shape in chosen]
+            made = SemanticEnvironment(
+                list(networks.values()), words, space, 1, data.renderer, class_table=str(table), seed=data.seed
+            )
+            made.setup()
+            return made
+
+        held_out = data.splits["held_out"]
+        statistics = view_statistics(environment(held_out), list(networks), data.clean_window, judging.views)
+        if judging.maps and len(data.space) > 1:
+            draw_maps(environment(_of_other_classes(held_out, judging.maps)), list(networks), output / "maps.png")
     if data.real is not None:
         for name, full in networks.items():
             statistics[name]["accuracy_real"] = _real_accuracy(data, full)
@@ -201,6 +216,28 @@ def view_statistics(
     keys = ("score", "worst_score", "accuracy", "accuracy_clean")
     means = [torch.tensor(rows, dtype=torch.float64).mean(0).tolist() for rows in found]
     return {name: dict(zip(keys, values, strict=True)) for name, values in zip(names, means, strict=True)}
+
+
+def draw_maps(environment: SemanticEnvironment, names: Sequence[str], path: Path) -> None:
+    """Maps of the first two axes, a row a shape, a column a run, as a picture.
+
+    Args:
+        environment: the shapes; its networks are called ``names``.
+        path: of the picture.
+    """
+    from lightning_semrob.maps import compute_maps
+    from lightning_semrob.report.plots import plot_map_grid, save_figure
+
+    found = compute_maps(environment, steps=_MAP_STEPS)
+    means = " / ".join(f"{float(scores.nanmean()):.2f}" for scores in found.scores)
+    title = f"score f of held-out shapes; mean {means}"
+    save_figure(plot_map_grid(found.scores.transpose(0, 1), found.axes, found.shapes, list(names), title=title), path)
+
+
+def _of_other_classes(shapes: Sequence[ShapeSpec], count: int) -> list[ShapeSpec]:
+    """At most ``count`` shapes, each the first of its class, evenly over the classes."""
+    firsts = list({shape.class_name: shape for shape in reversed(shapes)}.values())[::-1]
+    return [firsts[k * len(firsts) // count] for k in range(count)] if count < len(firsts) else firsts
 
 
 @torch.no_grad()

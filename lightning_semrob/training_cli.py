@@ -19,7 +19,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from lightning_semrob.adversarial import SemanticTraining, TrainingSpeed
-from lightning_semrob.cli import _quiet_lightning, _with_packaged_configs
+from lightning_semrob.cli import quiet_lightning, with_packaged_configs
 from lightning_semrob.comparison import Judging, compare, format_training_table, format_verdicts
 from lightning_semrob.results import RunFolder, versions, write_atomically
 from lightning_semrob.training_data import RenderedViews
@@ -37,7 +37,7 @@ class TrainCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
         self.result: dict[str, Any] = {}
-        words = _with_packaged_configs(sys.argv[1:] if args is None else args)
+        words = with_packaged_configs(sys.argv[1:] if args is None else args)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "LightningCLI's args parameter is intended")
             super().__init__(
@@ -250,12 +250,13 @@ def print_result(result: dict[str, Any], output: Path) -> None:
     print(f"\nBy verified volume\n{format_verdicts(result)}")
     for name, network in result["networks"].items():
         print(f"{name}: python evaluate.py --data.networks='[{network}]' --data.class_table={output}/class_table.yaml")
-    print(f"{result['seconds']:.0f} s; results in {output}/: *.pth, training.json, {Path(result['evaluation']).name}/")
+    evaluation = Path(result["evaluation"]).name
+    print(f"{result['seconds']:.0f} s; results in {output}/: *.pth, maps.png, training.json, {evaluation}/")
 
 
 def train(args: Sequence[str] | None = None) -> dict[str, Any]:
     """Run ``train.py`` with the given arguments (``sys.argv`` if None); returns what ``training.json`` holds."""
-    _quiet_lightning()
+    quiet_lightning()
     # The folder of the job's own checkpoints is meant to be there when a run goes on.
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
     if "OMP_NUM_THREADS" not in os.environ:

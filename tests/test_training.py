@@ -348,6 +348,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
         "--judging.initial_points=1",
         "--judging.verified_evaluations=40",
         "--judging.views=8",
+        "--judging.maps=1",
         "--trainer.max_epochs=2",
         "--trainer.accelerator=cpu",
         "--trainer.enable_progress_bar=false",
@@ -369,6 +370,7 @@ def test_fit_trains_both_runs_and_judges_them(trained: tuple[Path, dict[str, Any
     assert result["srvr"]["networks"] == list(result["networks"].values())
     assert result["srvr"]["runs"] == 2 * 2  # networks x held-out shapes
     assert (folder / "class_table.yaml").read_text() == "street_sign: 0\nfolding_chair: 1\n"
+    assert (folder / "maps.png").stat().st_size > 1000
     saved = json.loads((folder / "training.json").read_text())
     assert saved["statistics"] == result["statistics"]
     assert CLASS_TABLE["street_sign"].indices != (0,)  # the table of the evaluation is its own
