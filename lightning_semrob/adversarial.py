@@ -239,7 +239,8 @@ class SemanticTraining(pl.LightningModule):
                 continue
             if not metric.update_called:  # this process had no such view; the others have
                 metric.update(torch.zeros(0, device=self.device))
-            self.log(f"{stage}/{name}", metric.compute(), prog_bar=name in ("accuracy_space", "accuracy_clean"))
+            bar = name in ("accuracy_space", "accuracy_clean")
+            self.log(f"{stage}/{name}", metric.compute(), prog_bar=bar, sync_dist=True)
             metric.reset()
 
     # ---- checkpoints
@@ -287,7 +288,7 @@ class TrainingSpeed(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Log images a second."""
         if self.seconds > 0:
-            pl_module.log("images_per_second", float(pl_module.rendered) / self.seconds, rank_zero_only=True)
+            pl_module.log("images_per_second", float(pl_module.rendered) / self.seconds, sync_dist=True)
 
     def describe(self, rendered: int) -> str:
         """One line."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -395,6 +397,27 @@ def test_test_judges_a_checkpoint(trained: tuple[Path, dict[str, Any], list[str]
     folder, _, words = trained
     kept = [word for word in words[1:] if not word.startswith(("--output", "--judging", "--before"))]
     train(["test", *kept, f"--ckpt_path={folder / 'regions' / 'last.ckpt'}"])
+
+
+@pytest.mark.slow
+def test_two_processes_spend_the_same_images(tmp_path: Path, repository: Path) -> None:
+    """Each renders its slice of the same plans; regions are shared out, the judge is one process."""
+    words = ["fit", f"--data.shapes={json.dumps(SHAPES)}", "--data.held_out_per_class=1", "--data.image_size=16"]
+    words += ["--data.batch_size=8", "--data.views_per_shape=2", "--data.images=160", "--data.num_workers=0"]
+    words += ["--model.views=RegionViews", "--model.views.regions=2", "--model.views.num_iterations=2"]
+    words += ["--judging.initial_points=1", "--judging.verified_evaluations=40", "--judging.views=8"]
+    words += ["--trainer.max_epochs=2", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
+    found = []
+    for devices in (1, 2):
+        output = tmp_path / str(devices)
+        command = [sys.executable, str(repository / "train.py"), *words, f"--trainer.devices={devices}"]
+        subprocess.run([*command, f"--output={output}"], check=True, capture_output=True, timeout=500)
+        found.append(json.loads((output / "training.json").read_text()))
+    one, two = (result["costs"]["regions"] for result in found)
+    assert two["steps"] == pytest.approx(one["steps"], abs=1)
+    assert two["rendered"] == pytest.approx(one["rendered"], abs=16)
+    for result in found:
+        assert set(result["statistics"]["regions"]) == {"score", "worst_score", "accuracy", "accuracy_clean"}
 
 
 def test_a_class_table_maps_names_to_outputs(tmp_path: Path) -> None:
