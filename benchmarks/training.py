@@ -3,8 +3,8 @@
     python benchmarks/training.py                       # 4 modes x 3 seeds, about an hour on 2 CPU cores
     python benchmarks/training.py --seeds 1 --modes uniform regions --output outputs/short
 
-Everything but the views is that of configs/train_demo.yaml. Trains with `train.py`'s own code, judges all networks
-together with that of `evaluate.py`, and prints what each run spent, every network's line, mean and spread over the
+Everything but the views is that of configs/train_demo.yaml. Trains with `train.py`'s own code, judges
+with that of `evaluate.py`, and prints what each run spent, every network's line, mean and spread over the
 seeds, and the paired differences of `regions` with bootstrap intervals over seeds and shapes. The same command in the
 same folder goes on where it stopped.
 """
@@ -95,6 +95,26 @@ def train_all(
     return data, weights, costs
 
 
+def judge(
+    data: RenderedViews, network: str, weights: Mapping[str, Path], output: Path, judging: Judging
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Judge the networks of each seed, all from the same initial points; the results together, and volume by shape."""
+    renderer = {
+        "class_path": "lightning_semrob.rendering.raster.Rasterizer",
+        "init_args": {"image_size": data.renderer.image_size, "supersampling": 1},
+    }
+    result: dict[str, Any] = {"statistics": {}, "verified": {}}
+    ratios: dict[str, Tensor] = {}
+    data.seed = 0
+    for seed in sorted({name.rpartition("-")[2] for name in weights}):
+        own = {name: path for name, path in weights.items() if name.endswith(f"-{seed}")}
+        found = compare(data, network, own, output / seed, judging, renderer, "cpu", progress=False)
+        for part in result:
+            result[part] |= found[part]
+        ratios |= held_out_ratios(Path(found["evaluation"]), found["networks"])
+    return result, ratios
+
+
 def print_means(result: Mapping[str, Any], modes: Sequence[str], seeds: int) -> None:
     """Mean and, behind +-, standard deviation over the seeds, percent."""
     lines = []
@@ -149,21 +169,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     regions = config["model"]["views"]["init_args"] | options.regions
     print(f"regions: {regions}", flush=True)
     data, weights, costs = train_all(config, options.modes, options.seeds, options.output, regions)
-    renderer = {
-        "class_path": "lightning_semrob.rendering.raster.Rasterizer",
-        "init_args": {"image_size": data.renderer.image_size, "supersampling": 1},
-    }
     judging = Judging(options.points, options.evaluations, views=64, maps=0)
-    data.seed = 0
-    network = config["model"]["network"]
-    result = compare(data, network, weights, options.output, judging, renderer, "cpu", progress=False)
+    result, ratios = judge(data, config["model"]["network"], weights, options.output, judging)
     shapes = len(data.splits["held_out"])
     print(f"\n{shapes} held-out shapes of {len(data.classes)} classes, percent")
     print(format_training_table(result, costs))
     print(f"\nMean and standard deviation over {options.seeds} seeds, percent")
     print_means(result, options.modes, options.seeds)
     print("\nPaired differences of verified volume, percent of the space")
-    ratios = held_out_ratios(Path(result["evaluation"]), result["networks"])
     print_differences(ratios, options.modes, options.seeds)
 
 

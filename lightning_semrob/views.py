@@ -197,15 +197,15 @@ class RegionViews(ViewSampler):
 
     def __init__(
         self,
-        clean_share: float = 0.125,
-        uniform_share: float = 0.375,
-        finder: str = "oir_b",
-        num_iterations: int = 8,
+        clean_share: float = 0.0625,
+        uniform_share: float = 0.6875,
+        finder: str = "naive",
+        num_iterations: int = 6,
         regions: int = 16,
-        every: int = 1,
-        memory: int = 3,
+        every: int = 3,
+        memory: int = 2,
         recent: int = 1024,
-        volume_power: float = 0.5,
+        volume_power: float = 1.0,
     ) -> None:
         if clean_share < 0 or uniform_share <= 0 or clean_share + uniform_share > 1:
             raise ValueError(

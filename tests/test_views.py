@@ -60,7 +60,7 @@ def test_clean_views_stay_in_their_window() -> None:
 
 def test_regions_are_grown_where_the_network_failed_and_drawn_from() -> None:
     """Shapes of class 0 fail from behind: the boxes lie there, and so does the share of hard views."""
-    sampler = bound(RegionViews(clean_share=0.25, uniform_share=0.25, regions=6, num_iterations=10))
+    sampler = bound(RegionViews(0.25, 0.25, regions=6, num_iterations=10, every=1))
     assert isinstance(sampler, RegionViews)
     f = failing_behind()
     u = SPACE.uniform(400, stream(3))
