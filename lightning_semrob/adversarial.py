@@ -9,7 +9,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_utilities.core.rank_zero import rank_zero_info
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -258,13 +257,13 @@ class TrainingSpeed(Callback):
     """Measures images per second and the share of the time that training waited for pictures.
 
     Attributes:
-        seconds: of training, without validation; ``waiting`` of them for the loader.
-        steps: optimizer steps.
+        seconds: of this start's training steps, without validation and finder; ``waiting`` of them for the loader.
+        steps, images: optimizer steps, and images that the loader rendered for them.
     """
 
     def __init__(self) -> None:
         self.seconds = self.waiting = 0.0
-        self.steps = 0
+        self.steps = self.images = 0
         self._mark = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -284,20 +283,25 @@ class TrainingSpeed(Callback):
         self.seconds += now - self._mark
         self._mark = now
         self.steps += 1
+        self.images += batch.rendered
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Log images a second."""
-        if self.seconds > 0:
-            pl_module.log("images_per_second", float(pl_module.rendered) / self.seconds, sync_dist=True)
+        pl_module.log("images_per_second", self.rate, sync_dist=True)
 
-    def describe(self, rendered: int) -> str:
+    @property
+    def rate(self) -> float:
+        """Images of the loader a second."""
+        return self.images / max(self.seconds, 1e-9)
+
+    @property
+    def waiting_share(self) -> float:
+        """Share of the time that was spent waiting for the loader."""
+        return self.waiting / max(self.seconds, 1e-9)
+
+    def describe(self) -> str:
         """One line."""
-        seconds = max(self.seconds, 1e-9)
         return (
-            f"{rendered} images and {self.steps} steps in {seconds:.0f} s: {rendered / seconds:.0f} images/s, "
-            f"{100 * self.waiting / seconds:.0f} % of the time waiting for pictures"
+            f"{self.steps} steps with {self.images} rendered images in {self.seconds:.0f} s: {self.rate:.0f} images/s, "
+            f"{100 * self.waiting_share:.0f} % of the time waiting for pictures"
         )
-
-    def report(self, rendered: int) -> None:
-        """Print the line on the first process."""
-        rank_zero_info(self.describe(rendered))

@@ -204,8 +204,8 @@ def train_run(
         ckpt_path: start from this checkpoint instead of the folder's own.
 
     Returns:
-        What was spent: ``rendered``, ``finder_images``, ``steps``, ``seconds``, ``images_per_second``,
-        ``waiting_share``.
+        What was spent: ``rendered``, ``finder_images``, ``steps``; of the last start also ``seconds``,
+        ``images_per_second`` and ``waiting_share`` of its training steps.
     """
     name = module.views.name
     weights, report = output / f"{name}.pth", output / f"{name}.json"
@@ -229,8 +229,8 @@ def train_run(
         "finder_images": int(module.finder_images),
         "steps": trainer.global_step,
         "seconds": speed.seconds,
-        "images_per_second": int(module.rendered) / max(speed.seconds, 1e-9),
-        "waiting_share": speed.waiting / max(speed.seconds, 1e-9),
+        "images_per_second": speed.rate,
+        "waiting_share": speed.waiting_share,
     }
     if trainer.is_global_zero and not trainer.interrupted:
         state = {
@@ -238,7 +238,7 @@ def train_run(
         }
         write_atomically(weights, lambda path: torch.save(state, path))
         RunFolder(output).write_json(report.name, spent)
-        print(f"views '{name}': {speed.describe(int(module.rendered))}")
+        print(f"views '{name}': {speed.describe()}")
     return spent
 
 

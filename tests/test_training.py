@@ -208,7 +208,8 @@ def test_all_modes_spend_the_same_images_and_count_every_one(
     assert 166 - step < drawn <= 166
     assert int(module.finder_images) == drawn - step * speed.steps
     assert (int(module.finder_images) > 0) == isinstance(views, RegionViews)
-    assert speed.describe(drawn).startswith(f"{drawn} images and {speed.steps} steps")
+    assert speed.images == drawn - int(module.finder_images)
+    assert speed.describe().startswith(f"{speed.steps} steps with {speed.images} rendered images")
 
 
 def test_a_budget_that_the_finder_would_eat_is_refused() -> None:
