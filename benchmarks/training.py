@@ -27,6 +27,7 @@ from lightning_semrob.adversarial import SemanticTraining
 from lightning_semrob.cli import config_folder
 from lightning_semrob.comparison import Judging, compare, format_training_table, held_out_ratios
 from lightning_semrob.report.tables import format_table
+from lightning_semrob.results import RunFolder
 from lightning_semrob.training_cli import train_run
 from lightning_semrob.training_data import RenderedViews
 from lightning_semrob.views import CleanViews, RegionViews, UniformViews, ViewSampler, WorstOfKViews
@@ -108,7 +109,12 @@ def judge(
     data.seed = 0
     for seed in sorted({name.rpartition("-")[2] for name in weights}):
         own = {name: path for name, path in weights.items() if name.endswith(f"-{seed}")}
-        found = compare(data, network, own, output / seed, judging, renderer, "cpu", progress=False)
+        kept = output / seed / f"judged-{'-'.join(own)}-{judging.initial_points}-{judging.verified_evaluations}.json"
+        if kept.exists() and kept.stat().st_mtime > max(path.stat().st_mtime for path in own.values()):
+            found = json.loads(kept.read_text())
+        else:
+            found = compare(data, network, own, output / seed, judging, renderer, "cpu", progress=False)
+            RunFolder(kept.parent).write_json(kept.name, {key: found[key] for key in found if key != "srvr"})
         for part in result:
             result[part] |= found[part]
         ratios |= held_out_ratios(Path(found["evaluation"]), found["networks"])
