@@ -82,8 +82,8 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def _digest(files: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
+def _digest(files: Iterable[Path], words: str) -> str:
+    digest = hashlib.sha256(words.encode())
     for file in files:
         digest.update(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()[:8]
@@ -116,7 +116,7 @@ def compare(
         data: set up.
         network: the name that was trained.
         weights: name of each run -> its state dict.
-        output: folder; ``class_table.yaml`` and ``evaluation-<hash of the weights>/`` are written there, and a
+        output: folder; ``class_table.yaml`` and ``evaluation-<hash>/`` are written there, and a
             repeated call goes on.
         judging: budgets.
         renderer: class path and arguments of the renderer.
@@ -128,12 +128,12 @@ def compare(
         held-out real images), ``verified`` (run -> verified SRVR with its interval over shapes), ``evaluation`` (the
         folder of the evaluation).
     """
-    table, evaluation = output / "class_table.yaml", output / f"evaluation-{_digest(weights.values())}"
+    table = output / "class_table.yaml"
     write_class_table(table, data.classes)
     networks = {name: with_weights(network, path, len(data.classes)) for name, path in weights.items()}
     shapes = [shape_specification(shape) for shape in data.splits["held_out"]]
     space: dict[str, list[float] | None] = {axis.name: [axis.low, axis.high] for axis in data.space}
-    arguments = {
+    arguments: dict[str, Any] = {
         "data.networks": list(networks.values()),
         "data.shapes": shapes,
         "data.class_table": str(table),
@@ -146,8 +146,9 @@ def compare(
         "trainer.accelerator": accelerator,
         "trainer.enable_progress_bar": progress,
         "seed_everything": data.seed,
-        "output": str(evaluation),
     }
+    evaluation = output / f"evaluation-{_digest(weights.values(), json.dumps(arguments, sort_keys=True))}"
+    arguments["output"] = str(evaluation)
     words = [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in arguments.items()]
     with _own_classes():
         # Its tables are kept beside its rows; what a training needs of them is printed by format_training_table.
