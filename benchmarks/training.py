@@ -140,7 +140,7 @@ def print_means(result: Mapping[str, Any], modes: Sequence[str], seeds: int) -> 
 
 def print_differences(ratios: Mapping[str, Tensor], modes: Sequence[str], seeds: int) -> None:
     """Verified volume of `regions` minus that of the others, percent of the space."""
-    if "regions" not in modes:
+    if "regions" not in modes or len(modes) == 1:
         return
     lines = []
     for other in modes:
