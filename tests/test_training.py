@@ -345,6 +345,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
         "--data.num_workers=0",
         "--model.views=RegionViews",
         "--model.views.regions=2",
+        "--model.views.every=1",
         "--model.views.num_iterations=2",
         "--model.views.finder=naive",
         "--before=CleanViews",
@@ -405,7 +406,7 @@ def test_two_processes_spend_the_same_images(tmp_path: Path, repository: Path) -
     """Each renders its slice of the same plans; regions are shared out, the judge is one process."""
     words = ["fit", f"--data.shapes={json.dumps(SHAPES)}", "--data.held_out_per_class=1", "--data.image_size=16"]
     words += ["--data.batch_size=8", "--data.views_per_shape=2", "--data.images=160", "--data.num_workers=0"]
-    words += ["--model.views=RegionViews", "--model.views.regions=2", "--model.views.num_iterations=2"]
+    words += ["--model.views=RegionViews", "--model.views.regions=2", "--model.views.every=1"]
     words += ["--judging.initial_points=1", "--judging.verified_evaluations=40", "--judging.views=8"]
     words += ["--trainer.max_epochs=2", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
     found = []
