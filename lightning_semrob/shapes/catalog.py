@@ -91,7 +91,7 @@ def _resolve(spec: str) -> Iterator[ShapeSpec]:
         if file.suffix.lower() not in MESH_SUFFIXES:
             raise ValueError(f"'{spec}': '{path}' is not one of {', '.join(MESH_SUFFIXES)}; convert it to one of them")
         class_name, target = class_target(label)
-        yield ShapeSpec(class_name, file.stem, target, file)
+        yield ShapeSpec(class_name, _file_id(file), target, file)
     elif _path(spec).suffix.lower() in MESH_SUFFIXES:
         raise ValueError(f"'{spec}' does not name its class: write '{spec}=<class name or ImageNet index>'")
     else:
@@ -105,6 +105,13 @@ def _resolve(spec: str) -> Iterator[ShapeSpec]:
 
 def _path(text: str) -> Path:
     return Path(text).expanduser()
+
+
+def _file_id(file: Path) -> str:
+    """The id of a mesh file: that of its folder in ShapeNet's layout ``id/models/model_normalized.obj``."""
+    if file.stem == "model_normalized" and file.parent.name == "models":
+        return file.resolve().parent.parent.name
+    return file.stem
 
 
 def _embedded(spec: str, name: str, seeds: str) -> Iterator[ShapeSpec]:
