@@ -381,7 +381,8 @@ def _ready(made: SemanticEnvironment) -> SemanticEnvironment:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(path.name for path in config_folder().glob("*.yaml") if not path.name.startswith("maps_"))
+    "name",
+    sorted(path.name for path in config_folder().glob("*.yaml") if not path.name.startswith(("maps_", "train_"))),
 )
 def test_every_configuration_parses_and_resolves(name: str, tmp_path: Path) -> None:
     from lightning_semrob.cli import EvaluateCLI

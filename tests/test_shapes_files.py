@@ -212,7 +212,7 @@ def test_class_table() -> None:
 
 
 def test_a_name_that_imagenet_has_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classes, "_imagenet_names", lambda: ("tench", "crane", "crane"))
+    monkeypatch.setattr(classes, "imagenet_names", lambda: ("tench", "crane", "crane"))
     with pytest.raises(ValueError, match=r"several classes 'crane', \(1, 2\)"):
         class_target("crane")
 

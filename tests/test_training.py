@@ -14,11 +14,12 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from lightning_semrob.adversarial import SemanticTraining, TrainingSpeed
+from lightning_semrob.cli import config_folder
 from lightning_semrob.comparison import shape_specification, write_class_table
 from lightning_semrob.networks import build_network, build_trainable, with_weights
 from lightning_semrob.shapes import resolve_shapes
 from lightning_semrob.shapes.classes import CLASS_TABLE
-from lightning_semrob.training_cli import epoch_checkpoint, train
+from lightning_semrob.training_cli import TrainCLI, epoch_checkpoint, train
 from lightning_semrob.training_data import RealImages, RenderedViews, ViewBatch, stream
 from lightning_semrob.views import CleanViews, RegionViews, UniformViews, ViewSampler, WorstOfKViews
 
@@ -427,3 +428,11 @@ def test_two_processes_spend_the_same_images(tmp_path: Path, repository: Path) -
 def test_a_class_table_maps_names_to_outputs(tmp_path: Path) -> None:
     write_class_table(tmp_path / "t.yaml", ["cup", "chair"])
     assert (tmp_path / "t.yaml").read_text() == "cup: 0\nchair: 1\n"
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in config_folder().glob("train_*.yaml")))
+def test_every_training_configuration_parses(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        TrainCLI(["fit", "--config", f"configs/{name}", "--print_config"])
+    assert end.value.code == 0
+    assert "views:" in capsys.readouterr().out

@@ -47,15 +47,20 @@ class MeshArrays(NamedTuple):
     levels: Array
 
 
-def _compiled(function: F) -> F:
+def _exact(function: F) -> F:
+    # Two faces compute their common edge each for itself: only without fused operations they agree to the last bit.
     return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def _compiled(function: F) -> F:
+    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(function))
 
 
 def _inlined(function: F) -> F:
     return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")(function))
 
 
-@_compiled
+@_exact
 def _project(mesh: MeshArrays, camera: Array, side: int, clip: Array, planes: Array, det: Array) -> None:
     """Fill clip (V, 5): x, y, w, column and row; planes (F, 3, 3): n_k of every face; det (F,); all float64."""
     half = side * 0.5
@@ -76,7 +81,7 @@ def _project(mesh: MeshArrays, camera: Array, side: int, clip: Array, planes: Ar
         det[f] = clip[a, 0] * planes[f, 0, 0] + clip[a, 1] * planes[f, 0, 1] + clip[a, 2] * planes[f, 0, 2]
 
 
-@_compiled
+@_exact
 def _visibility(
     mesh: MeshArrays, clip: Array, planes: Array, det: Array, side: int, nearest: Array, face: Array
 ) -> None:
@@ -152,7 +157,7 @@ def _visibility(
                 face[row, column] = f
 
 
-@_compiled
+@_exact
 def _solid(mesh: MeshArrays, planes: Array, f: int, sign: float, z: float, far: float, x: float, y: float) -> bool:
     """Whether face f is at (x, y), beyond the near plane and not in a hole of its texture."""
     if not 0 < z <= far:

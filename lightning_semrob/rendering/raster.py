@@ -94,13 +94,14 @@ def _compiled(mesh: Mesh) -> bool:
 
 
 def kernel_bytes(mesh: Mesh, image_size: int, supersampling: int, images: int, gradient: bool) -> int:
-    """Most bytes that the compiled kernels take for a mesh of F faces and V vertices.
+    """Most bytes that the compiled kernels take for a mesh of F faces and V vertices, beside the mesh.
 
-    ``213 F + 40 V + 36 S`` once, with ``S = (image_size * supersampling)**2`` samples an image, and
-    ``12 image_size**2`` an image, with a gradient ``56 S`` more, which stay until the backward pass.
+    ``900 F + 40 V + 36 S`` once (700 F of it for laying the mesh out), with ``S = (image_size * supersampling)**2``
+    samples an image, and ``12 image_size**2`` an image, with a gradient ``56 S`` more, which stay until the backward
+    pass.
     """
     samples = (image_size * supersampling) ** 2
-    once = 213 * len(mesh.faces) + 40 * len(mesh.vertices) + 36 * samples
+    once = 900 * len(mesh.faces) + 40 * len(mesh.vertices) + 36 * samples
     return once + images * (12 * image_size**2 + 56 * samples * gradient)
 
 
