@@ -133,7 +133,8 @@ class Rasterizer(Renderer):
         crease_angle: shade edges between faces that meet at no more than this smoothly, degrees; 0 is flat, None keeps
             the mesh's own normals (files are flat).
         memory_limit: bytes that rendering may take; as many images are rendered together as fit
-            (:meth:`memory_bytes`), at least one. The images do not depend on it.
+            (:meth:`memory_bytes`), at least one. None for 1 GiB on the CPU, half of the free memory of a GPU. The
+            images do not depend on it.
 
     Raises:
         ValueError: for sizes below 1, a limit that is not positive, a crease angle outside [0, 90].
@@ -147,12 +148,12 @@ class Rasterizer(Renderer):
         directional: float = 0.5,
         lights: Sequence[Light] = (),
         crease_angle: float | None = None,
-        memory_limit: int = 2**30,
+        memory_limit: int | None = None,
     ) -> None:
         super().__init__(image_size)
         if supersampling < 1:
             raise ValueError(f"supersampling must be at least 1, got {supersampling}")
-        if memory_limit < 1:
+        if memory_limit is not None and memory_limit < 1:
             raise ValueError(f"memory_limit must be a positive number of bytes, got {memory_limit}")
         if crease_angle is not None and not 0 <= crease_angle <= 90:
             raise ValueError(f"crease_angle must lie in [0, 90] degrees, got {crease_angle}")
@@ -192,8 +193,12 @@ class Rasterizer(Renderer):
 
     def images_at_once(self, mesh: Mesh, gradient: bool = False) -> int:
         """How many images of ``mesh`` fit into ``memory_limit`` together, at least one."""
+        limit = self.memory_limit
+        if limit is None:
+            device = mesh.vertices.device
+            limit = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else 2**30
         once = self.memory_bytes(mesh, 0, gradient)
-        return max(1, (self.memory_limit - once) // (self.memory_bytes(mesh, 1, gradient) - once))
+        return max(1, (limit - once) // (self.memory_bytes(mesh, 1, gradient) - once))
 
     def _prepare(self, mesh: Mesh) -> Rasterize:
         """How to render ``mesh``; the last one is kept, as tasks of one shape travel together."""
