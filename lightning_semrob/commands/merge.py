@@ -1,0 +1,152 @@
+"""``python -m lightning_semrob merge``: one table from the output folders of partial jobs."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import yaml
+
+from lightning_semrob.cli import print_summary
+from lightning_semrob.finders.suite import PAPER_METHODS
+from lightning_semrob.report.tables import summarize
+from lightning_semrob.results import NOT_VERIFIED, RunFolder, run_key
+from lightning_semrob.space import Axis, SemanticSpace
+
+__all__ = ["main", "merge"]
+
+#: What the parts of one job may differ in: an array job over shapes or networks.
+_SHARED_OUT = ("shapes", "networks")
+
+
+def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Any]:
+    """Join the runs of partial jobs, which differ in their shapes or networks alone, into one output folder.
+
+    Each run counts once; parts of a job that was killed are taken as far as they got.
+
+    Args:
+        folders: output folders of ``evaluate.py``.
+        output: the folder of the joined table; it may not be one of ``folders``.
+
+    Returns:
+        The summary, as ``evaluate.py`` writes it.
+
+    Raises:
+        ValueError: a folder without configuration or runs, configurations that differ in anything else (the
+            difference is printed), the same run with other results in two folders, no shape in common to all networks.
+    """
+    paths = [Path(folder) for folder in folders]
+    if Path(output).resolve() in [path.resolve() for path in paths]:
+        raise ValueError(f"--output '{output}' is one of the folders to merge: name another one")
+    configs = [_config(path) for path in paths]
+    common = [_without_shares(config) for config in configs]
+    for path, other in zip(paths[1:], common[1:], strict=True):
+        if other != common[0]:
+            lines = difflib.unified_diff(
+                common[0].splitlines(), other.splitlines(), str(paths[0]), str(path), n=0, lineterm=""
+            )
+            difference = "\n".join(lines)
+            raise ValueError(f"'{paths[0]}' and '{path}' are not parts of one job:\n{difference}")
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    source: dict[tuple[Any, ...], Path] = {}
+    for path in paths:
+        for row in _rows(path):
+            key = run_key(row)
+            known = rows.get(key)
+            if known is not None and _more(known, row) is None:
+                raise ValueError(
+                    f"run {key} has other results in '{source[key]}' than in '{path}': one is of another version"
+                )
+            rows[key], source[key] = row if known is None else (_more(known, row) or row), path
+    networks = list(dict.fromkeys(name for config in configs for name in config["data"]["networks"]))
+    ordered = sorted(rows.values(), key=lambda row: networks.index(row["network"]))
+    space = _space(paths[0])
+    merged = configs[0]
+    for name in _SHARED_OUT:
+        merged["data"][name] = list(dict.fromkeys(item for config in configs for item in config["data"][name]))
+    folder = RunFolder(output)
+    folder.open(yaml.safe_dump(merged))
+    model = merged["model"]
+    summary = summarize(ordered, PAPER_METHODS, eps_m=model["eps_m"], eps_v=model["eps_v"])
+    summaries = [_summary(path) for path in paths]
+    summary |= {
+        "seconds": sum(found.get("seconds", 0.0) for found in summaries),
+        "computed_evaluations": 0,
+        "not_measured": {k: v for found in summaries for k, v in found.get("not_measured", {}).items()},
+        "space": space.as_dict(),
+    }
+    folder.finish(ordered, space, summary)
+    return summary
+
+
+def _config(path: Path) -> dict[str, Any]:
+    file = path / "config.yaml"
+    if not file.is_file():
+        raise ValueError(f"'{path}' is not an output folder of evaluate.py: it has no config.yaml")
+    config: dict[str, Any] = yaml.safe_load(file.read_text())
+    return config
+
+
+def _without_shares(config: dict[str, Any]) -> str:
+    data = {name: value for name, value in config["data"].items() if name not in _SHARED_OUT}
+    text: str = yaml.safe_dump(config | {"data": data})
+    return text
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The runs of a folder: the final table where there is one, its parts otherwise."""
+    table = path / "runs.parquet"
+    if not table.is_file():
+        rows = RunFolder(path).load_parts()
+        if not rows:
+            raise ValueError(f"'{path}' holds no finished run: start its job again, it goes on where it stopped")
+        return rows
+    try:
+        found: list[dict[str, Any]] = pa.parquet.read_table(table).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"'{table}' cannot be read ({error}): delete it, and run its job again") from error
+    return found
+
+
+def _more(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any] | None:
+    """The one that was verified, of two rows of a run; None where they contradict each other."""
+    if one == other:
+        return one
+    bounds = [name for name in one if name[:2] in ("a_", "b_")]
+    if one["status"] == "not_measured" or other["status"] == "not_measured":
+        return other if one["status"] == "not_measured" else one
+    if any(one[name] != other[name] for name in bounds):
+        return None
+    return other if one["verdict"] == NOT_VERIFIED else one
+
+
+def _space(path: Path) -> SemanticSpace:
+    files = [path / "runs.parquet", *sorted((path / "parts").glob("*.parquet"))]
+    metadata = pa.parquet.read_schema(next(file for file in files if file.is_file())).metadata
+    return SemanticSpace(tuple(Axis(**axis) for axis in json.loads(metadata[b"space"])))
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    file = path / "summary.json"
+    found: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    return found
+
+
+def main(args: Sequence[str]) -> dict[str, Any]:
+    """The command; returns the summary."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lightning_semrob merge",
+        description="Join the output folders of an array job over shapes or networks into one table.",
+    )
+    parser.add_argument("folders", nargs="+", help="output folders of evaluate.py")
+    parser.add_argument("--output", required=True, help="folder of the joined table")
+    options = parser.parse_args(list(args))
+    summary = merge(options.folders, options.output)
+    print_summary(summary, Path(options.output))
+    return summary
