@@ -128,3 +128,18 @@ def test_wandb_offline(devices: int, tmp_path: Path, repository: Path) -> None:
     assert content["columns"][-1] == "worst view"
     assert len(content["data"]) == 2 * 2 * 2
     assert any(row[-1] for row in content["data"])
+
+
+def test_tensorboard_logger(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="tensorboard is not installed"
+    )
+    logger = f"--trainer.logger={{class_path: TensorBoardLogger, init_args: {{save_dir: {tmp_path}}}}}"
+    evaluate([*SMALL, logger, f"--output={tmp_path / 'out'}"])
+    (folder,) = {file.parent for file in tmp_path.rglob("events.out.tfevents.*")}
+    events = accumulator.EventAccumulator(str(folder)).Reload()
+    tags = events.Tags()
+    assert len(events.Scalars("naive volume/tiny_network:build teapot")) == 3
+    assert "srvr/tiny_network:build/naive" in tags["scalars"]
+    assert len([tag for tag in tags["images"] if tag.startswith("maps/")]) == 2
+    assert any("SRVR" in tag for tag in tags["tensors"])
