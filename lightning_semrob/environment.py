@@ -104,7 +104,8 @@ class SemanticEnvironment(pl.LightningDataModule):
         score: ``softmax``, ``margin`` or ``top1``.
         gradient: ``analytic``, through renderer and network, or ``finite`` for central differences of f with steps of
             1 degree (1 % of an axis in another unit), which every renderer and score has, at 2n + 1 evaluations.
-        micro_batch_size: images in every network call.
+        micro_batch_size: images in every network call, the last one padded; a small one pads less where few runs are
+            left, and costs no more an image on CPU.
         class_table: a yaml or JSON file that adds classes, see
             :func:`lightning_semrob.shapes.classes.load_class_table`.
         density: axis -> how often its values occur in operation, weights of equal bins over its range (most views
@@ -122,7 +123,7 @@ class SemanticEnvironment(pl.LightningDataModule):
         image_size: int = 224,
         score: str = "softmax",
         gradient: str = "analytic",
-        micro_batch_size: int = 16,
+        micro_batch_size: int = 8,
         class_table: str | None = None,
         density: dict[str, list[float]] | None = None,
         seed: int = 0,
