@@ -16,10 +16,8 @@ from torch import Tensor
 from lightning_semrob.functional.scores import SCORES
 from lightning_semrob.functions import FiniteDifference, RenderedFunction, SemanticFunction
 from lightning_semrob.networks import Classifier, build_network, network_spec
-from lightning_semrob.rendering.base import Renderer
+from lightning_semrob.rendering import RENDERERS, Renderer
 from lightning_semrob.rendering.cache import CachedRenderer
-from lightning_semrob.rendering.pytorch3d import PyTorch3DRenderer
-from lightning_semrob.rendering.raster import Rasterizer
 from lightning_semrob.shapes import ShapeSpec, resolve_shapes
 from lightning_semrob.shapes.classes import load_class_table
 from lightning_semrob.shapes.mesh import Mesh
@@ -30,9 +28,6 @@ __all__ = ["PAPER_INITIAL_POINTS", "RunLoader", "SemanticEnvironment", "TaskBatc
 
 #: The four constant initial points of the paper's runs, (azimuth, elevation) in degrees.
 PAPER_INITIAL_POINTS = ((130.0, 30.0), (50.0, 20.0), (200.0, 15.0), (310.0, 50.0))
-
-#: Renderers that configurations know by a short name.
-RENDERERS: dict[str, type[Renderer]] = {"rasterizer": Rasterizer, "pytorch3d": PyTorch3DRenderer}
 
 #: Where gradients come from.
 GRADIENTS = ("analytic", "finite")

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from lightning_semrob.audit import GradientAudit, agreement, audit_gradient
 from lightning_semrob.functions import RenderedFunction, SemanticFunction
 from lightning_semrob.networks import build_network
-from lightning_semrob.rendering import Rasterizer, Renderer
+from lightning_semrob.rendering import RENDERERS, Renderer
 from lightning_semrob.shapes.catalog import ShapeSpec, resolve_shapes
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import SemanticSpace
@@ -76,15 +76,12 @@ def main(args: Sequence[str] | None = None) -> GradientAudit:
     parser.add_argument("--points", type=int, default=15, help="evaluations in a window")
     parser.add_argument("--image_size", type=int, default=224, help="pixels")
     parser.add_argument("--supersampling", type=int, default=2, help="samples a pixel along each side")
-    parser.add_argument("--backend", choices=["rasterizer", "pytorch3d"], default="rasterizer", help="the renderer")
+    parser.add_argument("--backend", choices=list(RENDERERS), default="rasterizer", help="the renderer")
     parser.add_argument("--seed", type=int, default=0, help="of the views")
     options = parser.parse_args(args)
     torch.set_num_threads(1)
-    renderer: Renderer = Rasterizer(options.image_size, options.supersampling)
-    if options.backend == "pytorch3d":
-        from lightning_semrob.rendering.pytorch3d import PyTorch3DRenderer
-
-        renderer = PyTorch3DRenderer(options.image_size, options.supersampling)
+    make: Callable[..., Renderer] = RENDERERS[options.backend]
+    renderer = make(options.image_size, supersampling=options.supersampling)
     table = renderer.semantic_parameters
     axes = [name for name, p in table.items() if p.axis.differentiable] if options.axes == ["all"] else options.axes
     space = renderer.space(*dict.fromkeys(["azimuth", "elevation", *axes]))

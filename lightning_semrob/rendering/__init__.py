@@ -5,4 +5,7 @@ from lightning_semrob.rendering.callable import CallableRenderer
 from lightning_semrob.rendering.pytorch3d import PyTorch3DRenderer
 from lightning_semrob.rendering.raster import Light, Rasterizer
 
-__all__ = ["CallableRenderer", "Light", "PyTorch3DRenderer", "Rasterizer", "Renderer", "SemanticParameter"]
+#: Renderers that configurations and commands know by a short name.
+RENDERERS: dict[str, type[Renderer]] = {"rasterizer": Rasterizer, "pytorch3d": PyTorch3DRenderer}
+
+__all__ = ["RENDERERS", "CallableRenderer", "Light", "PyTorch3DRenderer", "Rasterizer", "Renderer", "SemanticParameter"]
