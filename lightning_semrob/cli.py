@@ -229,7 +229,7 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
             settings = {"config": yaml.safe_load(config), "versions": versions(), "output": str(output)}
             maps_file = output / MAPS_FILE
             saved = SemanticMaps.load(maps_file) if with_report and maps_file.exists() else None
-            dashboard.finish(trainer, suite, rows, summary, settings, saved)
+            dashboard.finish(trainer, rows, summary, settings, saved)
     return summary
 
 

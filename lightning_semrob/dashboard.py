@@ -19,7 +19,6 @@ from lightning_semrob.space import Box
 
 if TYPE_CHECKING:
     from lightning_semrob.environment import SemanticEnvironment, TaskBatch
-    from lightning_semrob.finders.suite import FinderSuite
     from lightning_semrob.maps import SemanticMaps
 
 __all__ = ["Dashboard", "RunCurves"]
@@ -136,14 +135,14 @@ class Dashboard(Callback):
             parts = [RunCurves() for _ in range(trainer.world_size)]
             torch.distributed.all_gather_object(parts, self.curves)
         if trainer.is_global_zero:
-            for step, metrics in parts[0].merge(parts[1:]).rows():
+            self.curves = parts[0].merge(parts[1:])
+            for step, metrics in self.curves.rows():
                 for logger in trainer.loggers:
                     logger.log_metrics(metrics, step=step)
 
     def finish(
         self,
         trainer: pl.Trainer,
-        suite: FinderSuite,
         rows: Sequence[Row],
         summary: Mapping[str, Any],
         settings: Mapping[str, Any],
@@ -153,7 +152,6 @@ class Dashboard(Callback):
 
         Args:
             trainer: with the environment as datamodule; call it on the first process only.
-            suite: the finders of the job.
             rows: the table of runs.
             summary: of :func:`~lightning_semrob.report.tables.summarize`.
             settings: configuration and versions.

@@ -15,8 +15,9 @@ SMALL = [
     "--data.networks=[tiny_network:build]",
     "--data.image_size=32",
     "--data.micro_batch_size=8",
-    "--model.finders=[naive,oir_b]",
+    "--model.finders=[naive,oir_b,verified]",
     "--model.num_iterations=3",
+    "--model.verified_evaluations=60",
     "--report_grid=[]",
     "--trainer.enable_progress_bar=false",
     "--trainer.accelerator=cpu",
@@ -46,7 +47,7 @@ def test_partial_jobs_give_the_table_of_the_whole_one(
     first, second, whole = parts
     program(["merge", str(first), str(second), "--output", str(tmp_path / "all")])
     assert rows_of(tmp_path / "all") == rows_of(whole)
-    assert "8 runs" in capsys.readouterr().out
+    assert "12 runs" in capsys.readouterr().out
 
 
 def test_parts_of_a_killed_job_and_runs_in_common_count_once(parts: tuple[Path, Path, Path], tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ def test_parts_of_a_killed_job_and_runs_in_common_count_once(parts: tuple[Path, 
     for part in (second / "parts").glob("*.parquet"):
         (killed / "parts" / part.name).write_bytes(part.read_bytes())
     summary = merge([first, killed, whole], tmp_path / "all")
-    assert summary["runs"] == 8
+    assert summary["runs"] == 12
     assert rows_of(tmp_path / "all") == rows_of(whole)
 
 
@@ -66,6 +67,9 @@ def test_what_is_not_a_part_of_the_job_is_refused(parts: tuple[Path, Path, Path]
     other = job(tmp_path / "other", "teapot", "--seed_everything=1")
     with pytest.raises(ValueError, match=r"(?s)not parts of one job.*seed"):
         merge([first, other], tmp_path / "all")
+    together = [job(tmp_path / name, name, "--model.simultaneous=true") for name in ("teapot", "dumbbell")]
+    with pytest.raises(ValueError, match="runs of one job together"):
+        merge(together, tmp_path / "all")
     with pytest.raises(ValueError, match=r"has no config\.yaml"):
         merge([first, tmp_path / "nothing"], tmp_path / "all")
     with pytest.raises(ValueError, match="one of the folders to merge"):

@@ -39,7 +39,8 @@ def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Any]:
 
     Raises:
         ValueError: a folder without configuration or runs, configurations that differ in anything else (the
-            difference is printed), the same run with other results in two folders, no shape in common to all networks.
+            difference is printed), verdicts that hold together within each job only (``model.simultaneous``), the same
+            run with other results in two folders.
     """
     paths = [Path(folder) for folder in folders]
     if Path(output).resolve() in [path.resolve() for path in paths]:
@@ -53,6 +54,11 @@ def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Any]:
             )
             difference = "\n".join(lines)
             raise ValueError(f"'{paths[0]}' and '{path}' are not parts of one job:\n{difference}")
+    if configs[0]["model"]["simultaneous"] and len(paths) > 1:
+        raise ValueError(
+            "with model.simultaneous the confidence holds for all runs of one job together, not for those of several: "
+            "run them as one job, or without it"
+        )
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     source: dict[tuple[Any, ...], Path] = {}
     for path in paths:

@@ -4,6 +4,9 @@ Notation as in :mod:`~lightning_semrob.rendering.raster_torch`: a sample is ``r 
 is ``p = (x, y, w)``, and ``lambda_k(r) = n_k . r`` with ``n_k = p_i x p_j`` are the unnormalised barycentrics; the
 inverse depth is ``sum(lambda) / det``. Gradients are gathered per face as dL/dn_k and dL/ddet, then carried to the
 camera matrix once per face, since only the camera moves.
+
+One file, long as it is: Numba's cache is renewed only when the file of a function itself changes, so that a helper in
+another file could be edited and its callers go on with the old one.
 """
 
 from __future__ import annotations
