@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lightning_semrob.rendering.base import Renderer, SemanticParameter
 from lightning_semrob.rendering.camera import camera_matrix
-from lightning_semrob.rendering.geometry import Geometry, prepare
-from lightning_semrob.rendering.raster import PARAMETERS, Light, lighting
+from lightning_semrob.rendering.geometry import Geometry
 from lightning_semrob.rendering.raster_torch import DEPTH_TOLERANCE, NEAR, Lighting, shade_fragments
+from lightning_semrob.rendering.scene import Light, MeshRenderer
 from lightning_semrob.shapes.mesh import Mesh
 
 __all__ = ["PyTorch3DRenderer"]
@@ -23,7 +21,7 @@ FAR = 100.0
 EPSILON = 1e-10
 
 
-class PyTorch3DRenderer(Renderer):
+class PyTorch3DRenderer(MeshRenderer):
     """Renders with PyTorch3D's MeshRenderer (0.7): hard images for f, soft rasterising for the gradient.
 
     The image is the hard one (nearest face, of coincident ones the one that looks at the camera, ``supersampling``
@@ -55,7 +53,7 @@ class PyTorch3DRenderer(Renderer):
         gamma: float = 1e-4,
         faces_per_pixel: int = 16,
     ) -> None:
-        super().__init__(image_size)
+        super().__init__(image_size, supersampling, ambient, directional, lights, crease_angle)
         try:
             import pytorch3d.renderer  # noqa: F401
         except ImportError as error:
@@ -63,22 +61,11 @@ class PyTorch3DRenderer(Renderer):
                 "PyTorch3DRenderer needs pytorch3d, which is built from its repository: see "
                 "https://github.com/facebookresearch/pytorch3d/blob/main/INSTALL.md, or use the built-in Rasterizer."
             ) from error
-        if supersampling < 1 or faces_per_pixel < 1:
-            raise ValueError("supersampling and faces_per_pixel must be at least 1")
-        self.supersampling = supersampling
-        self.ambient = ambient
-        self.directional = directional
-        self.lights = tuple(lights)
-        self.crease_angle = crease_angle
+        if faces_per_pixel < 1:
+            raise ValueError(f"faces_per_pixel must be at least 1, got {faces_per_pixel}")
         self.sigma = sigma
         self.gamma = gamma
         self.faces_per_pixel = faces_per_pixel
-        self._last: tuple[weakref.ref[Mesh], Geometry] | None = None
-
-    @property
-    def semantic_parameters(self) -> Mapping[str, SemanticParameter]:
-        """Those of the built-in rasteriser."""
-        return PARAMETERS
 
     def render(self, mesh: Mesh, parameters: Mapping[str, Tensor]) -> Tensor:
         """Images (B, 3, image_size, image_size); see :class:`Renderer`."""
@@ -106,7 +93,7 @@ class PyTorch3DRenderer(Renderer):
         from pytorch3d.renderer import FoVPerspectiveCameras, MeshRasterizer, MeshRenderer, RasterizationSettings
         from pytorch3d.structures import Meshes
 
-        geometry = self._prepare(mesh)
+        geometry: Geometry = self.prepared(mesh)
         azimuth, distance = parameters["azimuth"], parameters["distance"]
         unit = camera_matrix(
             azimuth, parameters["elevation"], distance, torch.full_like(azimuth, 90.0), parameters["roll"]
@@ -129,7 +116,7 @@ class PyTorch3DRenderer(Renderer):
             cull_backfaces=False,
             z_clip_value=NEAR,
         )
-        light = lighting(parameters, self.ambient, self.directional, self.lights)
+        light = self.lighting(parameters)
         field_of_view = parameters["field_of_view"]
         shader = _Shader(geometry, rotation, translation, field_of_view, light, self.sigma, self.gamma, soft)
         renderer = MeshRenderer(MeshRasterizer(cameras=cameras, raster_settings=settings), shader)
@@ -137,12 +124,6 @@ class PyTorch3DRenderer(Renderer):
         image: Tensor = renderer(meshes, cameras=cameras)
         image = image.view(len(azimuth), self.image_size, self.supersampling, self.image_size, self.supersampling, 3)
         return image.mean((2, 4)).permute(0, 3, 1, 2).clamp(0.0, 1.0)
-
-    def _prepare(self, mesh: Mesh) -> Geometry:
-        """The layout of ``mesh``; the last one is kept."""
-        if self._last is None or self._last[0]() is not mesh:
-            self._last = (weakref.ref(mesh), prepare(mesh, self.crease_angle))
-        return self._last[1]
 
 
 class _Shader(nn.Module):

@@ -1,0 +1,141 @@
+"""What mesh renderers share: their semantic parameters, the light, and the options of how a mesh is drawn."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from lightning_semrob.rendering.base import Renderer, SemanticParameter
+from lightning_semrob.rendering.camera import direction
+from lightning_semrob.rendering.geometry import Geometry, prepare
+from lightning_semrob.rendering.raster_torch import Lighting
+from lightning_semrob.shapes.mesh import Mesh
+from lightning_semrob.space import Axis
+
+__all__ = ["PARAMETERS", "Light", "MeshRenderer", "lighting"]
+
+PARAMETERS: Final[Mapping[str, SemanticParameter]] = {
+    parameter.axis.name: parameter
+    for parameter in (
+        SemanticParameter(Axis("azimuth", 0.0, 360.0, periodic=True), 0.0),
+        SemanticParameter(Axis("elevation", -10.0, 90.0), 15.0),
+        SemanticParameter(Axis("distance", 1.5, 5.0, "unit"), 2.732),
+        SemanticParameter(Axis("field_of_view", 30.0, 90.0), 60.0),
+        SemanticParameter(Axis("roll", -180.0, 180.0, periodic=True), 0.0),
+        SemanticParameter(Axis("light_azimuth", 0.0, 360.0, periodic=True), 30.0),
+        SemanticParameter(Axis("light_elevation", -10.0, 90.0), 45.0),
+        SemanticParameter(Axis("light_intensity", 0.0, 2.0, "multiple"), 1.0),
+        SemanticParameter(Axis("color_red", 0.0, 1.0, "multiple"), 1.0),
+        SemanticParameter(Axis("color_green", 0.0, 1.0, "multiple"), 1.0),
+        SemanticParameter(Axis("color_blue", 0.0, 1.0, "multiple"), 1.0),
+        SemanticParameter(Axis("background", 0.0, 1.0, "grey level"), 1.0),
+    )
+}
+"""The semantic parameters of every mesh renderer here, with their widest useful ranges and defaults.
+
+- azimuth, elevation: where the camera is, seen from the object; (0, 0) is on +z, (90, 0) on +x, elevation 90 on +y.
+  Beyond 90 the camera keeps turning over the pole (see :func:`camera_matrix`).
+- distance: from the origin, world units (objects have a longest side of 2); field_of_view: full angle of the image.
+- roll: turns the picture counter-clockwise.
+- light_azimuth: measured from the camera's azimuth, so that 0 is light from the camera's side, 180 back light, and
+  every view is lit alike (an object on a turntable in a studio). light_elevation: above the horizon of the world.
+- light_intensity: multiplies the directional light, not the ambient light.
+- color_*: multiply the object's red, green and blue; background: grey level behind the object.
+"""
+
+
+@dataclass(frozen=True)
+class Light:
+    """A fixed directional light beside the main one.
+
+    Args:
+        azimuth: degrees from the camera's azimuth, as ``light_azimuth``.
+        elevation: degrees above the horizon of the world.
+        intensity: as ``directional``.
+    """
+
+    azimuth: float
+    elevation: float
+    intensity: float
+
+
+def lighting(
+    parameters: Mapping[str, Tensor], ambient: float, directional: float, lights: Sequence[Light] = ()
+) -> Lighting:
+    """The light and colours that ``parameters`` ((B,) tensors by name) describe, with fixed further lights."""
+    main = direction(parameters["azimuth"] + parameters["light_azimuth"], parameters["light_elevation"])
+    directions, intensities = [main], [directional * parameters["light_intensity"]]
+    for light in lights:
+        azimuth = parameters["azimuth"] + light.azimuth
+        directions.append(direction(azimuth, torch.full_like(azimuth, light.elevation)))
+        intensities.append(torch.full_like(azimuth, light.intensity))
+    color = torch.stack([parameters[f"color_{name}"] for name in ("red", "green", "blue")], -1)
+    return Lighting(
+        directions=torch.stack(directions, 1),
+        intensities=torch.stack(intensities, 1),
+        ambient=torch.full_like(parameters["azimuth"], ambient),
+        color=color,
+        background=parameters["background"][:, None].expand(-1, 3),
+    )
+
+
+class MeshRenderer(Renderer):
+    """A renderer of meshes under one camera, light and shading model.
+
+    Args:
+        image_size: side of the square image, pixels.
+        supersampling: samples a pixel along each side, averaged.
+        ambient: light from everywhere.
+        directional: light of the main directional light at ``light_intensity`` 1.
+        lights: further directional lights.
+        crease_angle: shade edges between faces that meet at no more than this smoothly, degrees; 0 is flat, None keeps
+            the mesh's own normals (files are flat).
+
+    Raises:
+        ValueError: for sizes below 1, a crease angle outside [0, 90].
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        supersampling: int,
+        ambient: float,
+        directional: float,
+        lights: Sequence[Light],
+        crease_angle: float | None,
+    ) -> None:
+        super().__init__(image_size)
+        if supersampling < 1:
+            raise ValueError(f"supersampling must be at least 1, got {supersampling}")
+        if crease_angle is not None and not 0 <= crease_angle <= 90:
+            raise ValueError(f"crease_angle must lie in [0, 90] degrees, got {crease_angle}")
+        self.supersampling = supersampling
+        self.ambient = ambient
+        self.directional = directional
+        self.lights = tuple(lights)
+        self.crease_angle = crease_angle
+        self._last: tuple[weakref.ref[Mesh], Any] | None = None
+
+    @property
+    def semantic_parameters(self) -> Mapping[str, SemanticParameter]:
+        """See :data:`PARAMETERS`."""
+        return PARAMETERS
+
+    def lighting(self, parameters: Mapping[str, Tensor]) -> Lighting:
+        """The light and colours that ``parameters`` ((B,) tensors by name) describe."""
+        return lighting(parameters, self.ambient, self.directional, self.lights)
+
+    def prepared(self, mesh: Mesh) -> Any:
+        """What :meth:`lay_out` makes of ``mesh``; the last one is kept, as tasks of one shape travel together."""
+        if self._last is None or self._last[0]() is not mesh:
+            self._last = (weakref.ref(mesh), self.lay_out(prepare(mesh, self.crease_angle)))
+        return self._last[1]
+
+    def lay_out(self, geometry: Geometry) -> Any:
+        """What a subclass keeps of a mesh between calls."""
+        return geometry
