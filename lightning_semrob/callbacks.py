@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
-import torch
-from pytorch_lightning.callbacks import Callback, ProgressBar
+from pytorch_lightning.callbacks import ProgressBar
 from tqdm import tqdm
 
+from lightning_semrob.finders.rounds import UpdateCallback
+from lightning_semrob.finders.verified import VerifiedFinder
+from lightning_semrob.work import TaskBatch, Work
+
 if TYPE_CHECKING:
-    from lightning_semrob.environment import SemanticEnvironment, TaskBatch
+    from lightning_semrob.environment import SemanticEnvironment
     from lightning_semrob.finders.suite import FinderSuite
     from lightning_semrob.results import RunFolder
 
 __all__ = ["ResultsWriter", "RunProgress"]
 
 
-class ResultsWriter(Callback):
-    """Keeps the runs of a (network, shape) group in the output folder as soon as they have all ended.
+class ResultsWriter(UpdateCallback):
+    """Keeps every run in the output folder as soon as it has ended, and again with its verdict.
+
+    A (network, shape) group of this process has one file, rewritten whenever a run of it ends. Runs of the verified
+    finder are kept with their verdict only: its box and its statement are one result.
 
     Args:
         folder: the output folder.
@@ -28,52 +35,46 @@ class ResultsWriter(Callback):
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        self._saved: set[tuple[int, int]] = set()
+        #: What is in the file of some rows: (finder, row) -> whether with its verdict.
+        self._kept: dict[str, dict[tuple[int, int], bool]] = {}
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_update_start(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
         """Runs that a resumed job brought along are in the folder already."""
-        for number, finder in enumerate(pl_module):
-            self._saved |= {(number, row) for row in (finder.code != 0).nonzero().flatten().tolist()}
+        if self._name(batch) not in self._kept:
+            self._kept[self._name(batch)] = self._finished(module, batch)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: TaskBatch, batch_idx: int
-    ) -> None:
-        """Save a group that has ended."""
-        if len(batch.rows) and not len(pl_module.active(batch.rows)):
-            environment: SemanticEnvironment = trainer.datamodule  # type: ignore[attr-defined]
-            new = [
-                (number, row)
-                for number, _ in enumerate(pl_module)
-                for row in batch.rows.tolist()
-                if (number, row) not in self._saved
-            ]
-            rows = [pl_module.row(environment, number, row) for number, row in new]
+    def on_update_end(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
+        """Save the runs of the rows that have ended, if there are new ones."""
+        self._save(trainer.datamodule, module, batch)  # type: ignore[attr-defined]
+
+    def _save(self, environment: SemanticEnvironment, module: FinderSuite, batch: TaskBatch) -> None:
+        finished, name = self._finished(module, batch), self._name(batch)
+        if finished != self._kept.get(name):
+            self._kept[name] = finished
+            rows = [module.row(environment, number, row) for number, row in finished]
             # A shape that could not be loaded may load next time: it is not kept as finished.
-            self.folder.save_part([row for row in rows if row["status"] != "not_measured"], environment.space)
-            self._saved |= set(new)
+            rows = [row for row in rows if row["status"] != "not_measured"]
+            self.folder.save_part(rows, environment.space, name)
 
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: Any,
-        outputs: Any,
-        batch: TaskBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Save a group again with its verdicts."""
-        environment: SemanticEnvironment = trainer.datamodule  # type: ignore[attr-defined]
-        rows = [
-            pl_module.row(environment, number, row) for number, _ in enumerate(pl_module) for row in batch.rows.tolist()
-        ]
-        rows = [row for row in rows if row["status"] != "not_measured" and row["verdict"] != "not verified"]
-        self.folder.save_part(rows, environment.space)
+    @staticmethod
+    def _name(batch: TaskBatch) -> str:
+        rows = "-".join(map(str, batch.rows.tolist()))
+        return hashlib.sha256(f"{batch.network} {batch.shape} {rows}".encode()).hexdigest()[:20]
+
+    @staticmethod
+    def _finished(module: FinderSuite, batch: TaskBatch) -> dict[tuple[int, int], bool]:
+        return {
+            (number, row): (number, row) in module.statements
+            for number, finder in enumerate(module)
+            for row in batch.rows.tolist()
+            if finder.code[row] != 0 and ((number, row) in module.statements or not isinstance(finder, VerifiedFinder))
+        }
 
 
-class RunProgress(ProgressBar):
-    """One line: finished runs, running methods, active runs and evaluations per second of this process.
+class RunProgress(ProgressBar, UpdateCallback):
+    """One line: tasks ended on all processes; of this process the methods and runs at work and evaluations per second.
 
-    A second one counts the (network, shape) groups whose boxes are verified.
+    A task is one network, shape and initial point with all its finders and the verification of their boxes.
     """
 
     def __init__(self) -> None:
@@ -95,52 +96,39 @@ class RunProgress(ProgressBar):
         """Open the bar."""
         if not self._enabled:
             return
-        rows = trainer.datamodule.rows_of(trainer.global_rank, trainer.world_size)  # type: ignore[attr-defined]
-        self._rows = rows
-        counts = pl_module.counts()
-        self._evaluations = counts["evaluations"]
+        work: Work = trainer.datamodule.work  # type: ignore[attr-defined]
+        self._evaluations = pl_module.spent()
         self._start = time.perf_counter()
         self._bar = tqdm(
-            total=len(rows) * len(pl_module.finders),
-            unit="run",
+            total=len(work.owners),
+            unit="task",
             file=sys.stderr,
             dynamic_ncols=True,
-            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} runs [{elapsed}<{remaining}]{postfix}",
+            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} tasks [{elapsed}<{remaining}]{postfix}",
         )
-        self._update(pl_module)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: TaskBatch, batch_idx: int
-    ) -> None:
-        """Refresh the line."""
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Tasks that have ended, those of other processes as of the last meeting."""
         if self._bar is not None:
-            self._update(pl_module, batch)
+            work: Work = trainer.datamodule.work  # type: ignore[attr-defined]
+            self._bar.n = len(work.owners) - work.remaining
+            self._bar.refresh()
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Open the bar of the verification."""
-        if self._enabled:
-            groups = len(trainer.datamodule.batches())  # type: ignore[attr-defined]
-            self._bar = tqdm(total=groups, desc="verifying", unit="group", file=sys.stderr, dynamic_ncols=True)
-
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: Any,
-        outputs: Any,
-        batch: TaskBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """One group is verified."""
-        if self._bar is not None and len(batch.rows):
-            self._bar.update()
-
-    def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Close the bar."""
-        self._close()
+    def on_update_end(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
+        """Refresh the line."""
+        if self._bar is None:
+            return
+        methods = [finder.name for finder in module if len(finder.active(batch.rows))]
+        active = sum(len(finder.active(batch.rows)) for finder in module)
+        rate = (module.spent() - self._evaluations) / max(time.perf_counter() - self._start, 1e-9)
+        self._bar.set_description("+".join(methods) or "verifying", refresh=False)
+        self._bar.set_postfix_str(f"{active} active, {rate:.0f} evaluations/s", refresh=True)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Close the bar."""
+        """Close the bar, full."""
+        if self._bar is not None:
+            self._bar.n = self._bar.total
+            self._bar.set_description("measured", refresh=True)
         self._close()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
@@ -151,15 +139,3 @@ class RunProgress(ProgressBar):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-    def _update(self, suite: FinderSuite, batch: TaskBatch | None = None) -> None:
-        running = {finder.name: int((finder.code[self._rows] == 0).sum()) for finder in suite}
-        active = sum(running.values())
-        here = torch.zeros(0, dtype=torch.int64) if batch is None else batch.rows
-        methods = [finder.name for finder in suite if len(finder.active(here))]
-        seconds = max(time.perf_counter() - self._start, 1e-9)
-        rate = (suite.counts()["evaluations"] - self._evaluations) / seconds
-        self._bar.set_description("+".join(methods) or "starting", refresh=False)
-        self._bar.set_postfix_str(f"{active} active, {rate:.0f} evaluations/s", refresh=False)
-        self._bar.n = self._bar.total - active
-        self._bar.refresh()

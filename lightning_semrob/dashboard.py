@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 
+from lightning_semrob.finders.rounds import UpdateCallback
 from lightning_semrob.finders.suite import volume_ratios
 from lightning_semrob.report.plots import network_label, plot_map
 from lightning_semrob.report.tables import format_srvr_table, format_verified_table
 from lightning_semrob.space import Box
 
 if TYPE_CHECKING:
-    from lightning_semrob.environment import SemanticEnvironment, TaskBatch
+    from lightning_semrob.environment import SemanticEnvironment
     from lightning_semrob.maps import SemanticMaps
+    from lightning_semrob.work import TaskBatch
 
 __all__ = ["Dashboard", "RunCurves"]
 
@@ -92,7 +93,7 @@ def _add(steps: dict[int, list[float]], step: int, values: Sequence[float]) -> N
     steps[step] = [a + b for a, b in zip(steps.get(step, [0.0] * len(values)), values, strict=True)]
 
 
-class Dashboard(Callback):
+class Dashboard(UpdateCallback):
     """Logs curves, runs, maps and SRVR to every logger of the Trainer, from the first process only.
 
     While boxes grow it only adds up; after growing it logs one point a step of the finders. Runs that were taken over
@@ -103,19 +104,15 @@ class Dashboard(Callback):
         self.curves = RunCurves()
         self._before: dict[int, Tensor] = {}
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: TaskBatch, batch_idx: int) -> None:
+    def on_update_start(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
         """Remember which step every run of the batch is at."""
-        self._before = {number: finder.steps[batch.rows].cpu().clone() for number, finder in enumerate(pl_module)}
+        self._before = {number: finder.steps[batch.rows].cpu().clone() for number, finder in enumerate(module)}
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: TaskBatch, batch_idx: int
-    ) -> None:
+    def on_update_end(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
         """Add the runs that took a step."""
         environment: SemanticEnvironment = trainer.datamodule  # type: ignore[attr-defined]
-        if not len(batch.rows):
-            return
         network, class_name = environment.networks[batch.network], environment.shapes[batch.shape].class_name
-        for number, finder in enumerate(pl_module):
+        for number, finder in enumerate(module):
             rows = batch.rows[finder.steps[batch.rows].cpu() != self._before[number]]
             ratios = volume_ratios(finder, rows, environment)["intersected"]
             for row, ratio in zip(rows.tolist(), ratios.tolist(), strict=True):

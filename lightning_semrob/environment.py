@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -23,8 +22,9 @@ from lightning_semrob.shapes.classes import load_class_table
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import Axis, SemanticSpace
 from lightning_semrob.verification import AxisDensity, box_mass
+from lightning_semrob.work import RoundLoader, TaskBatch, Work
 
-__all__ = ["PAPER_INITIAL_POINTS", "RunLoader", "SemanticEnvironment", "TaskBatch", "sweep_space"]
+__all__ = ["PAPER_INITIAL_POINTS", "SemanticEnvironment", "TaskBatch", "sweep_space"]
 
 #: The four constant initial points of the paper's runs, (azimuth, elevation) in degrees.
 PAPER_INITIAL_POINTS = ((130.0, 30.0), (50.0, 20.0), (200.0, 15.0), (310.0, 50.0))
@@ -34,21 +34,6 @@ GRADIENTS = ("analytic", "finite")
 
 #: Meshes kept on the device at a time: shapes are visited one after the other.
 _KEPT_MESHES = 4
-
-
-@dataclass(frozen=True)
-class TaskBatch:
-    """Rows of one (network, shape) group that travel together.
-
-    Args:
-        network: index into the networks of the environment.
-        shape: index into its shapes.
-        rows: (R,) int64 rows of the task table; empty for a process that waits for the others.
-    """
-
-    network: int
-    shape: int
-    rows: Tensor
 
 
 def sweep_space(renderer: Renderer, axes: Mapping[str, Sequence[float] | None] | Sequence[str]) -> SemanticSpace:
@@ -162,6 +147,7 @@ class SemanticEnvironment(pl.LightningDataModule):
         self.failures: dict[str, str] = {}
         self._classifiers: dict[int, Classifier] = {}
         self._meshes: dict[int, Mesh] = {}
+        self._work: Work | None = None
 
     # ---- tasks
 
@@ -218,24 +204,33 @@ class SemanticEnvironment(pl.LightningDataModule):
         return self.class_names.index(self.shapes[shape].class_name)
 
     def rows_of(self, rank: int, world_size: int) -> Tensor:
-        """The rows that a process owns: a contiguous slice, so that meshes stay with one process, (R,) int64."""
-        count = len(self)
-        return torch.arange(count * rank // world_size, count * (rank + 1) // world_size)
+        """The rows that a process starts with: a contiguous slice, (R,) int64."""
+        return (self._work_of(rank, world_size).owners == rank).nonzero().flatten()
 
     def owned_rows(self, device: torch.device | str = "cpu") -> Tensor:
-        """Which rows this process owns, (N,) bool."""
-        mask = torch.zeros(len(self), dtype=torch.bool)
-        mask[self.rows_of(*self._place())] = True
-        return mask.to(device)
+        """Which rows this process worked on, (N,) bool."""
+        return self.work.owned.to(device)
+
+    @property
+    def work(self) -> Work:
+        """How the processes of the Trainer share the rows."""
+        if self._work is None or (self._work.rank, self._work.processes) != self._place():
+            self._work = self._work_of(*self._place())
+        return self._work
+
+    def _work_of(self, rank: int, world_size: int) -> Work:
+        groups = torch.arange(len(self)) // self.points_per_shape
+        networks = len(self.networks)
+        return Work(groups // networks, groups % networks, rank, world_size, self.device)
 
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer
         return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
 
     def batches(self) -> list[TaskBatch]:
-        """This process's rows, one batch a (network, shape) group."""
+        """The rows that this process worked on, one batch a (network, shape) group."""
         groups: dict[tuple[int, int], list[int]] = {}
-        for row in self.rows_of(*self._place()).tolist():
+        for row in self.work.owned.nonzero().flatten().tolist():
             shape, network, _ = self.describe(row)
             groups.setdefault((network, shape), []).append(row)
         return [TaskBatch(network, shape, torch.tensor(rows)) for (network, shape), rows in groups.items()]
@@ -319,14 +314,16 @@ class SemanticEnvironment(pl.LightningDataModule):
         """Batches are row numbers: they stay where they are."""
         return batch
 
-    def train_dataloader(self) -> RunLoader:
-        """Batches of running rows until no process has any."""
-        return RunLoader(self)
+    def train_dataloader(self) -> RoundLoader:
+        """Rounds of work until no process has any left; a new division of the rows."""
+        self._work = None
+        return RoundLoader()
 
     def test_dataloader(self) -> GroupLoader:
         """Every owned group once; the same number of batches on every process, the tail empty."""
         batches = self.batches()
-        return GroupLoader(batches + [_waiting()] * (_largest(len(batches), self.device) - len(batches)))
+        waiting = TaskBatch(0, 0, torch.zeros(0, dtype=torch.int64))
+        return GroupLoader(batches + [waiting] * (_largest(len(batches), self.device) - len(batches)))
 
     def predict_dataloader(self) -> Any:
         """The batches that the module makes (:class:`lightning_semrob.maps.SemanticMapper`)."""
@@ -344,11 +341,6 @@ def _largest(value: int, device: torch.device) -> int:
     return int(tensor.item())
 
 
-def _waiting() -> TaskBatch:
-    """The batch of a process that waits for the others."""
-    return TaskBatch(0, 0, torch.zeros(0, dtype=torch.int64))
-
-
 class GroupLoader:
     """Serves a list of batches (Lightning takes a bare list for several loaders)."""
 
@@ -360,25 +352,3 @@ class GroupLoader:
 
     def __iter__(self) -> Iterator[TaskBatch]:
         return iter(self._batches)
-
-
-class RunLoader:
-    """Serves the groups of this process, one after the other, each until its runs have ended.
-
-    ``fit`` has a collective in every batch: processes that have nothing left get empty batches until all are done.
-    Lightning fetches one batch ahead, so the last batch of a group may find no running row.
-    """
-
-    def __init__(self, environment: SemanticEnvironment) -> None:
-        self.environment = environment
-
-    def __iter__(self) -> Iterator[TaskBatch]:
-        environment = self.environment
-        assert environment.trainer is not None
-        module: Any = environment.trainer.lightning_module
-        for batch in environment.batches():
-            while len(module.active(batch.rows)):
-                _largest(1, environment.device)
-                yield batch
-        while _largest(0, environment.device):
-            yield _waiting()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import hashlib
 import json
 import math
 import os
@@ -195,11 +194,10 @@ class RunFolder:
             return
         write_atomically(target, lambda path: _write_text(path, config))
 
-    def save_part(self, rows: list[Row], space: SemanticSpace) -> None:
-        """Keep finished runs."""
+    def save_part(self, rows: list[Row], space: SemanticSpace, name: str) -> None:
+        """Keep finished runs in the part ``name``, in place of what it held."""
         if not rows:
             return
-        name = hashlib.sha256(repr([run_key(row) for row in rows]).encode()).hexdigest()[:20]
         table = _table(rows, run_schema(space))
         write_atomically(self.path / "parts" / f"{name}.parquet", lambda path: pa.parquet.write_table(table, path))
 

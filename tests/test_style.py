@@ -21,6 +21,7 @@ LAYERS = (
     "functions",
     "verification",
     "audit",
+    "work",
     "environment",
     "results",
     "metrics",

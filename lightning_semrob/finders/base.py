@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-import pytorch_lightning as pl
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor, nn
@@ -15,12 +14,13 @@ from torch.optim import Optimizer
 from lightning_semrob.audit import AxisAgreement, agreement, audit_gradient
 from lightning_semrob.finders.modes import INVALID_SCORE, MODES, REST_MOVE, RUNNING
 from lightning_semrob.finders.quadrature import QUADRATURES
+from lightning_semrob.finders.rounds import RoundModule
 from lightning_semrob.functional.regions import cross_sections
 from lightning_semrob.functions import Complement, Reordered, SemanticFunction
 from lightning_semrob.space import Box, SemanticSpace
 
 if TYPE_CHECKING:
-    from lightning_semrob.environment import TaskBatch
+    from lightning_semrob.work import TaskBatch
 
 __all__ = ["STATUSES", "RegionFinder", "prepare_function"]
 
@@ -51,7 +51,7 @@ def prepare_function(f: SemanticFunction, space: SemanticSpace, adversarial: boo
     return Complement(f) if adversarial else f
 
 
-class RegionFinder(pl.LightningModule):
+class RegionFinder(RoundModule):
     """Grows boxes from initial points by closed-form directions at the corners, one row per task.
 
     Subclasses implement :meth:`directions`; those that need more than the corners override :meth:`points`.
@@ -282,20 +282,26 @@ class RegionFinder(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Take the tasks of the environment, unless the table is already made (resume)."""
-        environment = self.trainer.datamodule  # type: ignore[attr-defined]
         if self.space is None:
-            self.start(environment.u0, environment.space)
+            self.start(self.environment.u0, self.environment.space)
 
-    def training_step(self, batch: TaskBatch, batch_idx: int) -> None:
-        """One update of the running rows of a batch, by manual optimization."""
+    def pending(self, rows: Tensor) -> Tensor:
+        """Those of the rows that still run."""
+        return self.active(rows)
+
+    def advance(self, batch: TaskBatch) -> None:
+        """One update of the running rows of a group, by manual optimization."""
         from lightning_semrob.finders.suite import update_together
 
-        update_together([self], [self.optimizers()], batch, self.trainer.datamodule)  # type: ignore[attr-defined]
+        update_together([self], [self.optimizers()], batch, self.environment)
+
+    def spent(self) -> int:
+        """Evaluations of the table so far."""
+        return int(self.evaluations.sum())
 
     def on_train_epoch_end(self) -> None:
         """Merge the rows of all processes: each owns some, every process then holds all."""
-        owned = self.trainer.datamodule.owned_rows(self.a.device)  # type: ignore[attr-defined]
-        merge_rows(self, owned)
+        merge_rows(self, self.environment.owned_rows(self.a.device))
         warn_of_failing_axes(self)
 
 

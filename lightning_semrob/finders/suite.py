@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -15,6 +14,7 @@ from lightning_semrob.finders.base import STATUSES, RegionFinder, merge_rows, pr
 from lightning_semrob.finders.modes import INVALID_SCORE, NOT_MEASURED
 from lightning_semrob.finders.naive import NaiveFinder
 from lightning_semrob.finders.oir import OIRBlackBoxFinder, OIRWhiteBoxFinder
+from lightning_semrob.finders.rounds import RoundModule
 from lightning_semrob.finders.trapezoid import TrapezoidFinder
 from lightning_semrob.finders.verified import VerifiedFinder
 from lightning_semrob.functional.srvr import verified_ratio
@@ -26,7 +26,8 @@ from lightning_semrob.space import Box
 from lightning_semrob.verification import verify
 
 if TYPE_CHECKING:
-    from lightning_semrob.environment import SemanticEnvironment, TaskBatch
+    from lightning_semrob.environment import SemanticEnvironment
+    from lightning_semrob.work import TaskBatch
 
 __all__ = ["FINDERS", "PAPER_METHODS", "FinderSuite", "update_together"]
 
@@ -106,7 +107,7 @@ def volume_ratios(finder: RegionFinder, rows: Tensor, environment: SemanticEnvir
     return {name: torch.where(measured, ratio, nan) for name, ratio in ratios.items()}
 
 
-class FinderSuite(pl.LightningModule):
+class FinderSuite(RoundModule):
     """Runs several finders over all tasks of a :class:`~lightning_semrob.environment.SemanticEnvironment`.
 
     Args:
@@ -173,6 +174,8 @@ class FinderSuite(pl.LightningModule):
         self.eps_m, self.eps_v, self.confidence, self.verification = eps_m, eps_v, confidence, verification
         #: What is known about the box of (finder, row): columns of the table of runs.
         self.statements: dict[tuple[int, int], dict[str, Any]] = {}
+        self._stated = torch.zeros(0, 0, dtype=torch.bool)  # (finders, rows): which of them there are
+        self._verification_evaluations = 0
         self.srvr: nn.ModuleDict | None = None
         self.automatic_optimization = False
 
@@ -186,7 +189,7 @@ class FinderSuite(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Give every finder the tasks of the environment."""
-        self.prepare(self.trainer.datamodule)  # type: ignore[attr-defined]
+        self.prepare(self.environment)
 
     def prepare(self, environment: SemanticEnvironment) -> None:
         """Make the tables of tasks and the metrics, once; refuse a missing gradient before any work."""
@@ -201,6 +204,8 @@ class FinderSuite(pl.LightningModule):
                     finder.search.seed = environment.seed
                     finder.search.runs = self.statements_together(environment)
                 finder.start(environment.u0, environment.space)
+        if not self._stated.numel():
+            self._stated = torch.zeros(len(self.finders), len(environment), dtype=torch.bool)
         sizes = (len(environment.networks), len(environment.class_names))
         if self.srvr is None:
             self.srvr = nn.ModuleDict(
@@ -228,21 +233,47 @@ class FinderSuite(pl.LightningModule):
             running |= (finder.code[rows.to(finder.code.device)] == 0).cpu()
         return rows[running]
 
-    def training_step(self, batch: TaskBatch, batch_idx: int) -> None:
-        """One update of the running rows of a batch in every finder."""
-        optimizers = self.optimizers()
-        optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
-        update_together(list(self), optimizers, batch, self.trainer.datamodule)  # type: ignore[attr-defined]
+    def pending(self, rows: Tensor) -> Tensor:
+        """Rows with a run that still grows or whose box is not verified yet."""
+        growing = torch.zeros(len(rows), dtype=torch.bool)
+        growing[torch.isin(rows, self.active(rows))] = True
+        return rows[growing | ~self._stated[:, rows].all(0)]
+
+    def advance(self, batch: TaskBatch) -> None:
+        """One update of the running rows of a group in every finder; when all have ended, one box is verified."""
+        if len(self.active(batch.rows)):
+            optimizers = self.optimizers()
+            optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
+            update_together(list(self), optimizers, batch, self.environment)
+            return
+        for row in batch.rows.tolist():
+            for number in (~self._stated[:, row]).nonzero().flatten().tolist():
+                if self.state(number, row, batch):
+                    return
+
+    def state(self, number: int, row: int, batch: TaskBatch) -> int:
+        """Verify the box of finder ``number`` for a row of a group and keep the statement; returns evaluations."""
+        statement = self.verify(number, row, batch, self.environment)
+        self.statements[number, row] = statement
+        self._stated[number, row] = True
+        spent = int(statement.get("verification_evaluations") or 0)
+        self._verification_evaluations += spent
+        return spent
+
+    def spent(self) -> int:
+        """Evaluations of the table so far, those of verification included."""
+        return self.counts()["evaluations"] + self._verification_evaluations
 
     def on_train_epoch_end(self) -> None:
-        """Merge the rows of all processes."""
+        """Merge the rows and the statements of all processes."""
         for finder in self:
-            merge_rows(finder, self.trainer.datamodule.owned_rows(finder.a.device))  # type: ignore[attr-defined]
+            merge_rows(finder, self.environment.owned_rows(finder.a.device))
             warn_of_failing_axes(finder)
+        self.gather_statements()
 
     def test_step(self, batch: TaskBatch, batch_idx: int) -> None:
-        """Verify the boxes of a group of this process and feed the volumes to the metrics."""
-        environment: SemanticEnvironment = self.trainer.datamodule  # type: ignore[attr-defined]
+        """Feed the volumes of a group of this process to the metrics; boxes without a verdict are verified first."""
+        environment = self.environment
         assert self.srvr is not None
         if not len(batch.rows):
             return
@@ -252,7 +283,7 @@ class FinderSuite(pl.LightningModule):
             ratios = volume_ratios(finder, batch.rows, environment)
             for row in batch.rows.tolist():
                 if (number, row) not in self.statements:
-                    self.statements[number, row] = self.verify(number, row, batch, environment)
+                    self.state(number, row, batch)
             verdicts = [self.statements[number, row].get("verdict", NOT_VERIFIED) for row in batch.rows.tolist()]
             unknown = torch.tensor([verdict == NOT_VERIFIED for verdict in verdicts])
             ratios["verified"] = verified_ratio(ratios["intersected"], verdicts).masked_fill(unknown, torch.nan)
@@ -318,7 +349,7 @@ class FinderSuite(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         """SRVR over all processes, kept in ``srvr_values`` and logged: volume -> method -> (networks, classes)."""
         assert self.srvr is not None
-        environment: SemanticEnvironment = self.trainer.datamodule  # type: ignore[attr-defined]
+        environment = self.environment
         self.gather_statements()
         sizes = (len(environment.networks), len(environment.class_names))
         self.srvr_values: dict[str, dict[str, Tensor]] = {}
@@ -394,6 +425,7 @@ class FinderSuite(pl.LightningModule):
                 if old["verdict"] != NOT_VERIFIED:
                     names = set(VERIFICATION_COLUMNS) | {f"worst_{name}" for name in environment.space.names}
                     self.statements[number, row] = {name: old[name] for name in names}
+                    self._stated[number, row] = True
                 taken += 1
         return taken
 
@@ -405,6 +437,8 @@ class FinderSuite(pl.LightningModule):
         torch.distributed.all_gather_object(parts, self.statements)
         for part in parts:
             self.statements |= part
+        for number, row in self.statements:
+            self._stated[number, row] = True
 
     def counts(self) -> dict[str, int]:
         """Running runs, evaluations and gradient evaluations of the table as it is on this process."""
@@ -412,4 +446,7 @@ class FinderSuite(pl.LightningModule):
             "active": sum(int((finder.code == 0).sum()) for finder in self),
             "evaluations": sum(int(finder.evaluations.sum()) for finder in self),
             "gradient_evaluations": sum(int(finder.gradient_evaluations.sum()) for finder in self),
+            "verification_evaluations": sum(
+                int(statement.get("verification_evaluations") or 0) for statement in self.statements.values()
+            ),
         }

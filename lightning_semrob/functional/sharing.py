@@ -1,0 +1,91 @@
+"""Which process works on which row of the task table: pure functions of what is known about the rows.
+
+Rows are ordered by shape, then by network; a (network, shape) group shares renderings and network calls. Slices are
+contiguous, so that a mesh stays with one process where that leaves the shares even.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["DONE", "OPEN", "STARTED", "loads", "share", "share_again"]
+
+#: States of a row: not begun, begun by its owner, ended.
+OPEN, STARTED, DONE = 0, 1, 2
+
+#: A cut between shapes, or else between groups, is preferred if it misses the even cut by at most this part of a share;
+#: later cuts may miss by more, since what they leave can be shared again.
+_TOLERANCE, _LATER_TOLERANCE = 0.125, 0.5
+
+
+def _cut(before: Tensor, target: float, tolerance: float, *units: Tensor) -> int:
+    """The row in front of which to cut: ``before`` (N + 1,) is the cost in front of each row and of the end.
+
+    Cuts between values of the first of ``units`` (N,) within the tolerance are preferred, then those of the second …;
+    otherwise any row.
+    """
+    distance = (before - target).abs()
+    for unit in units:
+        edge = torch.ones_like(before, dtype=torch.bool)
+        edge[1:-1] = unit[1:] != unit[:-1]
+        allowed = edge & (distance <= tolerance)
+        if bool(allowed.any()):
+            return int(torch.where(allowed, distance, torch.inf).argmin())
+    return int(distance.argmin())
+
+
+def share(cost: Tensor, shape: Tensor, group: Tensor, processes: int) -> Tensor:
+    """Contiguous slices of about equal cost.
+
+    Args:
+        cost: of each row, (N,) float64, positive; 0 for rows that have ended.
+        shape, group: which shape and which (network, shape) group a row belongs to, (N,) int64, rows in this order.
+        processes: how many.
+
+    Returns:
+        The owner of each row, (N,) int64; fewer rows than processes leave some without any.
+    """
+    before = torch.cat([cost.new_zeros(1), cost.cumsum(0)])
+    part = float(before[-1]) / processes
+    cuts = [_cut(before, part * k, _TOLERANCE * part, shape, group) for k in range(1, processes)]
+    rows = torch.arange(len(cost))
+    return torch.stack([rows >= cut for cut in cuts]).sum(0) if cuts else torch.zeros_like(rows)
+
+
+def loads(owners: Tensor, state: Tensor, cost: Tensor, processes: int) -> Tensor:
+    """Cost of what each process still has to do, (processes,); a row that has been begun counts half."""
+    left = cost * torch.tensor([1.0, 0.5, 0.0], dtype=cost.dtype)[state]
+    return torch.zeros(processes, dtype=cost.dtype).index_add(0, owners, left)
+
+
+def share_again(owners: Tensor, state: Tensor, cost: Tensor, shape: Tensor, group: Tensor, processes: int) -> Tensor:
+    """Give processes that have nothing left about half of what others have not begun.
+
+    Args:
+        owners: (N,) int64.
+        state: ``OPEN``, ``STARTED`` or ``DONE`` of each row, (N,) int64.
+        cost: what a whole row costs, (N,) float64, positive.
+        shape, group: as for :func:`share`; whole shapes travel, or else whole groups, or else rows.
+        processes: how many.
+
+    Returns:
+        The new owners; rows that are not ``OPEN`` keep theirs.
+    """
+    owners = owners.clone()
+    while True:
+        left = loads(owners, state, cost, processes)
+        idle = (left == 0).nonzero().flatten().tolist()
+        is_open = state == OPEN
+        started = torch.zeros(processes, dtype=torch.bool).index_fill(0, owners[state == STARTED], True)
+        # One that has begun nothing keeps a row for itself.
+        spare = torch.bincount(owners[is_open], minlength=processes) - (~started).long()
+        if not idle or not bool((spare > 0).any()):
+            return owners
+        donor = int(torch.where(spare > 0, left, -1.0).argmax())
+        rows = (is_open & (owners == donor)).nonzero().flatten()
+        before = torch.cat([cost.new_zeros(1), cost[rows].cumsum(0)])
+        half, own = float(left[donor]) / 2, float(left[donor] - before[-1])
+        cut = _cut(before, half - own, _LATER_TOLERANCE * half, shape[rows], group[rows])
+        cut = min(max(cut, 0 if bool(started[donor]) else 1), len(rows) - 1)
+        owners[rows[cut:]] = idle[0]
