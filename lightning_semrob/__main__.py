@@ -14,6 +14,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("lightning_semrob.commands.audit", "does the gradient of f agree with its slope?"),
     "maps": ("lightning_semrob.commands.maps", "semantic maps of networks and shapes, as one NetCDF file"),
     "merge": ("lightning_semrob.commands.merge", "one table from the output folders of partial jobs"),
+    "profile": (
+        "lightning_semrob.commands.profile",
+        "what of a job's time is rendering, networks, the framework's own",
+    ),
     "report": ("lightning_semrob.commands.report", "report.html of the output folder of a finished job"),
     "explore": ("lightning_semrob.commands.explore", "a page to walk through the map of one shape and network"),
     "traps": ("lightning_semrob.commands.traps", "where robust regions deceive: traps, shared holes, worst views"),

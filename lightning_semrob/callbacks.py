@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ProgressBar
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from pytorch_lightning.callbacks import Callback, ProgressBar
+from pytorch_lightning.strategies import ParallelStrategy
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from tqdm import tqdm
 
 from lightning_semrob.finders.rounds import UpdateCallback
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
     from lightning_semrob.finders.suite import FinderSuite
     from lightning_semrob.results import RunFolder
 
-__all__ = ["ResultsWriter", "RunProgress"]
+__all__ = ["CleanExit", "ResultsWriter", "RunProgress", "Stopwatch"]
 
 
 class ResultsWriter(UpdateCallback):
@@ -69,6 +74,65 @@ class ResultsWriter(UpdateCallback):
             for row in batch.rows.tolist()
             if finder.code[row] != 0 and ((number, row) in module.statements or not isinstance(finder, VerifiedFinder))
         }
+
+
+class CleanExit(UpdateCallback):
+    """SIGTERM and Ctrl-C end the job after the update under way: every finished run is in the output folder already.
+
+    Compiled kernels do not survive an exception from a signal handler, and Lightning's handler of SIGTERM waits for a
+    collective of all processes, so these only take note; a second Ctrl-C does not wait. Under SLURM's automatic
+    requeueing Lightning's own handler of SIGTERM stays.
+
+    Attributes:
+        signal: the signal that came, or None.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Take the signals over; Lightning restores SIGTERM after the fit, :meth:`on_train_end` the other."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+
+        def note(signum: int, frame: Any) -> None:
+            self.signal = signal.Signals(signum)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if trainer.strategy.launcher is not None and signum == signal.SIGTERM:
+                trainer.strategy.launcher.kill(self.signal)
+
+        signal.signal(signal.SIGINT, note)
+        plugin = trainer.strategy.cluster_environment if isinstance(trainer.strategy, ParallelStrategy) else None
+        if not (isinstance(plugin, SLURMEnvironment) and plugin.auto_requeue):
+            signal.signal(signal.SIGTERM, note)
+
+    def on_update_end(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
+        """Leave, if a signal came."""
+        if self.signal is not None:
+            raise KeyboardInterrupt if self.signal == signal.SIGINT else SIGTERMException
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Ctrl-C is Python's again."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Stopwatch(Callback):
+    """When the first round began and the last one ended.
+
+    Attributes:
+        began, ended: ``time.perf_counter()``; 0 before.
+    """
+
+    began = ended = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Processes are connected, the first round follows."""
+        self.began = self.ended = time.perf_counter()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Rows and statements of all processes are merged."""
+        self.ended = time.perf_counter()
 
 
 class RunProgress(ProgressBar, UpdateCallback):

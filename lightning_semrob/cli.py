@@ -19,13 +19,15 @@ import yaml
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.strategies import DDPStrategy
 
-from lightning_semrob.callbacks import ResultsWriter, RunProgress
+from lightning_semrob.callbacks import CleanExit, ResultsWriter, RunProgress, Stopwatch
 from lightning_semrob.dashboard import Dashboard
 from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.estimate import estimate_cost
 from lightning_semrob.finders.suite import PAPER_METHODS, FinderSuite
 from lightning_semrob.functional.srvr import MINIMUM_SHAPES
 from lightning_semrob.maps import SemanticMaps
+from lightning_semrob.precision import precision_change
+from lightning_semrob.profiling import ShareProfiler
 from lightning_semrob.report.html import missing_packages, write_report
 from lightning_semrob.report.pictures import MAPS_FILE, map_evaluations
 from lightning_semrob.report.tables import (
@@ -121,6 +123,11 @@ class EvaluateCLI(LightningCLI):
         unless ``WANDB_MODE`` says otherwise."""
         if "wandblogger" in str(self.config.trainer.logger).lower():
             os.environ.setdefault("WANDB_MODE", "offline")
+        if str(self.config.trainer.precision) not in ("None", "32", "32-true"):
+            raise ValueError(
+                f"trainer.precision={self.config.trainer.precision} would round the bounds: leave it out, and use "
+                "--data.precision=bf16 (or 16) for the networks"
+            )
         trainer = super().instantiate_trainer(**kwargs)
         strategy = trainer.strategy
         if isinstance(strategy, DDPStrategy) and not isinstance(strategy, SharedTableStrategy):
@@ -173,6 +180,7 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     Returns:
         The summary that is also written to ``summary.json``; of a dry run the estimate.
     """
+    start = time.perf_counter()
     quiet_lightning()
     if "OMP_NUM_THREADS" not in os.environ:
         # Rendering and small batches are slower on several threads; processes (--trainer.devices) use the cores.
@@ -205,10 +213,18 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     progress = [RunProgress()] if trainer.progress_bar_callback is not None else []
     trainer.callbacks = [c for c in trainer.callbacks if c is not trainer.progress_bar_callback]  # type: ignore[attr-defined]
     dashboard = Dashboard() if trainer.loggers else None
-    trainer.callbacks += [*progress, ResultsWriter(folder)] + ([dashboard] if dashboard else [])  # type: ignore[attr-defined]
-    start = time.perf_counter()
-    trainer.fit(suite, datamodule=environment)
-    trainer.test(suite, datamodule=environment, verbose=False)
+    watch, leaving = Stopwatch(), CleanExit()
+    trainer.callbacks += [*progress, ResultsWriter(folder), leaving, watch]  # type: ignore[attr-defined]
+    trainer.callbacks += [dashboard] if dashboard else []  # type: ignore[attr-defined]
+    try:
+        trainer.fit(suite, datamodule=environment)
+        trainer.test(suite, datamodule=environment, verbose=False)
+    except (KeyboardInterrupt, SystemExit, RuntimeError) as error:
+        if leaving.signal is None:
+            raise
+        kept = len(folder.load_parts())
+        print(f"\ninterrupted: {kept} runs are kept in '{output}'; the same command goes on", file=sys.stderr)
+        raise SystemExit(128 + leaving.signal) from error  # what shells make of a signal
     seconds = time.perf_counter() - start
     rows = [
         suite.row(environment, number, row) for number in range(len(suite.finders)) for row in range(len(environment))
@@ -217,10 +233,16 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     if trainer.is_global_zero:
         summary |= {
             "seconds": seconds,
-            "computed_evaluations": suite.counts()["evaluations"] - before["evaluations"],
+            "startup_seconds": watch.began - start,
+            "measuring_seconds": watch.ended - watch.began,
+            "processes": trainer.world_size,
+            **{f"computed_{name}": count - before[name] for name, count in suite.counts().items() if name != "active"},
+            "precision_change": precision_change(environment),
             "not_measured": environment.failures,
             "space": environment.space.as_dict(),
         }
+        if isinstance(trainer.profiler, ShareProfiler):  # type: ignore[attr-defined]
+            summary["profile"] = trainer.profiler.shares()  # type: ignore[attr-defined]
         folder.finish(rows, environment.space, summary)
         print_summary(summary, output)
         if with_report:
@@ -278,7 +300,15 @@ def print_summary(summary: dict[str, Any], output: Path) -> None:
         print(f"\nGradients against slopes of f around initial points\n{audit}")
     print("\nEvaluations of f")
     print(format_cost_table(summary))
-    print(f"\n{summary['runs']} runs in {summary['seconds']:.0f} s; results in {output}/: runs.parquet, runs.csv, …")
+    for network, change in summary["precision_change"].items():
+        print(f"f of {network} against float32: {change['mean']:.2g} mean, {change['largest']:.2g} largest change")
+    computed = summary["computed_evaluations"] + summary["computed_verification_evaluations"]
+    processes, measuring = summary["processes"], summary["measuring_seconds"]
+    print(
+        f"\n{processes} process{'es' if processes > 1 else ''}: start-up {summary['startup_seconds']:.1f} s, then "
+        f"{computed} evaluations in {measuring:.1f} s, {computed / max(measuring, 1e-9):.1f} a second"
+    )
+    print(f"{summary['runs']} runs in {summary['seconds']:.0f} s; results in {output}/: runs.parquet, runs.csv, …")
 
 
 def _check_disk(output: Path, needed: int = 50 * 2**20) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -12,8 +13,10 @@ import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
+from lightning_semrob.folding import fold_batch_norms
 from lightning_semrob.functional.scores import SCORES
 from lightning_semrob.functions import FiniteDifference, RenderedFunction, SemanticFunction
+from lightning_semrob.micro_batch import MicroBatch
 from lightning_semrob.networks import Classifier, build_network, network_spec
 from lightning_semrob.rendering import RENDERERS, Renderer
 from lightning_semrob.rendering.cache import CachedRenderer
@@ -24,13 +27,19 @@ from lightning_semrob.space import Axis, SemanticSpace
 from lightning_semrob.verification import AxisDensity, box_mass
 from lightning_semrob.work import RoundLoader, TaskBatch, Work
 
-__all__ = ["PAPER_INITIAL_POINTS", "SemanticEnvironment", "TaskBatch", "sweep_space"]
+__all__ = ["PAPER_INITIAL_POINTS", "PROFILED", "SemanticEnvironment", "TaskBatch", "sweep_space"]
 
 #: The four constant initial points of the paper's runs, (azimuth, elevation) in degrees.
 PAPER_INITIAL_POINTS = ((130.0, 30.0), (50.0, 20.0), (200.0, 15.0), (310.0, 50.0))
 
 #: Where gradients come from.
 GRADIENTS = ("analytic", "finite")
+
+#: Sections of the work begin with it in the report of the Trainer's profiler.
+PROFILED = "[semrob]"
+
+#: Autocast of the networks.
+PRECISIONS: dict[str, torch.dtype | None] = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}
 
 #: Meshes kept on the device at a time: shapes are visited one after the other.
 _KEPT_MESHES = 4
@@ -85,7 +94,9 @@ class SemanticEnvironment(pl.LightningDataModule):
         gradient: ``analytic``, through renderer and network, or ``finite`` for central differences of f with steps of
             1 degree (1 % of an axis in another unit), which every renderer and score has, at 2n + 1 evaluations.
         micro_batch_size: images in every network call, the last one padded; a small one pads less where few runs are
-            left, and costs no more an image on CPU.
+            left, and costs no more an image on CPU. Halved when memory runs out.
+        precision: of the networks, ``32``, or ``bf16`` or ``16`` by autocast; rendering, bounds and statistics keep
+            theirs. The change in f is measured and reported.
         class_table: a yaml or JSON file that adds classes, see
             :func:`lightning_semrob.shapes.classes.load_class_table`.
         density: axis -> how often its values occur in operation, weights of equal bins over its range (most views
@@ -104,6 +115,7 @@ class SemanticEnvironment(pl.LightningDataModule):
         score: str = "softmax",
         gradient: str = "analytic",
         micro_batch_size: int = 8,
+        precision: str = "32",
         class_table: str | None = None,
         density: dict[str, list[float]] | None = None,
         seed: int = 0,
@@ -138,7 +150,10 @@ class SemanticEnvironment(pl.LightningDataModule):
             if unknown:
                 raise ValueError(f"data.density names {unknown}, which the space {self.space.names} does not sweep")
             self.density = [AxisDensity(density[name]) if name in density else None for name in self.space.names]
-        self.micro_batch_size = micro_batch_size
+        if str(precision) not in PRECISIONS:
+            raise ValueError(f"unknown precision '{precision}' of the networks: {list(PRECISIONS)}")
+        self.precision = str(precision)
+        self.micro_batch = MicroBatch(micro_batch_size)
         self.seed = seed
         self.initial_points = initial_points
         self.shapes: list[ShapeSpec] = []
@@ -146,6 +161,7 @@ class SemanticEnvironment(pl.LightningDataModule):
         self.points_per_shape = 0
         self.failures: dict[str, str] = {}
         self._classifiers: dict[int, Classifier] = {}
+        self._folded: dict[int, Classifier] = {}
         self._meshes: dict[int, Mesh] = {}
         self._work: Work | None = None
 
@@ -279,6 +295,31 @@ class SemanticEnvironment(pl.LightningDataModule):
             self._classifiers[network] = build_network(self.networks[network]).to(self.device)
         return self._classifiers[network]
 
+    def _fast_classifier(self, network: int) -> Classifier:
+        """The same network with its batch normalisations folded into convolutions."""
+        if network not in self._folded:
+            classifier = self.classifier(network)
+            grey = torch.full((2, 3, *[classifier.spec.input_size] * 2), 0.5)
+            grey[1] = torch.rand(grey[1].shape, generator=torch.Generator().manual_seed(0))
+            backbone = fold_batch_norms(classifier.backbone, classifier.preprocess(grey.to(self.device)))
+            self._folded[network] = (
+                classifier if backbone is classifier.backbone else Classifier(classifier.spec, backbone).to(self.device)
+            )
+        return self._folded[network]
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Images in every network call, now."""
+        return self.micro_batch.size
+
+    def watch(self, section: str) -> AbstractContextManager[Any]:
+        """A context in which the Trainer's profiler sees a part of the work."""
+        if self.trainer is None:
+            return nullcontext()
+        trainer: Any = self.trainer
+        context: AbstractContextManager[Any] = trainer.profiler.profile(f"{PROFILED}{section}")
+        return context
+
     def mesh(self, shape: int) -> Mesh:
         """The mesh by index, on the device; the last few are kept.
 
@@ -300,12 +341,14 @@ class SemanticEnvironment(pl.LightningDataModule):
         """f of one network and shape, with its own gradient."""
         return RenderedFunction(
             self.pictures.to(self.device),
-            self.classifier(network),
+            self._fast_classifier(network),
             self.mesh(shape),
             self.shapes[shape].target,
             self.space,
             self.score,
-            self.micro_batch_size,
+            self.micro_batch,
+            PRECISIONS[self.precision],
+            self.watch,
         )
 
     # ---- Lightning

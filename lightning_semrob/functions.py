@@ -11,12 +11,15 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lightning_semrob.functional.scores import SCORES, log_softmax_score, top1_score
+from lightning_semrob.micro_batch import MicroBatch, in_micro_batches
 from lightning_semrob.rendering.base import Renderer
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import Axis, SemanticSpace
@@ -32,6 +35,10 @@ __all__ = [
     "Top1OfLast",
     "window_half_widths",
 ]
+
+
+#: Gradients of float16 networks are computed of so many times the score, or small ones would vanish.
+_FLOAT16_SCALE = 1024.0
 
 
 class SemanticFunction(ABC):
@@ -258,10 +265,14 @@ class RenderedFunction(SemanticFunction):
         target: index of the true class, or a set of synonyms whose probabilities add up.
         space: the swept axes; everything else keeps the renderer's default.
         score: ``softmax``, ``margin`` or ``top1`` (the last has no gradient).
-        micro_batch_size: images in every call of renderer and network.
+        micro_batch_size: images in every call of renderer and network, halved when memory runs out; one
+            :class:`~lightning_semrob.micro_batch.MicroBatch` may serve several functions.
+        autocast: ``torch.bfloat16`` or ``torch.float16`` for the network, never for the renderer; float32 if None.
+        watch: makes a context for each part of the work: ``rendering``, ``network``, ``gradient``.
 
     Raises:
         ValueError: an axis that the renderer does not know, an empty target, an unknown score.
+        MemoryError: when called, out of memory with a single image.
     """
 
     def __init__(
@@ -272,15 +283,15 @@ class RenderedFunction(SemanticFunction):
         target: int | Sequence[int],
         space: SemanticSpace,
         score: str = "softmax",
-        micro_batch_size: int = 16,
+        micro_batch_size: int | MicroBatch = 16,
+        autocast: torch.dtype | None = None,
+        watch: Callable[[str], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         super().__init__()
         renderer.space(*space.names)  # raises on an unknown axis
         if score not in SCORES:
             near = get_close_matches(score, SCORES, n=1)
             raise ValueError(f"unknown score '{score}'{f', did you mean {near[0]}?' if near else ''}: {sorted(SCORES)}")
-        if micro_batch_size < 1:
-            raise ValueError(f"micro_batch_size must be at least 1, got {micro_batch_size}")
         self.renderer = renderer
         self.classifier = classifier
         self.mesh = mesh
@@ -290,7 +301,11 @@ class RenderedFunction(SemanticFunction):
         self.space = space
         self.names = space.names
         self.score = score
-        self.micro_batch_size = micro_batch_size
+        self.micro_batch = (
+            micro_batch_size if isinstance(micro_batch_size, MicroBatch) else MicroBatch(micro_batch_size)
+        )
+        self.autocast = autocast
+        self.watch = watch
         self._top1: tuple[Tensor, Tensor] | None = None
         smooth = all(renderer.semantic_parameters[axis.name].axis.differentiable for axis in space)
         self.differentiable = renderer.differentiable and smooth and score != "top1"
@@ -302,16 +317,20 @@ class RenderedFunction(SemanticFunction):
         return images
 
     def logits(self, u: Tensor) -> Tensor:
-        """Logits at u (B, n) in micro-batches, (B, classes)."""
+        """Logits at u (B, n) in micro-batches, (B, classes) float32."""
         with torch.no_grad():
-            return torch.cat([self.classifier(self.images(part))[:count] for part, count in self._micro_batches(u)])
+            parts = in_micro_batches(u, self.micro_batch, self._logits)
+        return torch.cat([part[:count] for part, count in parts])
 
-    def _micro_batches(self, u: Tensor) -> list[tuple[Tensor, int]]:
-        parts = []
-        for part in u.split(self.micro_batch_size):
-            padding = part[-1:].expand(self.micro_batch_size - len(part), -1)
-            parts.append((torch.cat([part, padding]), len(part)))
-        return parts
+    def _logits(self, u: Tensor) -> Tensor:
+        with self.watch("rendering"):
+            images = self.images(u)
+        with (
+            self.watch("network"),
+            torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None),
+        ):
+            logits: Tensor = self.classifier(images)
+        return logits.float()
 
     def _value(self, u: Tensor, index: Tensor) -> Tensor:
         if not u.numel():
@@ -333,21 +352,25 @@ class RenderedFunction(SemanticFunction):
     def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         if not u.numel():
             return u.new_zeros(u.shape[:2]), torch.zeros_like(u)
-        values, gradients = [], []
-        for part, count in self._micro_batches(u.flatten(0, 1)):
-            with torch.enable_grad():
-                point = part.detach().clone().requires_grad_(True)
-                logits = self.classifier(self.images(point))
-                # The softmax score saturates: its logarithm keeps the gradient's digits.
-                logarithmic = self.score == "softmax"
+        parts = in_micro_batches(u.flatten(0, 1), self.micro_batch, self._part_with_gradient)
+        values, gradients = (torch.cat([part[k][:count] for part, count in parts]) for k in range(2))
+        return values.view(u.shape[:2]), gradients.view(u.shape)
+
+    def _part_with_gradient(self, part: Tensor) -> tuple[Tensor, Tensor]:
+        # The softmax score saturates: its logarithm keeps the gradient's digits.
+        logarithmic = self.score == "softmax"
+        scale = _FLOAT16_SCALE if self.autocast == torch.float16 else 1.0
+        with torch.enable_grad():
+            point = part.detach().clone().requires_grad_(True)
+            logits = self._logits(point)
+            with self.watch("gradient"):
                 root = (log_softmax_score if logarithmic else SCORES[self.score])(logits, self.target)
-                (gradient,) = torch.autograd.grad(root.sum(), point)
-            root = root.detach().to(u.device)
-            value = root.exp() if logarithmic else root
-            gradient = gradient.to(u.device)
-            values.append(value[:count])
-            gradients.append((value[:, None] * gradient if logarithmic else gradient)[:count])
-        return torch.cat(values).view(u.shape[:2]), torch.cat(gradients).view(u.shape)
+                (gradient,) = torch.autograd.grad(root.sum() * scale, point)
+        root, gradient = root.detach().to(part.device), gradient.to(part.device) / scale
+        if not logarithmic:
+            return root, gradient
+        value = root.exp()
+        return value, value[:, None] * gradient
 
 
 class Top1OfLast(SemanticFunction):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import torch
 from torch import Tensor, nn
 
@@ -36,6 +39,29 @@ def build() -> nn.Module:
 def build_other() -> nn.Module:
     """Another network."""
     return InkNetwork(factor=1.05)
+
+
+def build_slow() -> nn.Module:
+    """The first one, taking its time: long enough to be interrupted."""
+
+    class Slow(InkNetwork):
+        def forward(self, images: Tensor) -> Tensor:
+            time.sleep(0.03)
+            return super().forward(images)
+
+    return Slow()
+
+
+def build_failing() -> nn.Module:
+    """A network that fails on every process but the first."""
+
+    class Failing(InkNetwork):
+        def forward(self, images: Tensor) -> Tensor:
+            if os.environ.get("LOCAL_RANK", "0") != "0":
+                raise RuntimeError("this network fails here")
+            return super().forward(images)
+
+    return Failing()
 
 
 def build_nan() -> nn.Module:

@@ -317,9 +317,14 @@ def warn_of_failing_axes(finder: RegionFinder) -> None:
 @torch.no_grad()
 def merge_rows(finder: RegionFinder, owned: Tensor) -> None:
     """Sum the owned rows (N,) bool of every process; no change for a single one."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return
     for tensor in (finder.a, finder.b, *(getattr(finder, name) for name in ROW_BUFFERS + AUDIT_BUFFERS)):
+        merge_owned(tensor, owned)
+
+
+@torch.no_grad()
+def merge_owned(tensor: Tensor, owned: Tensor) -> None:
+    """Give every process the rows of ``tensor`` (N, ...) of their owners; no change for a single one."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
         mask = owned.view(-1, *[1] * (tensor.dim() - 1))
         part = torch.where(mask, tensor, torch.zeros_like(tensor))
         torch.distributed.all_reduce(part)

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_semrob.finders.base import STATUSES, RegionFinder, merge_rows, prepare_function, warn_of_failing_axes
+from lightning_semrob.finders.base import (
+    STATUSES,
+    RegionFinder,
+    merge_owned,
+    merge_rows,
+    prepare_function,
+    warn_of_failing_axes,
+)
 from lightning_semrob.finders.modes import INVALID_SCORE, NOT_MEASURED
 from lightning_semrob.finders.naive import NaiveFinder
 from lightning_semrob.finders.oir import OIRBlackBoxFinder, OIRWhiteBoxFinder
@@ -127,6 +134,8 @@ class FinderSuite(RoundModule):
             defaults (1,150 and 1,200 for n <= 3) if None.
     """
 
+    micro_batch: Tensor
+
     def __init__(
         self,
         finders: Sequence[str | RegionFinder] = ("naive", "oir_b", "oir_w", "verified"),
@@ -176,6 +185,8 @@ class FinderSuite(RoundModule):
         self.statements: dict[tuple[int, int], dict[str, Any]] = {}
         self._stated = torch.zeros(0, 0, dtype=torch.bool)  # (finders, rows): which of them there are
         self._verification_evaluations = 0
+        #: Images in a network call when the last step of a row began.
+        self.register_buffer("micro_batch", torch.zeros(0, dtype=torch.int64))
         self.srvr: nn.ModuleDict | None = None
         self.automatic_optimization = False
 
@@ -206,6 +217,7 @@ class FinderSuite(RoundModule):
                 finder.start(environment.u0, environment.space)
         if not self._stated.numel():
             self._stated = torch.zeros(len(self.finders), len(environment), dtype=torch.bool)
+            self.micro_batch = torch.full((len(environment),), environment.micro_batch_size)
         sizes = (len(environment.networks), len(environment.class_names))
         if self.srvr is None:
             self.srvr = nn.ModuleDict(
@@ -241,11 +253,16 @@ class FinderSuite(RoundModule):
 
     def advance(self, batch: TaskBatch) -> None:
         """One update of the running rows of a group in every finder; when all have ended, one box is verified."""
+        self.micro_batch[self.pending(batch.rows)] = self.environment.micro_batch_size
         if len(self.active(batch.rows)):
             optimizers = self.optimizers()
             optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
             update_together(list(self), optimizers, batch, self.environment)
-            return
+        else:
+            self._state_next(batch)
+
+    def _state_next(self, batch: TaskBatch) -> None:
+        """Verify the next box of a group; those that need no evaluation take no step of their own."""
         for row in batch.rows.tolist():
             for number in (~self._stated[:, row]).nonzero().flatten().tolist():
                 if self.state(number, row, batch):
@@ -269,6 +286,7 @@ class FinderSuite(RoundModule):
         for finder in self:
             merge_rows(finder, self.environment.owned_rows(finder.a.device))
             warn_of_failing_axes(finder)
+        merge_owned(self.micro_batch, self.environment.owned_rows(self.micro_batch.device))
         self.gather_statements()
 
     def test_step(self, batch: TaskBatch, batch_idx: int) -> None:
@@ -394,7 +412,7 @@ class FinderSuite(RoundModule):
             "evaluations": int(finder.evaluations[row]),
             "gradient_evaluations": int(finder.gradient_evaluations[row]),
             "loss": _number(finder.loss[row]),
-            "micro_batch_size": environment.micro_batch_size,
+            "micro_batch_size": int(self.micro_batch[row]),
             "audit_evaluations": int(finder.audit_evaluations[row]),
             **{f"gradient_ratio_{name}": _number(x) for name, x in zip(names, finder.gradient_ratio[row], strict=True)},
             "verdict": NOT_VERIFIED,
@@ -415,6 +433,7 @@ class FinderSuite(RoundModule):
                     values = [old[f"{side}_{name}"] for name in environment.space.names]
                     bound[row] = torch.tensor(values, dtype=torch.float64)
                 finder.code[row] = STATUSES.index(old["status"])
+                self.micro_batch[row] = old["micro_batch_size"]
                 finder.loss[row] = torch.nan if old["loss"] is None else old["loss"]
                 for name in ("steps", "evaluations", "gradient_evaluations", "audit_evaluations"):
                     getattr(finder, name)[row] = old[name]

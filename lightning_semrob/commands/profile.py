@@ -1,0 +1,35 @@
+"""``python -m lightning_semrob profile``: what of a job's time is rendering, networks and the framework's own."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from lightning_semrob.cli import evaluate
+from lightning_semrob.profiling import format_shares
+
+__all__ = ["main"]
+
+_PROFILER = "--trainer.profiler=lightning_semrob.profiling.ShareProfiler"
+
+
+def main(args: Sequence[str] | None = None) -> dict[str, float]:
+    """Run a job of ``evaluate.py`` with these arguments in a new folder and print the shares of its time.
+
+    Raises:
+        ValueError: the job was over before it began.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    if "-h" in words or "--help" in words:
+        print("usage: python -m lightning_semrob profile [arguments of evaluate.py]\n")
+        print("Runs the job and prints seconds and shares of rendering, networks, gradients and the framework.")
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        own = [] if any(word.split("=")[0] == "--output" for word in words) else [f"--output={folder}/job"]
+        summary = evaluate(["--report_grid=[]", *words, *own, _PROFILER])
+    shares: dict[str, float] = summary["profile"]
+    if not shares:
+        raise ValueError("every run of the folder is finished: choose another --output, or --overwrite=true")
+    print(f"\nWhere the time went, from the first update to the last verdict\n{format_shares(shares)}")
+    return shares
