@@ -222,8 +222,11 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     except (KeyboardInterrupt, SystemExit, RuntimeError) as error:
         if leaving.signal is None:
             raise
-        kept = len(folder.load_parts())
-        print(f"\ninterrupted: {kept} runs are kept in '{output}'; the same command goes on", file=sys.stderr)
+        if trainer.local_rank != 0 and trainer.strategy.launcher is not None:
+            raise SystemExit(0) from error  # Lightning kills the first process if another one ends with an error
+        if trainer.is_global_zero:
+            kept = len(folder.load_parts())
+            print(f"\ninterrupted: {kept} runs are kept in '{output}'; the same command goes on", file=sys.stderr)
         raise SystemExit(128 + leaving.signal) from error  # what shells make of a signal
     seconds = time.perf_counter() - start
     rows = [
