@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -67,7 +67,8 @@ def _dtype(code: Any, *rest: Any) -> np.dtype[Any]:
     """numpy.dtype for plain numbers alone."""
     if code not in _DTYPES:
         raise pickle.UnpicklingError(f"an array of type {code!r}")
-    return np.dtype(code)
+    plain: np.dtype[Any] = np.dtype(code)
+    return plain
 
 
 def _allowed() -> list[Any]:
@@ -138,8 +139,12 @@ class AuthorsResults:
         return len(self.u0)
 
 
-def load_results(folder: Path) -> AuthorsResults:
+def load_results(folder: Path, progress: Callable[[int, int], None] | None = None) -> AuthorsResults:
     """Read every ``map.pt`` and ``optim.pt`` of the folder, or of ``checkpoint`` in it.
+
+    Args:
+        folder: the authors' repository, or its folder ``checkpoint``.
+        progress: told how many objects are read, and of how many.
 
     Raises:
         ValueError: no such files, a file of another form, maps on different or unknown grids.
@@ -152,13 +157,15 @@ def load_results(folder: Path) -> AuthorsResults:
     boxes: dict[str, list[np.ndarray[Any, Any]]] = {name: [] for name in METHODS.values()}
     points: list[np.ndarray[Any, Any]] = []
     notes: list[str] = []
-    for place in places:
+    for count, place in enumerate(places):
+        if progress is not None:
+            progress(count, len(places))
         name = "/".join(place.parts[-3:])
         map_file, bounds_file = place / "map.pt", place / "optim.pt"
         if not bounds_file.is_file():
             notes.append(f"{name} has no optim.pt")
             continue
-        u0, found, shape = _bounds(bounds_file)
+        u0, regions, shape = _bounds(bounds_file)
         index = -1
         if not map_file.is_file():
             notes.append(f"{name} has no map.pt")
@@ -175,10 +182,10 @@ def load_results(folder: Path) -> AuthorsResults:
         for number, point in enumerate(u0):
             rows.append((*key, number, index))
             points.append(point)
-            for method, bounds in found.items():
-                boxes[method].append(bounds[number])
+            for method, ends in regions.items():
+                boxes[method].append(ends[number])
         for method in boxes:
-            if method not in found:
+            if method not in regions:
                 notes.append(f"{name} has no {method}")
                 boxes[method] += [np.full((2, 2), np.nan)] * len(u0)
     if not rows:
