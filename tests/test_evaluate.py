@@ -418,8 +418,16 @@ PAPER = [
 
 
 @pytest.mark.parametrize("name", ["paper.yaml", "paper_corrected.yaml"])
-def test_the_papers_networks_resolve_offline(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_papers_networks_resolve_offline(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Names and preprocessing are known without weights; building one without network names file and remedy."""
+    with pytest.raises(SystemExit) as stopped:
+        evaluate(["--config", name, "--print_config"])
+    assert stopped.value.code == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["model"]["mode"] == ("paper" if name == "paper.yaml" else "default")
+    assert printed["data"]["renderer"]["init_args"]["albedo"] == 1
 
     def fail(*arguments: object, **options: object) -> None:
         raise urllib.error.URLError("unreachable")
@@ -441,14 +449,9 @@ def test_the_papers_networks_resolve_offline(name: str, tmp_path: Path, monkeypa
         build_network(data.networks[0])
 
 
-def test_the_papers_protocol_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_papers_protocol_runs(tmp_path: Path) -> None:
     """Four points, three methods in paper mode, nothing verified; white on black, lit from above."""
     arguments = ["--config", "paper.yaml", *PAPER]
-    with pytest.raises(SystemExit) as stopped:
-        evaluate([*arguments, "--print_config"])
-    assert stopped.value.code == 0
-    printed = yaml.safe_load(capsys.readouterr().out)
-    assert printed["model"]["mode"] == "paper"
     estimate = evaluate([*arguments, "--dry_run=true", "--output", str(tmp_path / "none")])
     assert estimate["evaluations"] == 4 * 2 * (4 + 8 + 4)
     summary = evaluate([*arguments, "--output", str(tmp_path)])
@@ -478,6 +481,24 @@ def test_the_corrected_protocol_runs(tmp_path: Path) -> None:
         assert -10 <= row["a_elevation"] <= row["b_elevation"] <= 90
         assert row["b_azimuth"] - row["a_azimuth"] <= 360
     assert len({(row["u0_azimuth"], row["u0_elevation"]) for row in rows}) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["paper.yaml", "paper_corrected.yaml"])
+def test_the_papers_protocol_on_reference_shapes(reference: Path, name: str, tmp_path: Path) -> None:
+    """Mesh files at full size and ImageNet weights from a file, few updates."""
+    weights = reference / "weights" / "squeezenet1_0.pth"
+    summary = evaluate(
+        [
+            *("--config", name, "--model.num_iterations=2", "--model.verified_evaluations=60", "--report_grid=[]"),
+            f"--data.networks=[torchvision/squeezenet1_0@{weights}?normalize=imagenet255]",
+            f"--data.shapes=[{reference / 'shapes'}#cup:1,vase:1]",
+            *("--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu", "--output", str(tmp_path)),
+        ]
+    )
+    assert summary["runs"] == 2 * 4 * (3 if name == "paper.yaml" else 4)
+    assert not summary["not_measured"]
+    assert summary["srvr"]["raw"]["mean"].isfinite().all()
 
 
 def load_mesh_of(name: str) -> Mesh:
