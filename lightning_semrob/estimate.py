@@ -57,6 +57,7 @@ def estimate_cost(
         f(sample)  # the first call pays for allocations
         forward.append(_seconds(lambda f=f: f(sample)) / sample.shape[1])  # type: ignore[misc]
         if gradients:
+            f.value_and_grad(sample)  # and for compiling
             backward.append(_seconds(lambda f=f: f.value_and_grad(sample)) / sample.shape[1])  # type: ignore[misc]
     mean_forward = sum(forward) / len(forward)
     mean_backward = sum(backward) / len(backward) if backward else 0.0

@@ -295,7 +295,7 @@ def build_network(name: str, *, frozen: bool = True, channels_last: bool = True)
 
     Raises:
         ValueError: as :func:`network_spec`; for a state dict that does not fit, naming its first offending key.
-        RuntimeError: for weights that could not be downloaded.
+        OSError: for weights that could not be downloaded.
     """
     spec = network_spec(name)
     with torch.random.fork_rng(devices=[]):
@@ -514,7 +514,7 @@ def _build_torchvision(
         try:
             state = torch.hub.load_state_dict_from_url(source, map_location="cpu", check_hash=True, weights_only=True)
         except (OSError, RuntimeError) as error:
-            raise RuntimeError(f"the weights of '{name}' could not be had from {source} ({error}): {remedy}") from error
+            raise OSError(f"the weights of '{name}' could not be had from {source} ({error}): {remedy}") from error
     if model.startswith("densenet"):  # its files date from a torch whose module names could hold dots
         state = {re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.", r"\1\2.", key): state[key] for key in state}
     return _load(backbone, state, name, source)
@@ -551,7 +551,7 @@ def _build_timm(name: str, model: str, path: Path | None, num_classes: int) -> n
     try:
         pretrained: nn.Module = timm.create_model(model, pretrained=True, num_classes=num_classes)
     except Exception as error:
-        raise RuntimeError(
+        raise OSError(
             f"timm could not load its weights of '{name}' ({type(error).__name__}: {error}): where they cannot be "
             f"downloaded, give a local state dict, 'timm/{model}@path/to/model.safetensors'"
         ) from error

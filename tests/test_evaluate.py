@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.error
 from pathlib import Path
 
 import pyarrow.parquet
@@ -14,14 +15,17 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import trimesh
+import yaml
 
-from lightning_semrob.cli import config_folder, evaluate
+from lightning_semrob.cli import EvaluateCLI, config_folder, evaluate
 from lightning_semrob.environment import SemanticEnvironment, TaskBatch
 from lightning_semrob.finders import NaiveFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder, VerifiedFinder
 from lightning_semrob.finders.suite import FinderSuite
 from lightning_semrob.functional import corners, oir_w_directions
+from lightning_semrob.networks import IMAGENET_MEAN, build_network, network_spec
 from lightning_semrob.rendering.raster import Rasterizer
 from lightning_semrob.results import RunFolder
+from lightning_semrob.shapes import Mesh, resolve_shapes
 
 SMALL = [
     "--data.networks=[tiny_network:build,tiny_network:build_other]",
@@ -385,11 +389,14 @@ def _ready(made: SemanticEnvironment) -> SemanticEnvironment:
     sorted(path.name for path in config_folder().glob("*.yaml") if not path.name.startswith(("maps_", "train_"))),
 )
 def test_every_configuration_parses_and_resolves(name: str, tmp_path: Path) -> None:
-    from lightning_semrob.cli import EvaluateCLI
-
     cli = EvaluateCLI(["--config", f"configs/{name}", "--trainer.accelerator=cpu", "--output", str(tmp_path)])
     assert isinstance(cli.datamodule.renderer, Rasterizer)
-    if not any("shared/reference" in spec for spec in cli.datamodule.shape_specs):
+    if any("shared/reference" in spec for spec in cli.datamodule.shape_specs):
+        return
+    if any(spec.startswith("scale#") for spec in cli.datamodule.shape_specs):  # the user's own meshes
+        with pytest.raises(ValueError, match=r"there is no folder 'scale'; check the path before '#'"):
+            cli.datamodule.setup()
+    else:
         try:
             cli.datamodule.setup()
         except ModuleNotFoundError as error:
@@ -397,9 +404,109 @@ def test_every_configuration_parses_and_resolves(name: str, tmp_path: Path) -> N
         assert len(cli.datamodule) > 0
 
 
-def test_the_default_configuration_is_what_the_code_defaults_to() -> None:
-    from lightning_semrob.cli import EvaluateCLI
+#: The paper's protocol and its correction as a user starts them, with other networks and one shape, so that nothing is
+#: downloaded.
+PAPER = [
+    "--data.networks=[tiny_network:build]",
+    "--data.shapes=[teapot]",
+    "--data.renderer.init_args.image_size=32",
+    "--model.num_iterations=2",
+    "--report_grid=[]",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.accelerator=cpu",
+]
 
+
+@pytest.mark.parametrize("name", ["paper.yaml", "paper_corrected.yaml"])
+def test_the_papers_networks_resolve_offline(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names and preprocessing are known without weights; building one without network names file and remedy."""
+    with pytest.raises(SystemExit) as stopped:
+        evaluate(["--config", name, "--print_config"])
+    assert stopped.value.code == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["model"]["mode"] == ("paper" if name == "paper.yaml" else "default")
+    assert printed["data"]["renderer"]["init_args"]["albedo"] == 1
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise urllib.error.URLError("unreachable")
+
+    data = EvaluateCLI(["--config", name, "--trainer.accelerator=cpu"]).datamodule
+    specs = [network_spec(network) for network in data.networks]
+    assert [spec.name.partition("?")[0].partition("/")[2] for spec in specs] == [
+        "alexnet",
+        "vgg11_bn",
+        "resnet50",
+        "inception_v3",
+    ]
+    plain = name == "paper.yaml"
+    assert [spec.input_size for spec in specs] == ([224] * 4 if plain else [224, 224, 224, 299])
+    assert {spec.mean for spec in specs} == {(0.0, 0.0, 0.0) if plain else IMAGENET_MEAN}
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    with pytest.raises(OSError, match=r"fetch it elsewhere and name the file, 'torchvision/alexnet@path/to/alexnet"):
+        build_network(data.networks[0])
+
+
+def test_the_papers_protocol_runs(tmp_path: Path) -> None:
+    """Four points, three methods in paper mode, nothing verified; white on black, lit from above."""
+    arguments = ["--config", "paper.yaml", *PAPER]
+    estimate = evaluate([*arguments, "--dry_run=true", "--output", str(tmp_path / "none")])
+    assert estimate["evaluations"] == 4 * 2 * (4 + 8 + 4)
+    summary = evaluate([*arguments, "--output", str(tmp_path)])
+    assert summary["verification_evaluations"] == 0
+    rows = rows_of(tmp_path)
+    assert len(rows) == 4 * 3
+    assert {(row["u0_azimuth"], row["u0_elevation"]) for row in rows} == {(50, 30), (130, 20), (340, 15), (230, 50)}
+    for row in rows:
+        assert row["steps"] == 2
+        assert row["b_azimuth"] - row["a_azimuth"] < 1e-4  # from eps = 1e-5, in degrees
+    renderer = EvaluateCLI(arguments).datamodule.renderer
+    image = renderer(load_mesh_of("teapot"), torch.tensor([[50.0, 30.0]]), ("azimuth", "elevation"))[0]
+    assert float(image[:, 0, 0].max()) == 0
+    assert float((image.amax(0) - image.amin(0)).max()) < 1e-6  # no colour
+    assert 0.9 < float(image.max()) <= 1
+
+
+def test_the_corrected_protocol_runs(tmp_path: Path) -> None:
+    """Boxes stay in the space, every one has a verdict, and the verified finder is there."""
+    arguments = ["--config", "paper_corrected.yaml", *PAPER, "--model.verified_evaluations=120"]
+    assert evaluate([*arguments, "--dry_run=true", "--output", str(tmp_path / "none")])["runs"] == 16
+    evaluate([*arguments, "--output", str(tmp_path)])
+    rows = rows_of(tmp_path)
+    assert {row["method"] for row in rows} == {"naive", "oir_b", "oir_w", "verified"}
+    assert {row["verdict"] for row in rows} <= {"valid", "invalid", "undecided"}
+    for row in rows:
+        assert -10 <= row["a_elevation"] <= row["b_elevation"] <= 90
+        assert row["b_azimuth"] - row["a_azimuth"] <= 360
+    assert len({(row["u0_azimuth"], row["u0_elevation"]) for row in rows}) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["paper.yaml", "paper_corrected.yaml"])
+def test_the_papers_protocol_on_reference_shapes(reference: Path, name: str, tmp_path: Path) -> None:
+    """Mesh files at full size and ImageNet weights from a file, few updates."""
+    weights = reference / "weights" / "squeezenet1_0.pth"
+    summary = evaluate(
+        [
+            *("--config", name, "--model.num_iterations=2", "--model.verified_evaluations=60", "--report_grid=[]"),
+            f"--data.networks=[torchvision/squeezenet1_0@{weights}?normalize=imagenet255]",
+            f"--data.shapes=[{reference / 'shapes'}#cup:1,vase:1]",
+            *("--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu", "--output", str(tmp_path)),
+        ]
+    )
+    assert summary["runs"] == 2 * 4 * (3 if name == "paper.yaml" else 4)
+    assert not summary["not_measured"]
+    assert summary["srvr"]["raw"]["mean"].isfinite().all()
+
+
+def load_mesh_of(name: str) -> Mesh:
+    (spec,) = resolve_shapes([name])
+    return spec.load()
+
+
+def test_the_default_configuration_is_what_the_code_defaults_to() -> None:
     defaults = EvaluateCLI(["--trainer.accelerator=cpu"])
     written = EvaluateCLI(["--config", "default.yaml", "--trainer.accelerator=cpu"])
     assert defaults.datamodule.networks == written.datamodule.networks

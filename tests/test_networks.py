@@ -348,7 +348,7 @@ def test_a_failed_download_names_the_remedy(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
-    with pytest.raises(RuntimeError, match=r"unreachable.*'torchvision/shufflenet_v2_x0_5@path/to/shufflenetv2_x0"):
+    with pytest.raises(OSError, match=r"unreachable.*'torchvision/shufflenet_v2_x0_5@path/to/shufflenetv2_x0"):
         build_network("torchvision/shufflenet_v2_x0_5")
 
 

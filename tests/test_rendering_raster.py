@@ -51,6 +51,33 @@ def wall(**attributes: object) -> Mesh:
     return replace(Mesh(vertices, torch.tensor([[0, 1, 2]]), colors), **attributes)  # type: ignore[arg-type]
 
 
+def test_albedo_draws_every_surface_alike() -> None:
+    """White without textures: a checkered box is the plain white one."""
+    u, names = torch.tensor([[35.0, 20.0]]), ("azimuth", "elevation")
+    white = replace(box(), corner_colors=torch.ones(12, 3, 3))
+    assert torch.equal(Rasterizer(SIZE, albedo=1.0)(checkered(), u, names), Rasterizer(SIZE)(white, u, names))
+    assert not torch.equal(Rasterizer(SIZE)(checkered(), u, names), Rasterizer(SIZE)(white, u, names))
+    half = Rasterizer(SIZE, albedo=0.5, defaults={"background": 0.0})(white, u, names)
+    full = Rasterizer(SIZE, defaults={"background": 0.0})(white, u, names)
+    torch.testing.assert_close(half, full / 2, rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match=r"albedo must lie in \[0, 1\], got 2"):
+        Rasterizer(SIZE, albedo=2)
+
+
+def test_defaults_hold_where_a_parameter_is_not_swept() -> None:
+    u, names = torch.tensor([[35.0, 20.0]]), ("azimuth", "elevation")
+    set_here = Rasterizer(SIZE, defaults={"distance": 3.5, "light_elevation": 90})
+    swept = torch.tensor([[35.0, 20.0, 3.5, 90.0]])
+    expected = Rasterizer(SIZE)(box(), swept, (*names, "distance", "light_elevation"))
+    assert torch.equal(set_here(box(), u, names), expected)
+    assert set_here.semantic_parameters["distance"].default == 3.5
+    assert PARAMETERS["distance"].default == 2.732
+    with pytest.raises(ValueError, match="did you mean 'distance'"):
+        Rasterizer(SIZE, defaults={"distanc": 3.0})
+    with pytest.raises(ValueError, match=r"the default 9.0 of 'distance' lies outside its range \[1.5, 5\]"):
+        Rasterizer(SIZE, defaults={"distance": 9.0})
+
+
 def textured(texture: Tensor, uv: Tensor) -> Mesh:
     return wall(corner_uv=uv, face_texture=torch.zeros(1, dtype=torch.int64), textures=(texture,))
 

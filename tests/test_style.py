@@ -29,6 +29,7 @@ LAYERS = (
     "profiling",
     "results",
     "metrics",
+    "authors",
     "finders",
     "views",
     "training_data",

@@ -32,7 +32,8 @@ class PyTorch3DRenderer(MeshRenderer):
     Args:
         image_size: side of the square image, pixels.
         supersampling: samples a pixel along each side.
-        ambient, directional, lights, crease_angle: as of :class:`~lightning_semrob.rendering.Rasterizer`.
+        ambient, directional, lights, crease_angle, albedo, defaults: as of
+            :class:`~lightning_semrob.rendering.Rasterizer`.
         sigma: width of the soft edges, squared units of the [-1, 1] image plane.
         gamma: softness in depth.
         faces_per_pixel: faces that a soft sample mixes.
@@ -49,11 +50,13 @@ class PyTorch3DRenderer(MeshRenderer):
         directional: float = 0.5,
         lights: Sequence[Light] = (),
         crease_angle: float | None = None,
+        albedo: float | None = None,
+        defaults: Mapping[str, float] | None = None,
         sigma: float = 1e-5,
         gamma: float = 1e-4,
         faces_per_pixel: int = 16,
     ) -> None:
-        super().__init__(image_size, supersampling, ambient, directional, lights, crease_angle)
+        super().__init__(image_size, supersampling, ambient, directional, lights, crease_angle, albedo, defaults)
         try:
             import pytorch3d.renderer  # noqa: F401
         except ImportError as error:

@@ -64,12 +64,15 @@ class Rasterizer(MeshRenderer):
         lights: further directional lights.
         crease_angle: shade edges between faces that meet at no more than this smoothly, degrees; 0 is flat, None keeps
             the mesh's own normals (files are flat).
+        albedo: grey level of every surface, 1 for white; None keeps the mesh's own colours and textures.
+        defaults: values of parameters that a run does not sweep, where they are not those of :data:`PARAMETERS`.
         memory_limit: bytes that rendering may take; as many images are rendered together as fit
             (:meth:`memory_bytes`), at least one. None for 1 GiB on the CPU, half of the free memory of a GPU. The
             images do not depend on it.
 
     Raises:
-        ValueError: for sizes below 1, a limit that is not positive, a crease angle outside [0, 90].
+        ValueError: for sizes below 1, a limit that is not positive, a crease angle outside [0, 90], an albedo outside
+            [0, 1], a default of an unknown parameter or outside its range.
     """
 
     def __init__(
@@ -80,9 +83,11 @@ class Rasterizer(MeshRenderer):
         directional: float = 0.5,
         lights: Sequence[Light] = (),
         crease_angle: float | None = None,
+        albedo: float | None = None,
+        defaults: Mapping[str, float] | None = None,
         memory_limit: int | None = None,
     ) -> None:
-        super().__init__(image_size, supersampling, ambient, directional, lights, crease_angle)
+        super().__init__(image_size, supersampling, ambient, directional, lights, crease_angle, albedo, defaults)
         if memory_limit is not None and memory_limit < 1:
             raise ValueError(f"memory_limit must be a positive number of bytes, got {memory_limit}")
         self.memory_limit = memory_limit

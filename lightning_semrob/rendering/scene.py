@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any, Final
 
 import torch
@@ -14,7 +15,7 @@ from lightning_semrob.rendering.base import Renderer, SemanticParameter
 from lightning_semrob.rendering.camera import direction
 from lightning_semrob.rendering.geometry import Geometry, prepare
 from lightning_semrob.rendering.raster_torch import Lighting
-from lightning_semrob.shapes.mesh import Mesh
+from lightning_semrob.shapes.mesh import Mesh, one_color
 from lightning_semrob.space import Axis
 
 __all__ = ["PARAMETERS", "Light", "MeshRenderer", "lighting"]
@@ -84,6 +85,25 @@ def lighting(
     )
 
 
+def with_defaults(defaults: Mapping[str, float]) -> Mapping[str, SemanticParameter]:
+    """:data:`PARAMETERS` with other defaults.
+
+    Raises:
+        ValueError: an unknown parameter, or a value outside its range.
+    """
+    table = dict(PARAMETERS)
+    for name, value in defaults.items():
+        if name not in table:
+            near = get_close_matches(name, table, n=1)
+            hint = f", did you mean '{near[0]}'?" if near else ":"
+            raise ValueError(f"defaults names the unknown parameter '{name}'{hint} {sorted(table)}")
+        axis = table[name].axis
+        if not axis.low <= value <= axis.high:
+            raise ValueError(f"the default {value} of '{name}' lies outside its range [{axis.low:g}, {axis.high:g}]")
+        table[name] = replace(table[name], default=float(value))
+    return table
+
+
 class MeshRenderer(Renderer):
     """A renderer of meshes under one camera, light and shading model.
 
@@ -95,9 +115,12 @@ class MeshRenderer(Renderer):
         lights: further directional lights.
         crease_angle: shade edges between faces that meet at no more than this smoothly, degrees; 0 is flat, None keeps
             the mesh's own normals (files are flat).
+        albedo: grey level of every surface, 1 for white; None keeps the mesh's own colours and textures.
+        defaults: values of parameters that a run does not sweep, where they are not those of :data:`PARAMETERS`.
 
     Raises:
-        ValueError: for sizes below 1, a crease angle outside [0, 90].
+        ValueError: for sizes below 1, a crease angle outside [0, 90], an albedo outside [0, 1], a default of an
+            unknown parameter or outside its range.
     """
 
     def __init__(
@@ -108,23 +131,29 @@ class MeshRenderer(Renderer):
         directional: float,
         lights: Sequence[Light],
         crease_angle: float | None,
+        albedo: float | None,
+        defaults: Mapping[str, float] | None,
     ) -> None:
         super().__init__(image_size)
         if supersampling < 1:
             raise ValueError(f"supersampling must be at least 1, got {supersampling}")
         if crease_angle is not None and not 0 <= crease_angle <= 90:
             raise ValueError(f"crease_angle must lie in [0, 90] degrees, got {crease_angle}")
+        if albedo is not None and not 0 <= albedo <= 1:
+            raise ValueError(f"albedo must lie in [0, 1], got {albedo}")
+        self._semantic_parameters = with_defaults(defaults or {})
         self.supersampling = supersampling
         self.ambient = ambient
         self.directional = directional
         self.lights = tuple(lights)
         self.crease_angle = crease_angle
+        self.albedo = albedo
         self._last: tuple[weakref.ref[Mesh], Any] | None = None
 
     @property
     def semantic_parameters(self) -> Mapping[str, SemanticParameter]:
         """See :data:`PARAMETERS`."""
-        return PARAMETERS
+        return self._semantic_parameters
 
     def lighting(self, parameters: Mapping[str, Tensor]) -> Lighting:
         """The light and colours that ``parameters`` ((B,) tensors by name) describe."""
@@ -133,7 +162,8 @@ class MeshRenderer(Renderer):
     def prepared(self, mesh: Mesh) -> Any:
         """What :meth:`lay_out` makes of ``mesh``; the last one is kept, as tasks of one shape travel together."""
         if self._last is None or self._last[0]() is not mesh:
-            self._last = (weakref.ref(mesh), self.lay_out(prepare(mesh, self.crease_angle)))
+            drawn = mesh if self.albedo is None else one_color(mesh, self.albedo)
+            self._last = (weakref.ref(mesh), self.lay_out(prepare(drawn, self.crease_angle)))
         return self._last[1]
 
     def lay_out(self, geometry: Geometry) -> Any:

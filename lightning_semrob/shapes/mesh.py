@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-__all__ = ["Mesh", "merge", "normalize", "remove_degenerate_faces"]
+__all__ = ["Mesh", "merge", "normalize", "one_color", "remove_degenerate_faces"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,12 @@ def merge(parts: Sequence[Mesh], name: str = "mesh") -> Mesh:
         name=name,
         dropped_faces=sum(part.dropped_faces for part in parts),
     )
+
+
+def one_color(mesh: Mesh, grey: float) -> Mesh:
+    """The mesh without textures, every surface of the grey level ``grey`` in [0, 1]."""
+    colors = torch.full_like(mesh.corner_colors, grey)
+    return replace(mesh, corner_colors=colors, corner_uv=None, face_texture=None, textures=())
 
 
 def remove_degenerate_faces(mesh: Mesh, relative_area: float = 1e-12) -> Mesh:

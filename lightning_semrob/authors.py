@@ -1,0 +1,279 @@
+"""The folder of results that the paper's authors published: maps and bounds, read without running anything from it.
+
+The layout, from the code in their repository (github.com/ajhamdi/semantic-robustness; `ops.py` writes, `models.py` and
+`utils.py` read it): ``checkpoint/<network>/<class number>/<object number>/`` with
+
+- ``map.pt``: a dictionary of ``z`` (elevations, azimuths), the softmax score of the true class, at ``xx`` (azimuth) and
+  ``yy`` (elevation), degrees, and ``shape_id``;
+- ``optim.pt``: a dictionary of ``initial_point``, a list of (azimuth, elevation), and for each of ``naive``, ``OIR_B``
+  and ``OIR_W`` a dictionary whose ``regions`` are the final boxes, one an initial point (its traces are not read);
+  ``shape_id`` in older files.
+
+Both are pickles, and a box is an object of a class of theirs (``models.ndinterval``, in older versions
+``scale_robustness.n_interval``) that holds intervals of the package pyinterval. torch reads pickles with
+``weights_only=True`` from a list of allowed names; here these names stand for classes of this module that keep the two
+bounds and nothing else, beside the functions with which numpy rebuilds arrays and numbers. Any other name refuses the
+file before anything is called.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["CLASSES", "METHODS", "AuthorsResults", "RefusedFileError", "load_results", "read_pt"]
+
+#: Their names of the methods, and ours.
+METHODS: Final[Mapping[str, str]] = {"naive": "naive", "OIR_B": "oir_b", "OIR_W": "oir_w"}
+
+#: Classes by number (``object_list`` of their ``optim.py``).
+CLASSES: Final = ("aeroplane", "bathtub", "bench", "bottle", "chair", "cup", "piano", "rifle", "vase", "toilet")
+
+_DTYPES = ("f4", "f8", "i4", "i8", "b1")
+
+
+class RefusedFileError(ValueError):
+    """A file that holds something else than results; nothing of it was executed."""
+
+
+class _Region:
+    """Stands for a box of theirs: keeps its bounds."""
+
+    def __setstate__(self, state: Any) -> None:
+        if not (isinstance(state, dict) and {"a", "b"} <= set(state)):
+            raise pickle.UnpicklingError("a region without bounds a and b")
+        self.bounds = np.array([state["a"], state["b"]], dtype=np.float64)
+
+
+class _Interval:
+    """Stands for an interval of pyinterval, which says the same as the bounds: keeps nothing."""
+
+    def __new__(cls, *components: Any) -> _Interval:
+        return object.__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        return
+
+
+def _dtype(code: Any, *rest: Any) -> np.dtype[Any]:
+    """numpy.dtype for plain numbers alone."""
+    if code not in _DTYPES:
+        raise pickle.UnpicklingError(f"an array of type {code!r}")
+    plain: np.dtype[Any] = np.dtype(code)
+    return plain
+
+
+def _allowed() -> list[Any]:
+    # What numpy itself says that rebuilds an array and a number; its module was renamed in numpy 2.
+    rebuilders: list[Any] = [np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]]
+    arrays = [(f, f"numpy.{core}.multiarray.{f.__name__}") for f in rebuilders for core in ("core", "_core")]
+    # torch sets the state of what is built by the type: these are the types of the dtypes above, and ndarray.
+    types = [(np.ndarray, "numpy.ndarray"), (_dtype, "numpy.dtype")]
+    types += [(type(np.dtype(code)), f"numpy.dtypes.{type(np.dtype(code)).__name__}") for code in _DTYPES]
+    names = ("models.ndinterval", "scale_robustness.n_interval", "__main__.ndinterval", "__main__.n_interval")
+    regions = [(_Region, name) for name in names]
+    return [*arrays, *types, *regions, (_Interval, "interval.interval")]
+
+
+def read_pt(path: Path) -> dict[str, Any]:
+    """A dictionary of numbers, strings, arrays and regions from a file of ``torch.save``.
+
+    Raises:
+        RefusedFileError: the file names anything else, is broken, or holds no dictionary.
+    """
+    try:
+        with torch.serialization.safe_globals(_allowed()):
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, KeyError, IndexError) as error:
+        text = " ".join(str(error).split())
+        name = re.search(r"GLOBAL (\S+)", text)
+        said = re.search(r"WeightsUnpickler error: (.*?)(?: Check the documentation|$)", text)
+        why = f"it names '{name[1]}'" if name else f"{said[1] if said else text or type(error).__name__}"
+        raise RefusedFileError(
+            f"'{path}' was refused: {why}, and the authors' results are numbers, arrays and regions alone; "
+            "nothing of it was executed"
+        ) from error
+    if not isinstance(found, dict):
+        raise RefusedFileError(f"'{path}' was refused: it holds a {type(found).__name__}, not a dictionary of results")
+    return found
+
+
+@dataclass(frozen=True)
+class AuthorsResults:
+    """What the folder holds. M maps, R runs of each method (network, class, object and initial point).
+
+    Args:
+        networks: names, by folder.
+        class_numbers: the classes that are there.
+        maps: (M, elevations, azimuths) float64, azimuth 0 to 360 without its end, elevation -10 to 89.
+        bounds: method -> (R, 2, 2) float64: a or b, azimuth or elevation, degrees; NaN where a run is absent.
+        absent: method -> (R,) bool.
+        u0: (R, 2) azimuth and elevation, degrees.
+        network, class_number, object_number, point: (R,) int64; ``network`` is an index into ``networks``.
+        map_index: (R,) int64, -1 where there is no map, or one of another shape.
+        notes: what is missing or does not fit, in words.
+    """
+
+    networks: tuple[str, ...]
+    class_numbers: tuple[int, ...]
+    maps: Tensor
+    bounds: Mapping[str, Tensor]
+    absent: Mapping[str, Tensor]
+    u0: Tensor
+    network: Tensor
+    class_number: Tensor
+    object_number: Tensor
+    point: Tensor
+    map_index: Tensor
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.u0)
+
+
+def load_results(folder: Path, progress: Callable[[int, int], None] | None = None) -> AuthorsResults:
+    """Read every ``map.pt`` and ``optim.pt`` of the folder, or of ``checkpoint`` in it.
+
+    Args:
+        folder: the authors' repository, or its folder ``checkpoint``.
+        progress: told how many objects are read, and of how many.
+
+    Raises:
+        ValueError: no such files, a file of another form, maps on different or unknown grids.
+        RefusedFileError: a file that holds something else.
+    """
+    places = _places(folder)
+    networks = tuple(dict.fromkeys(place.parts[-3] for place in places))
+    maps: list[Tensor] = []
+    rows: list[tuple[int, int, int, int, int]] = []
+    boxes: dict[str, list[np.ndarray[Any, Any]]] = {name: [] for name in METHODS.values()}
+    points: list[np.ndarray[Any, Any]] = []
+    notes: list[str] = []
+    for count, place in enumerate(places):
+        if progress is not None:
+            progress(count, len(places))
+        name = "/".join(place.parts[-3:])
+        map_file, bounds_file = place / "map.pt", place / "optim.pt"
+        if not bounds_file.is_file():
+            notes.append(f"{name} has no optim.pt")
+            continue
+        u0, regions, shape = _bounds(bounds_file)
+        index = -1
+        if not map_file.is_file():
+            notes.append(f"{name} has no map.pt")
+        else:
+            scores, map_shape = _map(map_file)
+            if maps and scores.shape != maps[0].shape:
+                raise ValueError(f"'{map_file}' has {tuple(scores.shape)} scores, other maps {tuple(maps[0].shape)}")
+            if shape is None or map_shape is None or shape == map_shape:
+                index = len(maps)
+                maps.append(scores)
+            else:
+                notes.append(f"{name}: the map is of shape {map_shape}, the bounds of {shape}")
+        key = networks.index(place.parts[-3]), int(place.parts[-2]), int(place.parts[-1])
+        for number, point in enumerate(u0):
+            rows.append((*key, number, index))
+            points.append(point)
+            for method, ends in regions.items():
+                boxes[method].append(ends[number])
+        for method in boxes:
+            if method not in regions:
+                notes.append(f"{name} has no {method}")
+                boxes[method] += [np.full((2, 2), np.nan)] * len(u0)
+    if not rows:
+        raise ValueError(f"'{folder}' holds maps but no optim.pt: there is nothing to put into a table")
+    network, class_number, object_number, point_number, map_index = torch.tensor(rows).unbind(-1)
+    bounds = {method: torch.from_numpy(np.stack(values)) for method, values in boxes.items()}
+    lost = {tuple(note.split(" has no ")) for note in notes}
+    names = [f"{networks[row[0]]}/{row[1]}/{row[2]}" for row in rows]
+    return AuthorsResults(
+        networks=networks,
+        class_numbers=tuple(sorted({row[1] for row in rows})),
+        maps=torch.stack(maps) if maps else torch.zeros(0, 2, 2, dtype=torch.float64),
+        bounds=bounds,
+        absent={method: torch.tensor([(name, method) in lost for name in names]) for method in bounds},
+        u0=torch.from_numpy(np.stack(points)),
+        network=network,
+        class_number=class_number,
+        object_number=object_number,
+        point=point_number,
+        map_index=map_index,
+        notes=tuple(notes),
+    )
+
+
+def _places(folder: Path) -> list[Path]:
+    """The folders network/class/object that hold one of the files, in order."""
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder '{folder}': give the authors' repository, or its folder 'checkpoint'")
+    root = folder / "checkpoint" if (folder / "checkpoint").is_dir() else folder
+
+    def found() -> Iterator[Path]:
+        for file in (*root.glob("*/*/*/map.pt"), *root.glob("*/*/*/optim.pt")):
+            if file.parts[-2].isdecimal() and file.parts[-3].isdecimal():
+                yield file.parent
+
+    places = sorted(set(found()), key=lambda place: (place.parts[-3], int(place.parts[-2]), int(place.parts[-1])))
+    if not places:
+        raise ValueError(
+            f"'{folder}' holds no <network>/<class number>/<object number>/map.pt or optim.pt: give the authors' "
+            "repository, or its folder 'checkpoint'"
+        )
+    return places
+
+
+def _shape_id(found: Mapping[str, Any]) -> str | None:
+    name = found.get("shape_id")
+    if isinstance(name, tuple):  # one version stored (folder, id)
+        name = name[-1]
+    return None if name is None else str(name)
+
+
+def _bounds(file: Path) -> tuple[np.ndarray[Any, Any], dict[str, np.ndarray[Any, Any]], str | None]:
+    """Initial points (P, 2), bounds (P, 2, 2) by method, and the shape's id, of an optim.pt."""
+    found = read_pt(file)
+    try:
+        u0 = np.array(found["initial_point"], dtype=np.float64)
+        if u0.ndim != 2 or u0.shape[1] != 2:
+            raise ValueError(f"initial_point is {u0.shape}, not points of azimuth and elevation")
+        result = {}
+        for theirs, ours in METHODS.items():
+            if theirs in found:
+                regions = found[theirs]["regions"]
+                if len(regions) != len(u0):
+                    raise ValueError(f"{theirs} has {len(regions)} regions for {len(u0)} initial points")
+                result[ours] = np.stack([region.bounds for region in regions])
+                if result[ours].shape != (len(u0), 2, 2):
+                    raise ValueError(f"{theirs} has bounds of the shape {result[ours].shape}")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"'{file}' is not a table of bounds of the authors: {reason}") from error
+    return u0, result, _shape_id(found)
+
+
+def _map(file: Path) -> tuple[Tensor, str | None]:
+    """Scores (elevations, azimuths) float64 and the shape's id, of a map.pt."""
+    found = read_pt(file)
+    try:
+        scores, xx, yy = (np.array(found[key], dtype=np.float64) for key in ("z", "xx", "yy"))
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"'{file}' is not a map of the authors: {reason}") from error
+    if not (scores.ndim == 2 and scores.shape == xx.shape == yy.shape and min(scores.shape) > 1):
+        raise ValueError(f"'{file}' is not a map of the authors: z, xx, yy are {scores.shape}, {xx.shape}, {yy.shape}")
+    azimuth = np.arange(scores.shape[1]) * 360 / scores.shape[1]
+    elevation = np.linspace(-10, 89, scores.shape[0])
+    if not (np.allclose(xx, azimuth[None]) and np.allclose(yy, elevation[:, None])):
+        raise ValueError(
+            f"'{file}' has azimuths {xx.min():g} to {xx.max():g} and elevations {yy.min():g} to {yy.max():g}: only "
+            "even grids of 0 to 360 (without its end) by -10 to 89 degrees are read"
+        )
+    return torch.from_numpy(scores), _shape_id(found)

@@ -1,0 +1,183 @@
+"""``python -m lightning_semrob authors``: the published results of the paper, by its formula and by ours."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jsonargparse import ArgumentParser
+from torch import Tensor
+
+from lightning_semrob.authors import CLASSES, METHODS, AuthorsResults, load_results
+from lightning_semrob.functional.statistics import eq2_start
+from lightning_semrob.functions import RecordedFunction
+from lightning_semrob.report.tables import format_table
+from lightning_semrob.space import Axis, SemanticSpace
+
+__all__ = ["Judgement", "box_moments", "judge", "main"]
+
+#: SRVR in percent as the paper prints it (Table 2 of the first version), over 100 shapes a network.
+PRINTED: Mapping[str, float] = {"AlexNet": 8.92, "VGG": 9.88, "ResNet50": 16.88, "Inceptionv3": 7.92}
+
+#: Boxes above this share of the space are worth a verdict of their own: a tiny box at a good point passes trivially.
+LARGE = 0.005
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Shares of the space and verdicts of R runs of one method.
+
+    Args:
+        theirs: ``min(|prod(b - a)|, Vol) / Vol``, NaN where a bound is not finite or the run is absent.
+        unwrapped: the part inside [0, 360] x [-10, 90], NaN where the run is absent.
+        ours: the same with a periodic azimuth.
+        mean, variance: of f over the box, inside the space, on the recorded map; NaN without map or volume.
+        valid: (R,) bool, whether Eq. 2 holds there.
+        leaves: (R,) bool, whether a finite box reaches beyond [0, 360] x [-10, 90].
+    """
+
+    theirs: Tensor
+    unwrapped: Tensor
+    ours: Tensor
+    mean: Tensor
+    variance: Tensor
+    valid: Tensor
+    leaves: Tensor
+
+
+def box_moments(f: RecordedFunction, a: Tensor, b: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of f over boxes (R, 2), (R,) each: midpoints, two a sample of the map, at least 8 an axis.
+
+    NaN for a box without volume and where ``index`` is -1.
+    """
+    spacing = f.axes.extent / torch.tensor(f.maps.shape[1:])
+    counts = (2 * (b - a) / spacing).ceil().clamp(min=8)
+    mean, variance = torch.full((2, len(a)), torch.nan, dtype=torch.float64)
+    for row in ((b > a).all(-1) & (index >= 0)).nonzero().flatten().tolist():
+        ticks = [(torch.arange(int(n), dtype=torch.float64) + 0.5) / n for n in counts[row]]
+        grid = torch.cartesian_prod(*ticks)
+        value = f((a[row] + grid * (b[row] - a[row]))[None], index[row : row + 1])[0]
+        mean[row], variance[row] = value.mean(), value.var(correction=0)
+    return mean, variance
+
+
+def judge(results: AuthorsResults, method: str, eps_m: float, eps_v: float) -> Judgement:
+    """Volumes of the boxes of one method by both formulas, and Eq. 2 on the recorded maps.
+
+    Eq. 2 asks for a region inside the space that holds u0: the box is cut to the space, u0 kept inside.
+    """
+    space = SemanticSpace.default()
+    flat = SemanticSpace((Axis("azimuth", 0.0, 360.0), *space.axes[1:]))
+    a, b = results.bounds[method].unbind(1)
+    absent, finite = results.absent[method], results.bounds[method].isfinite().flatten(1).all(1)
+    theirs = (space.raw_volume(a, b) / space.volume).masked_fill(~finite, torch.nan)
+    unwrapped = (flat.intersected_volume(a, b) / space.volume).masked_fill(absent, torch.nan)
+    ours = (space.intersected_volume(a, b) / space.volume).masked_fill(absent, torch.nan)
+    sound = (finite & (a < b).all(-1))[:, None]
+    low, high = torch.where(sound, a, results.u0), torch.where(sound, b, results.u0)
+    low, high = space.project(torch.minimum(low, results.u0), torch.maximum(high, results.u0), results.u0)
+    mean, variance = box_moments(RecordedFunction(results.maps), low, high, results.map_index)
+    valid = (mean >= 1 - eps_m) & (variance <= eps_v)
+    leaves = finite & ((a < space.low) | (b > space.high)).any(-1)
+    return Judgement(theirs, unwrapped, ours, mean, variance, valid, leaves)
+
+
+def _percent(values: Tensor) -> str:
+    mean = float(values.nanmean())
+    return "n/a" if mean != mean else f"{100 * mean:.2f}"
+
+
+def _of_networks(
+    results: AuthorsResults, label: str, values: Sequence[Tensor], rows: Tensor | None = None
+) -> list[str]:
+    """A line: the mean over methods and runs of every network."""
+    stacked = torch.stack(list(values))
+    chosen = torch.ones(len(results), dtype=torch.bool) if rows is None else rows
+    return [label, *(_percent(stacked[:, chosen & (results.network == k)]) for k in range(len(results.networks)))]
+
+
+def _verdict_lines(results: AuthorsResults, found: Mapping[str, Judgement]) -> list[list[str]]:
+    lines = []
+    for method, one in found.items():
+        judged = ~one.mean.isnan()
+        for k, network in enumerate([*results.networks, "all"]):
+            rows = judged & ((results.network == k) | (network == "all"))
+            large = rows & (one.ours > LARGE)
+            counts = [rows, rows & one.leaves, rows & one.valid, large, large & (one.mean >= 0.5), large & one.valid]
+            lines.append([method, network, *(str(int(count.sum())) for count in counts)])
+    return lines
+
+
+def _say_progress(done: int, total: int) -> None:
+    """Traces of 600 steps make a file slow to read: torch reads pickles step by step."""
+    print(f"\rreading {done + 1} of {total}", end="" if done + 1 < total else "\n", file=sys.stderr)
+
+
+def main(args: Sequence[str]) -> dict[str, Judgement]:
+    """Read the folder and print the tables; returns the judgement of every method."""
+    parser = ArgumentParser(
+        prog="python -m lightning_semrob authors",
+        description="The paper's own results (map.pt and optim.pt of its repository) by its formula and by ours. "
+        "Nothing in the files is executed.",
+    )
+    parser.add_argument("folder", type=str, help="the authors' repository, or its folder 'checkpoint'")
+    parser.add_argument("--eps_m", type=float, default=0.3, help="Eq. 2: mean of f at least 1 - eps_m")
+    parser.add_argument("--eps_v", type=float, default=0.05, help="Eq. 2: variance of f at most eps_v")
+    config = parser.parse_args(list(args))
+    eq2_start(1, config.eps_m, config.eps_v)  # raises on thresholds that cannot be met
+    results = load_results(Path(config.folder), _say_progress if sys.stderr.isatty() else None)
+    found = {method: judge(results, method, config.eps_m, config.eps_v) for method in METHODS.values()}
+    print_tables(results, found, config.eps_m, config.eps_v)
+    return found
+
+
+def print_tables(results: AuthorsResults, found: Mapping[str, Judgement], eps_m: float, eps_v: float) -> None:
+    """SRVR by every formula, by class and by initial point, and the verdicts of Eq. 2."""
+    networks, every = list(results.networks), list(found.values())
+    shapes = len(torch.stack([results.class_number, results.object_number]).unique(dim=1).T)
+    print(
+        f"{len(networks)} networks, {len(results.class_numbers)} classes, {shapes} objects; {len(results.maps)} maps, "
+        f"{len(results)} runs a method"
+    )
+    for method, one in found.items():
+        lost = int((one.theirs.isnan() & ~results.absent[method]).sum())
+        if lost:
+            print(f"{method}: {lost} runs end with bounds that are not finite; the paper's formula leaves them out")
+    for note in results.notes:
+        print(f"note: {note}")
+
+    holds = f"Eq. 2 holds on the map (mean >= {1 - eps_m:g}, variance <= {eps_v:g})"
+    known = results.map_index >= 0
+    valid = [torch.where(one.valid, one.ours, 0.0).where(known & ~one.ours.isnan(), torch.nan) for one in every]
+    lines = [
+        ["printed in the paper, all its shapes", *(f"{PRINTED[n]:.2f}" if n in PRINTED else "-" for n in networks)]
+    ]
+    lines.append(_of_networks(results, "theirs: min(|prod(b - a)|, Vol) / Vol", [one.theirs for one in every]))
+    lines += [_of_networks(results, f"  {method}", [one.theirs]) for method, one in found.items()]
+    lines.append(_of_networks(results, "inside the space, azimuth cut at 0 and 360", [one.unwrapped for one in every]))
+    lines.append(_of_networks(results, "ours: inside the space, azimuth periodic", [one.ours for one in every]))
+    lines += [_of_networks(results, f"  {method}", [one.ours]) for method, one in found.items()]
+    lines.append(_of_networks(results, f"ours, and {holds}", valid))
+    print("\nSRVR in percent, mean over classes, objects, initial points and the three methods")
+    print(format_table(["formula", *networks], lines, left=1))
+
+    for title, formula in (("theirs", [one.theirs for one in every]), ("ours", [one.ours for one in every])):
+        lines = []
+        for number in results.class_numbers:
+            name = CLASSES[number] if number < len(CLASSES) else f"class {number}"
+            lines.append(_of_networks(results, name, formula, results.class_number == number))
+        for point in results.point.unique().tolist():
+            chosen = results.point == point
+            u0 = results.u0[chosen].unique(dim=0)
+            place = f" ({u0[0, 0]:g}, {u0[0, 1]:g})" if len(u0) == 1 else ""
+            lines.append(_of_networks(results, f"initial point {point}{place}", formula, chosen))
+        print(f"\nSRVR in percent by class and by initial point, {title}")
+        print(format_table(["", *networks], lines, left=1))
+
+    print(f"\nBoxes, cut to the space, for which {holds};")
+    print(f"large ones fill more than {100 * LARGE:g} % of the space")
+    header = ["method", "network", "boxes", "leave the space", "hold", "large", "mean >= 0.5", "hold"]
+    print(format_table(header, _verdict_lines(results, found), left=2))
