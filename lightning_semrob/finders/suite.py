@@ -281,6 +281,14 @@ class FinderSuite(RoundModule):
         """Evaluations of the table so far, those of verification included."""
         return self.counts()["evaluations"] + self._verification_evaluations
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the table as :meth:`restore` left it: of a requeued job the output folder knows more than a checkpoint.
+
+        Runs that were under way begin anew, so that they end as they would have without the interruption.
+        """
+        checkpoint["state_dict"] = self.state_dict()
+        checkpoint["optimizer_states"] = [optimizer.state_dict() for optimizer in self.configure_optimizers()]
+
     def on_train_epoch_end(self) -> None:
         """Merge the rows and the statements of all processes."""
         for finder in self:
