@@ -305,7 +305,8 @@ def print_summary(summary: dict[str, Any], output: Path) -> None:
     print(format_cost_table(summary))
     for network, change in summary["precision_change"].items():
         print(f"f of {network} against float32: {change['mean']:.2g} mean, {change['largest']:.2g} largest change")
-    computed = summary["computed_evaluations"] + summary["computed_verification_evaluations"]
+    kinds = ("evaluations", "verification_evaluations", "audit_evaluations")
+    computed = sum(summary[f"computed_{kind}"] for kind in kinds)
     processes, measuring = summary["processes"], summary["measuring_seconds"]
     print(
         f"\n{processes} process{'es' if processes > 1 else ''}: start-up {summary['startup_seconds']:.1f} s, then "

@@ -278,8 +278,9 @@ class FinderSuite(RoundModule):
         return spent
 
     def spent(self) -> int:
-        """Evaluations of the table so far, those of verification included."""
-        return self.counts()["evaluations"] + self._verification_evaluations
+        """Evaluations of the table so far, those of verification and of the audit of gradients included."""
+        counts = self.counts()
+        return counts["evaluations"] + counts["audit_evaluations"] + self._verification_evaluations
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the table as :meth:`restore` left it: of a requeued job the output folder knows more than a checkpoint.
@@ -390,7 +391,7 @@ class FinderSuite(RoundModule):
                 self.srvr_values[volume][name] = metric.compute().cpu().view(sizes)
         for number, network in enumerate(environment.networks):
             for name, values in self.srvr_values["intersected"].items():
-                self.log(f"srvr/{network}/{name}", values[number].nanmean(), rank_zero_only=True)
+                self.log(f"srvr/{network}/{name}", values[number].nanmean(), sync_dist=True)
 
     def row(self, environment: SemanticEnvironment, number: int, row: int) -> dict[str, Any]:
         """The result of finder ``number`` for a row of the task table, as in :func:`run_schema`."""
@@ -473,6 +474,7 @@ class FinderSuite(RoundModule):
             "active": sum(int((finder.code == 0).sum()) for finder in self),
             "evaluations": sum(int(finder.evaluations.sum()) for finder in self),
             "gradient_evaluations": sum(int(finder.gradient_evaluations.sum()) for finder in self),
+            "audit_evaluations": sum(int(finder.audit_evaluations.sum()) for finder in self),
             "verification_evaluations": sum(
                 int(statement.get("verification_evaluations") or 0) for statement in self.statements.values()
             ),
