@@ -2,10 +2,10 @@
 
 Usage: python benchmarks/throughput.py [--processes 1 2] [arguments of evaluate.py]
 
-Everything is measured in one call, one thread a process. The job has 12 small tasks: two networks, six shapes, one
-initial point, the default finders with fewer updates. Its start-up (imports, starting processes, connecting them) is
-printed apart. At the end of a job a process may wait for the last task of another one, so that few large tasks scale
-less well than many small ones.
+Everything is measured in one call, one thread a process. The job has 12 small tasks: two networks, three shapes, two
+initial points, the default finders with fewer updates. Its start-up (from the parsed command to the first round:
+starting processes, their imports, connecting them) is printed apart. At the end of a job a process may wait for another
+one, so that few large tasks scale less well than many small ones.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ import torch
 from lightning_semrob.cli import EvaluateCLI, quiet_lightning
 
 JOB = (
-    "--data.shapes=[teapot,park_bench,cup,lampshade,vase,goblet]",
-    "--data.initial_points=1",
+    "--data.shapes=[teapot,cup,vase]",
+    "--data.initial_points=2",
     "--model.num_iterations=4",
     "--model.verification=24",
     "--model.verified_evaluations=80",

@@ -239,6 +239,7 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
             "startup_seconds": watch.began - start,
             "measuring_seconds": watch.ended - watch.began,
             "processes": trainer.world_size,
+            "executed_evaluations": environment.work.evaluations,
             **{f"computed_{name}": count - before[name] for name, count in suite.counts().items() if name != "active"},
             "precision_change": precision_change(environment),
             "not_measured": environment.failures,

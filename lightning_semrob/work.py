@@ -10,7 +10,7 @@ from itertools import count
 import torch
 from torch import Tensor
 
-from lightning_semrob.functional.sharing import DONE, OPEN, STARTED, loads, share, share_again
+from lightning_semrob.functional.sharing import DONE, GROWN, OPEN, STARTED, loads, share, share_again
 
 __all__ = ["RoundLoader", "TaskBatch", "Work"]
 
@@ -45,8 +45,9 @@ class Work:
 
     ``fit`` meets all processes in every batch of Lightning's loop, whether or not they have the same amount to do. A
     batch is therefore a round of some seconds in which each works alone; a process without rows then gets some that
-    others have not begun (:func:`~lightning_semrob.functional.sharing.share_again`). Who works on a row does not
-    change its numbers. A single process has rounds of one step.
+    others have not begun, or whose boxes they have not verified
+    (:func:`~lightning_semrob.functional.sharing.share_again`). Who works on a row does not change its numbers. A single
+    process has rounds of one step.
 
     Args:
         shape, network: of each row, (N,) int64, rows ordered by shape, then by network.
@@ -56,6 +57,9 @@ class Work:
     Attributes:
         owners: the owner of each row, (N,) int64, the same on every process.
         remaining: rows that had not ended at the last meeting, over all processes.
+        evaluations: carried out until then, on all processes.
+        handed_over: rows whose boxes are verified by another process than the one that grew them from this round on,
+            (N,) bool, the same on every process.
     """
 
     def __init__(
@@ -66,6 +70,8 @@ class Work:
         self.rank, self.processes, self.device = rank, processes, torch.device(device)
         self.owners = share(torch.ones(len(shape), dtype=torch.float64), shape, self.group, processes)
         self.remaining = len(shape)
+        self.evaluations = 0
+        self.handed_over = torch.zeros(len(shape), dtype=torch.bool)
         self._begun = torch.zeros(len(shape), dtype=torch.bool)
         self._first = True
         self._deadline = 0.0
@@ -78,12 +84,13 @@ class Work:
         """Which rows this process owns, (N,) bool."""
         return self.owners == self.rank
 
-    def meet(self, pending: Tensor) -> bool:
+    def meet(self, pending: Tensor, growing: Tensor) -> bool:
         """Tell the others which of the own rows are left, and share anew; a collective of all processes.
 
         Args:
             pending: rows with something left to do, (N,) bool; right for the own rows, and at the first meeting for
                 all (runs that an earlier start ended).
+            growing: those of them with a run that has not ended, (N,) bool.
 
         Returns:
             Whether any process has something left.
@@ -93,7 +100,7 @@ class Work:
             self.owners = share(pending.double(), self.shape, self.group, self.processes)
             self._spent[-1] = 0
         state = torch.full_like(self.owners, OPEN)
-        state[self._begun] = STARTED
+        state[self._begun] = torch.where(growing, STARTED, GROWN)[self._begun]
         state[~pending] = DONE
         state[~self.owned] = OPEN
         ended = (self._begun & ~pending).sum()
@@ -104,9 +111,12 @@ class Work:
             torch.distributed.all_reduce(state, op=torch.distributed.ReduceOp.MAX)
             torch.distributed.all_reduce(spent)
             state, spent = state.cpu(), spent.cpu()
+        self.evaluations = round(float(spent[len(spent) // 2 : -1].sum()))
         self.remaining = int((state != DONE).sum())
         cost = self._cost(spent)
-        self.owners = share_again(self.owners, state, cost, self.shape, self.group, self.processes)
+        before, self.owners = self.owners, share_again(self.owners, state, cost, self.shape, self.group, self.processes)
+        self.handed_over = (before != self.owners) & (state == GROWN)
+        self._begun |= self.handed_over & self.owned
         if self.processes > 1:
             left = loads(self.owners, state, cost, self.processes)
             soonest = float(left[left > 0].min()) if bool((left > 0).any()) else 0.0

@@ -121,3 +121,19 @@ def test_two_processes_measure_the_same_maps(saved: Path, repository: Path, tmp_
     words = [sys.executable, "-m", "lightning_semrob", "maps", *SMALL, "--devices=2", "--output", str(path)]
     subprocess.run(words, check=True, env=environment, cwd=tmp_path, timeout=300)
     assert torch.equal(SemanticMaps.load(path).scores, SemanticMaps.load(saved).scores)
+
+
+def test_profile_prints_shares_that_add_up(capsys: pytest.CaptureFixture[str]) -> None:
+    from lightning_semrob.commands.profile import main as profile
+
+    words = [
+        "--data.networks=[tiny_network:build]", "--data.shapes=[teapot]", "--data.image_size=32",
+        "--data.initial_points=1", "--model.finders=[naive,oir_w]", "--model.num_iterations=2",
+        "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false",
+    ]  # fmt: skip
+    shares = profile(words)
+    assert all(shares[name] > 0 for name in ("rendering", "network", "gradient", "framework"))
+    assert sum(shares.values()) == pytest.approx(2 * shares["total"])
+    lines = capsys.readouterr().out.partition("Where the time went")[2].splitlines()[1:]
+    assert [line.split()[0] for line in lines] == ["rendering", "network", "gradient", "framework", "total"]
+    assert lines[-1].endswith("100.0 %")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lightning_semrob.functional.sharing import DONE, OPEN, STARTED, loads, share, share_again
+from lightning_semrob.functional.sharing import DONE, GROWN, OPEN, STARTED, loads, share, share_again
 from lightning_semrob.work import Work
 
 
@@ -65,19 +65,29 @@ def test_the_last_group_is_split() -> None:
     assert again.tolist() == [0, 0, 1, 1]
 
 
+def test_boxes_that_are_left_to_verify_travel_at_the_end() -> None:
+    shape, group = table(1, 1, 4)
+    owners, cost = torch.zeros(4, dtype=torch.int64), torch.ones(4, dtype=torch.float64)
+    again = share_again(owners, torch.tensor([DONE, GROWN, GROWN, GROWN]), cost, shape, group, 2)
+    assert again.tolist() == [0, 0, 1, 1]
+    only = share_again(owners, torch.tensor([DONE, DONE, DONE, GROWN]), cost, shape, group, 2)
+    assert only.tolist() == [0, 0, 0, 0]
+
+
 @settings(deadline=None)
 @given(data=st.data(), processes=st.integers(1, 5), rows=st.integers(1, 12))
-def test_only_rows_that_nobody_began_move_and_no_process_stays_idle(
-    data: st.DataObject, processes: int, rows: int
-) -> None:
+def test_rows_at_work_stay_and_no_process_stays_idle(data: st.DataObject, processes: int, rows: int) -> None:
     shape, group = table(rows, 1, 1)
     owners = torch.tensor(data.draw(st.lists(st.integers(0, processes - 1), min_size=rows, max_size=rows)))
-    state = torch.tensor(data.draw(st.lists(st.sampled_from([OPEN, STARTED, DONE]), min_size=rows, max_size=rows)))
+    state = torch.tensor(
+        data.draw(st.lists(st.sampled_from([OPEN, STARTED, GROWN, DONE]), min_size=rows, max_size=rows))
+    )
     cost = torch.tensor(data.draw(st.lists(st.floats(0.01, 100), min_size=rows, max_size=rows)), dtype=torch.float64)
     again = share_again(owners, state, cost, shape, group, processes)
-    assert torch.equal(again[state != OPEN], owners[state != OPEN])
+    movable = (state == OPEN) | (state == GROWN)
+    assert torch.equal(again[~movable], owners[~movable])
     left = loads(again, state, cost, processes)
-    spare = torch.bincount(again[state == OPEN], minlength=processes)
+    spare = torch.bincount(again[movable], minlength=processes)
     spare += torch.bincount(again[state == STARTED], minlength=processes).clamp(max=1)
     if bool((left == 0).any()):
         assert int(spare.max()) <= 1  # nobody has a row to give
@@ -120,7 +130,7 @@ def test_a_single_process_does_one_step_a_round_and_finishes_a_group_first() -> 
         return rows[left[rows] > 0]
 
     visited = []
-    while work.meet(left > 0):
+    while work.meet(left > 0, left > 0):
         for batch in work.batches(pending, lambda: 0):
             visited.append((batch.shape, batch.network, batch.rows.tolist()))
             left[batch.rows] = (left[batch.rows] - 1).clamp(min=0)

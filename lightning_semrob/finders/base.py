@@ -299,9 +299,13 @@ class RegionFinder(RoundModule):
         """Evaluations of the table so far."""
         return int(self.evaluations.sum())
 
+    def merge(self, owned: Tensor) -> None:
+        """Every process then holds all rows."""
+        merge_rows(self, owned.to(self.a.device))
+
     def on_train_epoch_end(self) -> None:
-        """Merge the rows of all processes: each owns some, every process then holds all."""
-        merge_rows(self, self.environment.owned_rows(self.a.device))
+        """Merge the rows of all processes."""
+        self.merge(self.environment.owned_rows())
         warn_of_failing_axes(self)
 
 

@@ -34,6 +34,14 @@ class RoundModule(pl.LightningModule):
         """Those of the rows (R,) that have something left to do."""
         raise NotImplementedError
 
+    def growing(self, rows: Tensor) -> Tensor:
+        """Those of the rows (R,) with a run that has not ended."""
+        return self.pending(rows)
+
+    def merge(self, owned: Tensor) -> None:
+        """Give every process what the others know about the rows that they own, (N,) bool; a collective."""
+        raise NotImplementedError
+
     def advance(self, batch: TaskBatch) -> None:
         """One step of the rows of a group."""
         raise NotImplementedError
@@ -51,9 +59,15 @@ class RoundModule(pl.LightningModule):
     def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:
         """Meet the other processes; -1 ends the epoch when no row is left anywhere."""
         work: Work = self.environment.work
-        pending = torch.zeros(len(work.owners), dtype=torch.bool)
-        pending[self.pending(torch.arange(len(pending)))] = True
-        return None if work.meet(pending) else -1
+        rows = torch.arange(len(work.owners))
+        pending, growing = torch.zeros(2, len(rows), dtype=torch.bool)
+        pending[self.pending(rows)] = True
+        growing[self.growing(rows)] = True
+        owned = work.owned
+        remaining = work.meet(pending, growing)
+        if bool(work.handed_over.any()):
+            self.merge(owned)
+        return None if remaining else -1
 
     def training_step(self, batch: int | TaskBatch, batch_idx: int) -> None:
         """Manual optimization: a round of updates, or one update of the given rows."""

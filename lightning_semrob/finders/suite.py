@@ -14,7 +14,6 @@ from lightning_semrob.finders.base import (
     STATUSES,
     RegionFinder,
     merge_owned,
-    merge_rows,
     prepare_function,
     warn_of_failing_axes,
 )
@@ -26,7 +25,7 @@ from lightning_semrob.finders.trapezoid import TrapezoidFinder
 from lightning_semrob.finders.verified import VerifiedFinder
 from lightning_semrob.functional.srvr import verified_ratio
 from lightning_semrob.functional.statistics import eq2_start
-from lightning_semrob.functions import Top1OfLast
+from lightning_semrob.functions import SemanticFunction, Top1OfLast
 from lightning_semrob.metrics import SRVR
 from lightning_semrob.results import NOT_VERIFIED, VERIFICATION_COLUMNS, run_key
 from lightning_semrob.space import Box
@@ -185,6 +184,7 @@ class FinderSuite(RoundModule):
         self.statements: dict[tuple[int, int], dict[str, Any]] = {}
         self._stated = torch.zeros(0, 0, dtype=torch.bool)  # (finders, rows): which of them there are
         self._verification_evaluations = 0
+        self._initial_scores: dict[int, float] = {}
         #: Images in a network call when the last step of a row began.
         self.register_buffer("micro_batch", torch.zeros(0, dtype=torch.int64))
         self.srvr: nn.ModuleDict | None = None
@@ -247,9 +247,18 @@ class FinderSuite(RoundModule):
 
     def pending(self, rows: Tensor) -> Tensor:
         """Rows with a run that still grows or whose box is not verified yet."""
-        growing = torch.zeros(len(rows), dtype=torch.bool)
-        growing[torch.isin(rows, self.active(rows))] = True
-        return rows[growing | ~self._stated[:, rows].all(0)]
+        return rows[torch.isin(rows, self.active(rows)) | ~self._stated[:, rows].all(0)]
+
+    def growing(self, rows: Tensor) -> Tensor:
+        """Rows with a run that still grows."""
+        return self.active(rows)
+
+    def merge(self, owned: Tensor) -> None:
+        """Every process then holds all rows and statements."""
+        for finder in self:
+            finder.merge(owned)
+        merge_owned(self.micro_batch, owned.to(self.micro_batch.device))
+        self.gather_statements()
 
     def advance(self, batch: TaskBatch) -> None:
         """One update of the running rows of a group in every finder; when all have ended, one box is verified."""
@@ -292,11 +301,9 @@ class FinderSuite(RoundModule):
 
     def on_train_epoch_end(self) -> None:
         """Merge the rows and the statements of all processes."""
+        self.merge(self.environment.owned_rows())
         for finder in self:
-            merge_rows(finder, self.environment.owned_rows(finder.a.device))
             warn_of_failing_axes(finder)
-        merge_owned(self.micro_batch, self.environment.owned_rows(self.micro_batch.device))
-        self.gather_statements()
 
     def test_step(self, batch: TaskBatch, batch_idx: int) -> None:
         """Feed the volumes of a group of this process to the metrics; boxes without a verdict are verified first."""
@@ -335,7 +342,8 @@ class FinderSuite(RoundModule):
         f = environment.rendered_function(batch.network, batch.shape)
         known: dict[str, Any] = {"confidence": self.confidence}
         plain = prepare_function(f, environment.space, finder.adversarial)
-        known["u0_robust"] = bool(plain(finder.u0[row].cpu()[None, None])[0, 0] >= 1 - self.eps_m)
+        score = self._initial_score(row, batch, f)
+        known["u0_robust"] = (1 - score if finder.adversarial else score) >= 1 - self.eps_m
         own: dict[str, Any] = {}
         if isinstance(finder, VerifiedFinder) and environment.density is None:
             own = {"verdict": "valid" if status == "verified" else "undecided"} | finder.statement(row)
@@ -372,6 +380,14 @@ class FinderSuite(RoundModule):
         if own:
             own["verification_evaluations"] += known["verification_evaluations"]
         return known | own
+
+    def _initial_score(self, row: int, batch: TaskBatch, f: SemanticFunction) -> float:
+        """f at the initial point of a row; evaluated for all rows of the group and all finders at once."""
+        if row not in self._initial_scores:
+            rows = batch.rows.tolist()
+            u0 = self.finders[0].u0[rows].cpu()  # type: ignore[index]
+            self._initial_scores |= dict(zip(rows, f(u0[None])[0].tolist(), strict=True))
+        return self._initial_scores[row]
 
     def on_test_epoch_end(self) -> None:
         """SRVR over all processes, kept in ``srvr_values`` and logged: volume -> method -> (networks, classes)."""

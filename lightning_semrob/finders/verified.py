@@ -114,6 +114,15 @@ class VerifiedFinder(RegionFinder):
             "verification_evaluations": spent,
         }
 
+    def merge(self, owned: Tensor) -> None:
+        """Every process then holds all rows and statements."""
+        super().merge(owned)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            parts: list[dict[int, dict[str, float]]] = [{} for _ in range(torch.distributed.get_world_size())]
+            torch.distributed.all_gather_object(parts, self._found)
+            for part in parts:
+                self._found |= part
+
     def statement(self, row: int) -> dict[str, float]:
         """Mean, variance, their intervals and the cost of the verification of a finished row."""
         return self._found.get(row, {})

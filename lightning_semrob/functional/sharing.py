@@ -9,10 +9,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["DONE", "OPEN", "STARTED", "loads", "share", "share_again"]
+__all__ = ["DONE", "GROWN", "OPEN", "STARTED", "loads", "share", "share_again"]
 
-#: States of a row: not begun, begun by its owner, ended.
-OPEN, STARTED, DONE = 0, 1, 2
+#: States of a row: not begun, begun by its owner, its runs ended and boxes left to verify, ended.
+OPEN, STARTED, GROWN, DONE = range(4)
+
+#: What is left of a row in each state, as a share of its cost.
+_LEFT = (1.0, 0.5, 0.25, 0.0)
 
 #: A cut between shapes, or else between groups, is preferred if it misses the even cut by at most this part of a share;
 #: later cuts may miss by more, since what they leave can be shared again.
@@ -54,38 +57,41 @@ def share(cost: Tensor, shape: Tensor, group: Tensor, processes: int) -> Tensor:
 
 
 def loads(owners: Tensor, state: Tensor, cost: Tensor, processes: int) -> Tensor:
-    """Cost of what each process still has to do, (processes,); a row that has been begun counts half."""
-    left = cost * torch.tensor([1.0, 0.5, 0.0], dtype=cost.dtype)[state]
+    """Cost of what each process still has to do, (processes,); a row that has been begun counts in part."""
+    left = cost * torch.tensor(_LEFT, dtype=cost.dtype)[state]
     return torch.zeros(processes, dtype=cost.dtype).index_add(0, owners, left)
 
 
 def share_again(owners: Tensor, state: Tensor, cost: Tensor, shape: Tensor, group: Tensor, processes: int) -> Tensor:
-    """Give processes that have nothing left about half of what others have not begun.
+    """Give processes that have nothing left about half of what another one can spare.
 
     Args:
         owners: (N,) int64.
-        state: ``OPEN``, ``STARTED`` or ``DONE`` of each row, (N,) int64.
+        state: ``OPEN``, ``STARTED``, ``GROWN`` or ``DONE`` of each row, (N,) int64.
         cost: what a whole row costs, (N,) float64, positive.
         shape, group: as for :func:`share`; whole shapes travel, or else whole groups, or else rows.
         processes: how many.
 
     Returns:
-        The new owners; rows that are not ``OPEN`` keep theirs.
+        The new owners; rows that are ``STARTED`` or ``DONE`` keep theirs.
     """
     owners = owners.clone()
+    movable = (state == OPEN) | (state == GROWN)
     while True:
         left = loads(owners, state, cost, processes)
         idle = (left == 0).nonzero().flatten().tolist()
-        is_open = state == OPEN
-        started = torch.zeros(processes, dtype=torch.bool).index_fill(0, owners[state == STARTED], True)
+        busy = torch.zeros(processes, dtype=torch.bool).index_fill(0, owners[state == STARTED], True)
         # One that has begun nothing keeps a row for itself.
-        spare = torch.bincount(owners[is_open], minlength=processes) - (~started).long()
+        spare = torch.bincount(owners[movable], minlength=processes) - (~busy).long()
         if not idle or not bool((spare > 0).any()):
             return owners
         donor = int(torch.where(spare > 0, left, -1.0).argmax())
-        rows = (is_open & (owners == donor)).nonzero().flatten()
-        before = torch.cat([cost.new_zeros(1), cost[rows].cumsum(0)])
+        # Rows that have grown were begun: their owner is at work on the first of them, the last ones travel.
+        rows = (movable & (owners == donor)).nonzero().flatten()
+        rows = rows[state[rows].argsort(descending=True, stable=True)]
+        part = loads(torch.arange(len(rows)), state[rows], cost[rows], len(rows))
+        before = torch.cat([cost.new_zeros(1), part.cumsum(0)])
         half, own = float(left[donor]) / 2, float(left[donor] - before[-1])
         cut = _cut(before, half - own, _LATER_TOLERANCE * half, shape[rows], group[rows])
-        cut = min(max(cut, 0 if bool(started[donor]) else 1), len(rows) - 1)
+        cut = min(max(cut, 0 if bool(busy[donor]) else 1), len(rows) - 1)
         owners[rows[cut:]] = idle[0]
