@@ -219,12 +219,13 @@ class FinderSuite(RoundModule):
             self._stated = torch.zeros(len(self.finders), len(environment), dtype=torch.bool)
             self.micro_batch = torch.full((len(environment),), environment.micro_batch_size)
         sizes = (len(environment.networks), len(environment.class_names))
+        names = (environment.networks, environment.class_names)
         if self.srvr is None:
             self.srvr = nn.ModuleDict(
                 {
                     volume: nn.ModuleDict(
-                        {"mean": SRVR(*sizes, num_methods=len(PAPER_METHODS))}
-                        | {name: SRVR(*sizes, num_methods=1) for name in self.names}
+                        {"mean": SRVR(*sizes, len(PAPER_METHODS), *names)}
+                        | {name: SRVR(*sizes, 1, *names) for name in self.names}
                     )
                     for volume in ("intersected", "raw", "verified")
                 }
