@@ -42,6 +42,7 @@ from lightning_semrob.report.tables import (
     summarize,
 )
 from lightning_semrob.results import RunFolder, versions
+from lightning_semrob.statements import describe_job
 from lightning_semrob.strategies import SharedTableStrategy
 
 __all__ = ["EvaluateCLI", "config_folder", "evaluate", "main", "quiet_lightning", "with_packaged_configs"]
@@ -206,6 +207,8 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         _check_disk(output)
     finished = folder.load_parts() if output.exists() else []
     suite.prepare(environment)
+    if trainer.is_global_zero:
+        job = folder.note_job(describe_job(environment, suite, versions(), yaml.safe_load(config)["data"]["renderer"]))
     taken = suite.restore(environment, finished)
     if trainer.is_global_zero and taken:
         print(f"{taken} finished runs taken over from '{output}'")
@@ -246,7 +249,7 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         }
         if isinstance(trainer.profiler, ShareProfiler):  # type: ignore[attr-defined]
             summary["profile"] = trainer.profiler.shares()  # type: ignore[attr-defined]
-        folder.finish(rows, environment.space, summary)
+        folder.finish(rows, environment.space, summary, job)
         print_summary(summary, output)
         if with_report:
             write_report(environment, output, grid)

@@ -89,11 +89,10 @@ class SRVR(Metric):
         """
         if val is None:
             val = self.compute()
-        single = isinstance(val, Tensor)
+        results = [val] if isinstance(val, Tensor) else list(val)
         labels = [f"{network}, {name}" for network in self.network_names for name in self.class_names]
-        columns = [value.detach().reshape(-1) for value in ([val] if single else val)]
-        values = [dict(zip(labels, column, strict=True)) for column in columns]
-        figure, axis = self._plot(values[0] if single else values, ax)
+        values = [dict(zip(labels, result.detach().reshape(-1), strict=True)) for result in results]
+        figure, axis = self._plot(values[0] if isinstance(val, Tensor) else values, ax)
         return figure, axis
 
     def set_dtype(self, dst_type: str | torch.dtype) -> SRVR:

@@ -27,6 +27,7 @@ LAYERS = (
     "environment",
     "precision",
     "profiling",
+    "statements",
     "results",
     "metrics",
     "authors",
