@@ -19,17 +19,19 @@ import pyarrow.csv
 import pyarrow.parquet
 import torch
 
-from lightning_semrob.space import SemanticSpace
+from lightning_semrob.space import Axis, SemanticSpace
 from lightning_semrob.statements import region_statement
 
 __all__ = [
     "NOT_VERIFIED",
     "SCHEMA_VERSION",
     "VERIFICATION_COLUMNS",
+    "Row",
     "RunFolder",
     "read_runs",
     "run_key",
     "run_schema",
+    "run_space",
     "versions",
     "write_atomically",
 ]
@@ -177,6 +179,12 @@ def read_runs(path: Path, remedy: str) -> list[Row]:
         raise ValueError(f"'{path}' has version {version} of the table of runs, this is {SCHEMA_VERSION}: {remedy}")
     rows: list[Row] = table.to_pylist()
     return rows
+
+
+def run_space(path: Path) -> SemanticSpace:
+    """The space of a table of runs."""
+    metadata = pa.parquet.read_schema(path).metadata
+    return SemanticSpace(tuple(Axis(**axis) for axis in json.loads(metadata[b"space"])))
 
 
 class RunFolder:

@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet
 import yaml
 
 from lightning_semrob.cli import print_summary
 from lightning_semrob.finders.suite import PAPER_METHODS
 from lightning_semrob.report.tables import summarize
-from lightning_semrob.results import NOT_VERIFIED, RunFolder, read_runs, run_key
-from lightning_semrob.space import Axis, SemanticSpace
+from lightning_semrob.results import NOT_VERIFIED, RunFolder, read_runs, run_key, run_space
+from lightning_semrob.space import SemanticSpace
 
 __all__ = ["main", "merge"]
 
@@ -135,8 +133,7 @@ def _more(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any] | None:
 
 def _space(path: Path) -> SemanticSpace:
     files = [path / "runs.parquet", *sorted((path / "parts").glob("*.parquet"))]
-    metadata = pa.parquet.read_schema(next(file for file in files if file.is_file())).metadata
-    return SemanticSpace(tuple(Axis(**axis) for axis in json.loads(metadata[b"space"])))
+    return run_space(next(file for file in files if file.is_file()))
 
 
 def _summary(path: Path) -> dict[str, Any]:
