@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lightning_semrob.report.plots import plot_contact_sheet, plot_map, save_figure
     from lightning_semrob.shapes import register_class, resolve_shapes
     from lightning_semrob.verification import verify
+    from lightning_semrob.worst_views import CMAESSearch, RandomSearch
 
 __version__ = "0.1.0"
 
@@ -69,6 +70,8 @@ _LAZY = {
     "register_class": "shapes",
     "resolve_shapes": "shapes",
     "verify": "verification",
+    "CMAESSearch": "worst_views",
+    "RandomSearch": "worst_views",
 }
 
 __all__ = [
@@ -76,12 +79,14 @@ __all__ = [
     "AnalyticFunction",
     "Axis",
     "Box",
+    "CMAESSearch",
     "CallableRenderer",
     "ExhaustiveFinder",
     "FiniteDifference",
     "NaiveFinder",
     "OIRBlackBoxFinder",
     "OIRWhiteBoxFinder",
+    "RandomSearch",
     "Rasterizer",
     "RecordedFunction",
     "RegionFinder",

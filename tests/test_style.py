@@ -32,6 +32,7 @@ LAYERS = (
     "metrics",
     "authors",
     "finders",
+    "worst_views",
     "views",
     "training_data",
     "adversarial",
