@@ -3,15 +3,17 @@
     python benchmarks/worst_views.py [--maps ../shared/reference/paper_maps.npz] [--limit N] [--shape teapot]
 
 Recorded maps, where the lowest f is known (on a fine grid): within the whole space, and within the boxes that
-VerifiedFinder verifies around the paper's four initial points. Printed for each budget: the mean gap to the lowest f, and
-the share of problems with a gap of at most 0.01. On a rendered shape: the lowest f found, mean and largest over seeds.
-``verified`` and ``adversarial`` are the views that VerifiedFinder meets while it grows and verifies a robust box (one of
-1 - f: adversarial), from one Sobol point after the other until the budget is spent.
+VerifiedFinder verifies around the paper's four initial points. Printed for each budget: the mean gap to the lowest f,
+and the share of problems with a gap of at most 0.01. On a rendered shape: the lowest f found, mean and largest over
+seeds. ``verified`` and ``adversarial`` are the views that VerifiedFinder meets while it grows and verifies a robust box
+(one of 1 - f: adversarial), from one Sobol point after the other until the budget is spent.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import math
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +28,23 @@ from lightning_semrob.worst_views import CMAESSearch, RandomSearch
 METHODS = ("random search", "CMA-ES", "verified", "adversarial")
 
 
-class Watched(SemanticFunction):
-    """f of one row, remembering every score in turn."""
+class Spent(Exception):
+    """The budget is spent."""
 
-    def __init__(self, function: SemanticFunction, index: int) -> None:
+
+class Watched(SemanticFunction):
+    """f of one row, remembering every score in turn; raises Spent behind the budget."""
+
+    def __init__(self, function: SemanticFunction, index: int, budget: float = math.inf) -> None:
         super().__init__()
-        self.function, self.index, self.names = function, index, function.names
+        self.function, self.index, self.names, self.budget = function, index, function.names, budget
         self.scores: list[Tensor] = []
 
     def _value(self, u: Tensor, index: Tensor) -> Tensor:
         value = self.function(u, torch.full_like(index, self.index))
         self.scores.append(value.flatten())
+        if self.evaluations >= self.budget:
+            raise Spent
         return value
 
     def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,10 +56,10 @@ def lowest(method: str, f: SemanticFunction, space: SemanticSpace, index: int, b
     if method in METHODS[:2]:
         search = (RandomSearch if method == METHODS[0] else CMAESSearch)(budget, seed=seed)
         return search.search(f, space, index=torch.tensor([index])).lowest[0]
-    watched, starts = Watched(f, index), iter(space.sobol(64, seed))
-    while sum(len(part) for part in watched.scores) < budget:
-        finder = VerifiedFinder(seed=seed, adversarial=method == "adversarial")
-        finder.find(watched, next(starts)[None], space)
+    watched = Watched(f, index, budget)
+    with contextlib.suppress(Spent):
+        for u0 in space.sobol(64, seed):
+            VerifiedFinder(seed=seed, adversarial=method == "adversarial").find(watched, u0[None], space)
     return torch.cat(watched.scores)[:budget].cummin(0).values
 
 

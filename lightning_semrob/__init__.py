@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from lightning_semrob.maps import score_map
     from lightning_semrob.metrics import SRVR
+    from lightning_semrob.monitor import SemanticRobustnessCallback
     from lightning_semrob.networks import build_network, register_network
     from lightning_semrob.rendering import CallableRenderer, Rasterizer, Renderer, SemanticParameter
     from lightning_semrob.report.plots import plot_contact_sheet, plot_map, save_figure
@@ -58,6 +59,7 @@ _LAZY = {
     "SemanticFunction": "functions",
     "score_map": "maps",
     "SRVR": "metrics",
+    "SemanticRobustnessCallback": "monitor",
     "build_network": "networks",
     "register_network": "networks",
     "CallableRenderer": "rendering",
@@ -95,6 +97,7 @@ __all__ = [
     "SemanticEnvironment",
     "SemanticFunction",
     "SemanticParameter",
+    "SemanticRobustnessCallback",
     "SemanticSpace",
     "TrapezoidFinder",
     "VerifiedFinder",

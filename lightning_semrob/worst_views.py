@@ -24,6 +24,10 @@ from lightning_semrob.verification import row_generator
 
 __all__ = ["CMAESSearch", "RandomSearch", "ViewSearch", "WorstViews"]
 
+#: CMA-ES starts again where neither views (in widths of the box) nor scores differ by more: a camera needs no finer
+#: answer, and within a small budget another start finds more than more digits.
+_RESOLUTION = 1e-3
+
 
 @dataclass(frozen=True)
 class WorstViews:
@@ -175,6 +179,8 @@ class CMAESSearch(ViewSearch):
                 "popsize": population,
                 "seed": np.nan,  # leaves numpy's global generator alone
                 "randn": lambda *shape: rng.standard_normal(shape),
+                "tolx": _RESOLUTION,
+                "tolfun": _RESOLUTION,
                 "verbose": -9,
                 "verb_log": 0,
             }

@@ -33,6 +33,7 @@ LAYERS = (
     "authors",
     "finders",
     "worst_views",
+    "monitor",
     "views",
     "training_data",
     "adversarial",
