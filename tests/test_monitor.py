@@ -164,6 +164,7 @@ def test_two_processes_log_the_numbers_of_the_first(tmp_path: Path, repository: 
     """Each process trains on other images, so batch normalisation differs; both hold what the first measured."""
     script = tmp_path / "job.py"
     script.write_text(
+        "import lightning_semrob\n"
         "import sys, json, torch, pytorch_lightning as pl\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "import test_monitor as t\n"

@@ -14,8 +14,10 @@ import torch
 from tiny_network import build
 from torch import nn
 
+from lightning_semrob.__main__ import main as program
 from lightning_semrob.cli import evaluate
 from lightning_semrob.commands.merge import merge
+from lightning_semrob.commands.verify import verify_folder
 from lightning_semrob.functional.digest import tensors_sha256
 from lightning_semrob.networks import build_network, register_network
 from lightning_semrob.rendering import CallableRenderer, Rasterizer
@@ -132,6 +134,29 @@ def test_other_weights_do_not_go_on_with_a_job(tmp_path: Path) -> None:
             part.unlink()
     with pytest.raises(ValueError, match="'changing' has changed since the finished runs"):
         evaluate(words)
+
+
+def test_valid_regions_are_verified_from_scratch(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program(["verify", str(finished)])
+    stated = [record for record in statements(finished) if record["verdict"] == "valid"]
+    assert f"{len(stated)} regions were stated as valid; 0 of them" in capsys.readouterr().out
+    folder = tmp_path / "false"
+    shutil.copytree(finished, folder)
+    record = stated[0]
+    record["axes"][0]["low"], record["axes"][0]["high"] = 0.0, 360.0
+    record["axes"][1]["low"], record["axes"][1]["high"] = -10.0, 90.0
+    (folder / "statements.jsonl").write_text(json.dumps(record))
+    with pytest.raises(SystemExit) as stopped:
+        program(["verify", str(folder)])
+    assert stopped.value.code == 1
+    record["network"]["weights_sha256"] = "0" * 64
+    (folder / "statements.jsonl").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"'tiny_network:build' is not what was stated about.*stated is 0000"):
+        verify_folder(folder)
+    with pytest.raises(ValueError, match="that of the job"):
+        verify_folder(folder, seed=0)
 
 
 def test_merging_keeps_the_statements(finished: Path, tmp_path: Path) -> None:
