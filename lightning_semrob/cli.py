@@ -251,6 +251,7 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
             summary["profile"] = trainer.profiler.shares()  # type: ignore[attr-defined]
         folder.finish(rows, environment.space, summary, job)
         print_summary(summary, output)
+        print_start(summary)
         if with_report:
             write_report(environment, output, grid)
         if dashboard:
@@ -306,16 +307,20 @@ def print_summary(summary: dict[str, Any], output: Path) -> None:
         print(f"\nGradients against slopes of f around initial points\n{audit}")
     print("\nEvaluations of f")
     print(format_cost_table(summary))
+    print(f"\n{summary['runs']} runs in {summary['seconds']:.0f} s; results in {output}/: runs.parquet, runs.csv, …")
+
+
+def print_start(summary: dict[str, Any]) -> None:
+    """What this start of the job measured and how fast; a table of merged jobs has no such line."""
     for network, change in summary["precision_change"].items():
         print(f"f of {network} against float32: {change['mean']:.2g} mean, {change['largest']:.2g} largest change")
     kinds = ("evaluations", "verification_evaluations", "audit_evaluations")
     computed = sum(summary[f"computed_{kind}"] for kind in kinds)
     processes, measuring = summary["processes"], summary["measuring_seconds"]
     print(
-        f"\n{processes} process{'es' if processes > 1 else ''}: start-up {summary['startup_seconds']:.1f} s, then "
+        f"{processes} process{'es' if processes > 1 else ''}: start-up {summary['startup_seconds']:.1f} s, then "
         f"{computed} evaluations in {measuring:.1f} s, {computed / max(measuring, 1e-9):.1f} a second"
     )
-    print(f"{summary['runs']} runs in {summary['seconds']:.0f} s; results in {output}/: runs.parquet, runs.csv, …")
 
 
 def _check_disk(output: Path, needed: int = 50 * 2**20) -> None:

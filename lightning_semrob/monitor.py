@@ -109,7 +109,7 @@ class SemanticRobustnessCallback(Callback):
         points = made.space.sobol(self.views, made.seed)[None]
         for shape, spec in enumerate(made.shapes):
             mesh, renderer = made.mesh(shape).to(device), made.renderer.to(device)
-            f = RenderedFunction(renderer, classifier, mesh, spec.target, made.space, made.score, made.micro_batch_size)
+            f = RenderedFunction(renderer, classifier, mesh, spec.target, made.space, made.score, made.micro_batch)
             scores = f(points)
             means.append(scores.mean())
             worst.append(scores.min())

@@ -24,7 +24,9 @@ CONFIG: dict[str, Any] = {
     "model": {"finders": ["verified"], "eps_m": 0.3, "eps_v": 0.05, "confidence": 0.95},
 }
 JOB: dict[str, Any] = {
-    **dict.fromkeys(("eps_m", "eps_v", "simultaneous", "statements_together", "seed", "score", "density", "renderer")),
+    **dict.fromkeys(
+        ("eps_m", "eps_v", "simultaneous", "statements_together", "seed", "score", "precision", "density", "renderer")
+    ),
     "fixed": {},
     "adversarial": {"verified": False, "naive": False},
     "versions": [],
