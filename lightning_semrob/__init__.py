@@ -1,4 +1,10 @@
-"""Where, in the space of viewpoint, light and pose, does an image classifier keep working?"""
+"""Where, in the space of viewpoint, light and pose, does an image classifier keep working?
+
+The names below are the public ones. Those that need Lightning or matplotlib are imported when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from lightning_semrob._torchvision import ensure_torchvision
 
@@ -6,5 +12,115 @@ ensure_torchvision()
 
 from lightning_semrob.space import Axis, Box, SemanticSpace  # noqa: E402
 
+if TYPE_CHECKING:
+    from lightning_semrob.environment import SemanticEnvironment
+    from lightning_semrob.finders import (
+        ExhaustiveFinder,
+        NaiveFinder,
+        OIRBlackBoxFinder,
+        OIRWhiteBoxFinder,
+        RegionFinder,
+        TrapezoidFinder,
+        VerifiedFinder,
+    )
+    from lightning_semrob.functions import (
+        AnalyticFunction,
+        FiniteDifference,
+        RecordedFunction,
+        RenderedFunction,
+        SemanticFunction,
+    )
+    from lightning_semrob.maps import score_map
+    from lightning_semrob.metrics import SRVR
+    from lightning_semrob.monitor import SemanticRobustnessCallback
+    from lightning_semrob.networks import build_network, register_network
+    from lightning_semrob.rendering import CallableRenderer, Rasterizer, Renderer, SemanticParameter
+    from lightning_semrob.report.plots import plot_contact_sheet, plot_map, save_figure
+    from lightning_semrob.shapes import register_class, resolve_shapes
+    from lightning_semrob.verification import verify
+    from lightning_semrob.worst_views import CMAESSearch, RandomSearch
+
 __version__ = "0.1.0"
-__all__ = ["Axis", "Box", "SemanticSpace", "__version__"]
+
+#: Public name -> the module that it is imported from at its first use.
+_LAZY = {
+    "SemanticEnvironment": "environment",
+    "ExhaustiveFinder": "finders",
+    "NaiveFinder": "finders",
+    "OIRBlackBoxFinder": "finders",
+    "OIRWhiteBoxFinder": "finders",
+    "RegionFinder": "finders",
+    "TrapezoidFinder": "finders",
+    "VerifiedFinder": "finders",
+    "AnalyticFunction": "functions",
+    "FiniteDifference": "functions",
+    "RecordedFunction": "functions",
+    "RenderedFunction": "functions",
+    "SemanticFunction": "functions",
+    "score_map": "maps",
+    "SRVR": "metrics",
+    "SemanticRobustnessCallback": "monitor",
+    "build_network": "networks",
+    "register_network": "networks",
+    "CallableRenderer": "rendering",
+    "Rasterizer": "rendering",
+    "Renderer": "rendering",
+    "SemanticParameter": "rendering",
+    "plot_contact_sheet": "report.plots",
+    "plot_map": "report.plots",
+    "save_figure": "report.plots",
+    "register_class": "shapes",
+    "resolve_shapes": "shapes",
+    "verify": "verification",
+    "CMAESSearch": "worst_views",
+    "RandomSearch": "worst_views",
+}
+
+__all__ = [
+    "SRVR",
+    "AnalyticFunction",
+    "Axis",
+    "Box",
+    "CMAESSearch",
+    "CallableRenderer",
+    "ExhaustiveFinder",
+    "FiniteDifference",
+    "NaiveFinder",
+    "OIRBlackBoxFinder",
+    "OIRWhiteBoxFinder",
+    "RandomSearch",
+    "Rasterizer",
+    "RecordedFunction",
+    "RegionFinder",
+    "RenderedFunction",
+    "Renderer",
+    "SemanticEnvironment",
+    "SemanticFunction",
+    "SemanticParameter",
+    "SemanticRobustnessCallback",
+    "SemanticSpace",
+    "TrapezoidFinder",
+    "VerifiedFinder",
+    "__version__",
+    "build_network",
+    "plot_contact_sheet",
+    "plot_map",
+    "register_class",
+    "register_network",
+    "resolve_shapes",
+    "save_figure",
+    "score_map",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'lightning_semrob' has no attribute '{name}'")
+    value = getattr(import_module(f"lightning_semrob.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

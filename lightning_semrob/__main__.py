@@ -19,6 +19,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "lightning_semrob.commands.profile",
         "what of a job's time is rendering, networks, the framework's own",
     ),
+    "compare": (
+        "lightning_semrob.commands.compare",
+        "has a network become less robust? exit code 1 with --fail_if worse",
+    ),
+    "verify": ("lightning_semrob.commands.verify", "do the stated regions of a job hold under fresh samples?"),
     "report": ("lightning_semrob.commands.report", "report.html of the output folder of a finished job"),
     "explore": ("lightning_semrob.commands.explore", "a page to walk through the map of one shape and network"),
     "traps": ("lightning_semrob.commands.traps", "where robust regions deceive: traps, shared holes, worst views"),

@@ -42,6 +42,7 @@ from lightning_semrob.report.tables import (
     summarize,
 )
 from lightning_semrob.results import RunFolder, versions
+from lightning_semrob.statements import describe_job
 from lightning_semrob.strategies import SharedTableStrategy
 
 __all__ = ["EvaluateCLI", "config_folder", "evaluate", "main", "quiet_lightning", "with_packaged_configs"]
@@ -206,6 +207,8 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         _check_disk(output)
     finished = folder.load_parts() if output.exists() else []
     suite.prepare(environment)
+    if trainer.is_global_zero:
+        job = folder.note_job(describe_job(environment, suite, versions(), yaml.safe_load(config)["data"]["renderer"]))
     taken = suite.restore(environment, finished)
     if trainer.is_global_zero and taken:
         print(f"{taken} finished runs taken over from '{output}'")
@@ -247,8 +250,9 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         }
         if isinstance(trainer.profiler, ShareProfiler):  # type: ignore[attr-defined]
             summary["profile"] = trainer.profiler.shares()  # type: ignore[attr-defined]
-        folder.finish(rows, environment.space, summary)
+        folder.finish(rows, environment.space, summary, job)
         print_summary(summary, output)
+        print_start(summary)
         if with_report:
             write_report(environment, output, grid)
         if dashboard:
@@ -304,16 +308,20 @@ def print_summary(summary: dict[str, Any], output: Path) -> None:
         print(f"\nGradients against slopes of f around initial points\n{audit}")
     print("\nEvaluations of f")
     print(format_cost_table(summary))
+    print(f"\n{summary['runs']} runs in {summary['seconds']:.0f} s; results in {output}/: runs.parquet, runs.csv, …")
+
+
+def print_start(summary: dict[str, Any]) -> None:
+    """What this start of the job measured and how fast; a table of merged jobs has no such line."""
     for network, change in summary["precision_change"].items():
         print(f"f of {network} against float32: {change['mean']:.2g} mean, {change['largest']:.2g} largest change")
     kinds = ("evaluations", "verification_evaluations", "audit_evaluations")
     computed = sum(summary[f"computed_{kind}"] for kind in kinds)
     processes, measuring = summary["processes"], summary["measuring_seconds"]
     print(
-        f"\n{processes} process{'es' if processes > 1 else ''}: start-up {summary['startup_seconds']:.1f} s, then "
+        f"{processes} process{'es' if processes > 1 else ''}: start-up {summary['startup_seconds']:.1f} s, then "
         f"{computed} evaluations in {measuring:.1f} s, {computed / max(measuring, 1e-9):.1f} a second"
     )
-    print(f"{summary['runs']} runs in {summary['seconds']:.0f} s; results in {output}/: runs.parquet, runs.csv, …")
 
 
 def _check_disk(output: Path, needed: int = 50 * 2**20) -> None:

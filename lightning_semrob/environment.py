@@ -160,6 +160,9 @@ class SemanticEnvironment(pl.LightningDataModule):
         self.u0 = torch.zeros(0, len(self.space), dtype=torch.float64)
         self.points_per_shape = 0
         self.failures: dict[str, str] = {}
+        #: SHA-256 of the weights of each network and of each mesh, by index, as they were when they were first loaded.
+        self.weights_sha256: dict[int, str] = {}
+        self.mesh_sha256: dict[int, str] = {}
         self._classifiers: dict[int, Classifier] = {}
         self._folded: dict[int, Classifier] = {}
         self._meshes: dict[int, Mesh] = {}
@@ -292,7 +295,9 @@ class SemanticEnvironment(pl.LightningDataModule):
     def classifier(self, network: int) -> Classifier:
         """The network by index, built at first use, on the device."""
         if network not in self._classifiers:
-            self._classifiers[network] = build_network(self.networks[network]).to(self.device)
+            classifier = build_network(self.networks[network])
+            self.weights_sha256.setdefault(network, classifier.weights_sha256)
+            self._classifiers[network] = classifier.to(self.device)
         return self._classifiers[network]
 
     def _fast_classifier(self, network: int) -> Classifier:
@@ -329,7 +334,10 @@ class SemanticEnvironment(pl.LightningDataModule):
         if shape not in self._meshes:
             while len(self._meshes) >= _KEPT_MESHES:
                 self._meshes.pop(next(iter(self._meshes)))
-            self._meshes[shape] = self.shapes[shape].load().to(self.device)
+            mesh = self.shapes[shape].load()
+            if shape not in self.mesh_sha256:
+                self.mesh_sha256[shape] = mesh.sha256
+            self._meshes[shape] = mesh.to(self.device)
         return self._meshes[shape]
 
     def function(self, network: int, shape: int) -> SemanticFunction:

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from lightning_semrob.functional.scores import SCORES, log_softmax_score, top1_score
 from lightning_semrob.micro_batch import MicroBatch, in_micro_batches
-from lightning_semrob.rendering.base import Renderer
-from lightning_semrob.shapes.mesh import Mesh
+from lightning_semrob.networks import build_network
+from lightning_semrob.rendering import RENDERERS, Renderer
+from lightning_semrob.shapes import Mesh, resolve_shapes
 from lightning_semrob.space import Axis, SemanticSpace
 
 __all__ = [
@@ -309,6 +310,47 @@ class RenderedFunction(SemanticFunction):
         self._top1: tuple[Tensor, Tensor] | None = None
         smooth = all(renderer.semantic_parameters[axis.name].axis.differentiable for axis in space)
         self.differentiable = renderer.differentiable and smooth and score != "top1"
+
+    @classmethod
+    def of(
+        cls,
+        shape: str,
+        network: str | nn.Module,
+        axes: Sequence[str] | SemanticSpace = ("azimuth", "elevation"),
+        renderer: str | Renderer = "rasterizer",
+        image_size: int = 224,
+        score: str = "softmax",
+        micro_batch_size: int = 16,
+        device: torch.device | str = "cpu",
+    ) -> RenderedFunction:
+        """f from the names of one shape and one network.
+
+        Args:
+            shape: as in :func:`lightning_semrob.shapes.resolve_shapes`: ``teapot``, ``mug.glb=coffee_mug``.
+            network: a name as in :func:`lightning_semrob.networks.build_network`, or a module from images
+                (B, 3, H, W) in [0, 1] to logits, which is put in evaluation mode.
+            axes: names of swept axes over the renderer's widest ranges, or a space of them.
+            renderer: a renderer, or the name of one in :data:`lightning_semrob.rendering.RENDERERS`.
+            image_size: side of the image in pixels, where ``renderer`` is a name.
+            score, micro_batch_size: of the function.
+            device: where mesh, renderer and network go.
+
+        Raises:
+            ValueError: a name that is not known, or one that stands for several shapes.
+        """
+        specs = resolve_shapes([shape])
+        if len(specs) > 1:
+            raise ValueError(f"'{shape}' stands for {len(specs)} shapes, f is about one: say which, e.g. 'teapot:3'")
+        if isinstance(renderer, str):
+            if renderer not in RENDERERS:
+                near = get_close_matches(renderer, RENDERERS, n=1)
+                hint = f", did you mean '{near[0]}'?" if near else ":"
+                raise ValueError(f"unknown renderer '{renderer}'{hint} {sorted(RENDERERS)}")
+            renderer = RENDERERS[renderer](image_size)
+        classifier = build_network(network) if isinstance(network, str) else network.eval()
+        space = axes if isinstance(axes, SemanticSpace) else renderer.space(*axes)
+        mesh, target = specs[0].load().to(device), specs[0].target
+        return cls(renderer.to(device), classifier.to(device), mesh, target, space, score, micro_batch_size)
 
     def images(self, u: Tensor) -> Tensor:
         """Renderings at u (B, n), (B, 3, H, W) float32."""

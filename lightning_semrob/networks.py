@@ -26,7 +26,6 @@ A network in the paper's protocol is ``torchvision/resnet50?normalize=none&weigh
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import os
@@ -44,6 +43,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_semrob._torchvision import ensure_torchvision
+from lightning_semrob.functional.digest import tensors_sha256
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -195,12 +195,7 @@ class Classifier(nn.Module):
 
         Independent of device and memory layout.
         """
-        digest = hashlib.sha256()
-        for name, value in sorted(self.backbone.state_dict().items()):
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-            values = value.detach().cpu().contiguous().reshape(-1)
-            digest.update(values.view(torch.uint8).numpy().tobytes() if values.numel() else b"")
-        return digest.hexdigest()
+        return tensors_sha256(sorted(self.backbone.state_dict().items()))
 
     def extra_repr(self) -> str:
         return f"{self.spec.name!r}, input_size={self.spec.input_size}, frozen={self.frozen}"

@@ -19,20 +19,24 @@ import pyarrow.csv
 import pyarrow.parquet
 import torch
 
-from lightning_semrob.space import SemanticSpace
+from lightning_semrob.space import Axis, SemanticSpace
+from lightning_semrob.statements import region_statement
 
 __all__ = [
     "NOT_VERIFIED",
     "SCHEMA_VERSION",
     "VERIFICATION_COLUMNS",
+    "Row",
     "RunFolder",
+    "read_runs",
     "run_key",
     "run_schema",
+    "run_space",
     "versions",
     "write_atomically",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 #: The verdict of a box that nobody checked against Eq. 2.
 NOT_VERIFIED = "not verified"
 
@@ -51,8 +55,16 @@ VERIFICATION_COLUMNS = (
     "top1_rate",
     "worst_score",
     "u0_robust",
+    "samples",
     "verification_evaluations",
 )
+#: The columns of these that are no numbers.
+_KINDS = {
+    "verdict": pa.string(),
+    "u0_robust": pa.bool_(),
+    "samples": pa.int64(),
+    "verification_evaluations": pa.int64(),
+}
 
 #: Identity of a run: two rows with equal values here are the same run.
 KEY = ("network", "class_name", "shape_id", "point", "method")
@@ -68,8 +80,9 @@ def run_schema(space: SemanticSpace) -> pa.Schema:
 
     Columns ``u0_<axis>``, ``a_<axis>``, ``b_<axis>`` are float64; ``volume`` is intersected with the space, ``ratio``
     is it over the volume of the space, ``raw_ratio`` the paper's capped volume over it; ``gradient_ratio_<axis>`` is
-    the gradient over the slope of f around u0 where that was audited. Verification columns are null and the
-    verdict ``not verified`` for a box that nobody checked.
+    the gradient over the slope of f around u0 where that was audited; ``samples`` is what mean and variance rest on, of
+    all ``verification_evaluations``. Verification columns are null and the verdict ``not verified`` for a box that
+    nobody checked.
     """
     number, whole, word = pa.float64(), pa.int64(), pa.string()
     bounds = [(f"{side}_{axis}", number) for side in ("u0", "a", "b") for axis in space.names]
@@ -90,12 +103,11 @@ def run_schema(space: SemanticSpace) -> pa.Schema:
         ("gradient_evaluations", whole),
         ("loss", number),
         ("micro_batch_size", whole),
+        ("weights_sha256", word),
+        ("mesh_sha256", word),
         ("audit_evaluations", whole),
         *[(f"gradient_ratio_{axis}", number) for axis in space.names],
-        *[
-            (name, {"verdict": word, "u0_robust": pa.bool_(), "verification_evaluations": whole}.get(name, number))
-            for name in VERIFICATION_COLUMNS
-        ],
+        *[(name, _KINDS.get(name, number)) for name in VERIFICATION_COLUMNS],
         *[(f"worst_{axis}", number) for axis in space.names],
     ]
     return pa.schema(
@@ -152,11 +164,34 @@ def versions() -> dict[str, str]:
     return found
 
 
+def read_runs(path: Path, remedy: str) -> list[Row]:
+    """The rows of a table of runs.
+
+    Raises:
+        ValueError: it cannot be read, or is of another version of the schema; ``remedy`` ends the sentence.
+    """
+    try:
+        table = pa.parquet.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"'{path}' cannot be read ({error}): {remedy}") from error
+    version = (table.schema.metadata or {}).get(b"schema_version", b"unknown").decode()
+    if version != str(SCHEMA_VERSION):
+        raise ValueError(f"'{path}' has version {version} of the table of runs, this is {SCHEMA_VERSION}: {remedy}")
+    rows: list[Row] = table.to_pylist()
+    return rows
+
+
+def run_space(path: Path) -> SemanticSpace:
+    """The space of a table of runs."""
+    metadata = pa.parquet.read_schema(path).metadata
+    return SemanticSpace(tuple(Axis(**axis) for axis in json.loads(metadata[b"space"])))
+
+
 class RunFolder:
     """The output folder of one job.
 
-    ``config.yaml`` (what decides the numbers), ``parts/*.parquet`` (finished runs, as they end), then
-    ``runs.parquet``, ``runs.csv``, ``summary.json`` and ``versions.json``.
+    ``config.yaml`` (what decides the numbers), ``job.json`` (what all statements share), ``parts/*.parquet`` (finished
+    runs, as they end), then ``runs.parquet``, ``runs.csv``, ``statements.jsonl``, ``summary.json``, ``versions.json``.
 
     Args:
         path: the folder; made if absent.
@@ -179,7 +214,8 @@ class RunFolder:
         target = self.path / "config.yaml"
         if overwrite:
             shutil.rmtree(self.path / "parts", ignore_errors=True)
-            (self.path / "maps.nc").unlink(missing_ok=True)
+            for name in ("maps.nc", "job.json"):
+                (self.path / name).unlink(missing_ok=True)
         elif target.exists():
             old = target.read_text()
             if old != config:
@@ -193,6 +229,28 @@ class RunFolder:
                 )
             return
         write_atomically(target, lambda path: _write_text(path, config))
+
+    def note_job(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep what :func:`lightning_semrob.statements.describe_job` says, with the versions of all starts of the job.
+
+        Returns:
+            It, as it is in ``job.json``.
+        """
+        known = self.job()
+        versions = [*(known["versions"] if known else [])]
+        versions += [found for found in job["versions"] if found not in versions]
+        self.write_json("job.json", {**job, "versions": versions})
+        noted = self.job()
+        assert noted is not None
+        return noted
+
+    def job(self) -> dict[str, Any] | None:
+        """What ``job.json`` holds, None where there is none."""
+        path = self.path / "job.json"
+        if not path.is_file():
+            return None
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
 
     def save_part(self, rows: list[Row], space: SemanticSpace, name: str) -> None:
         """Keep finished runs in the part ``name``, in place of what it held."""
@@ -209,23 +267,19 @@ class RunFolder:
         """
         rows: dict[tuple[Any, ...], Row] = {}
         for path in sorted((self.path / "parts").glob("*.parquet")):
-            try:
-                table = pa.parquet.read_table(path)
-            except (pa.ArrowException, OSError) as error:
-                raise ValueError(
-                    f"'{path}' cannot be read ({error}): delete it and its runs are computed again"
-                ) from error
-            for row in table.to_pylist():
+            for row in read_runs(path, "delete it and its runs are computed again"):
                 known = rows.get(run_key(row))
                 if known is None or known["verdict"] == NOT_VERIFIED:
                     rows[run_key(row)] = row
         return list(rows.values())
 
-    def finish(self, rows: list[Row], space: SemanticSpace, summary: Mapping[str, Any]) -> None:
-        """Write the whole table (Parquet and CSV), the summary and the versions."""
+    def finish(self, rows: list[Row], space: SemanticSpace, summary: Mapping[str, Any], job: Mapping[str, Any]) -> None:
+        """Write the whole table (Parquet and CSV), a statement for each run of a ``job``, the summary, the versions."""
         table = _table(rows, run_schema(space))
         write_atomically(self.path / "runs.parquet", lambda path: pa.parquet.write_table(table, path))
         write_atomically(self.path / "runs.csv", lambda path: pa.csv.write_csv(table, path))
+        lines = [json.dumps(_plain(region_statement(row, space, job)), allow_nan=False) + "\n" for row in rows]
+        write_atomically(self.path / "statements.jsonl", lambda path: _write_text(path, "".join(lines)))
         self.write_json("summary.json", summary)
         self.write_json("versions.json", versions())
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import pickle
 
+import matplotlib as mpl
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchmetrics import MetricCollection
 
 import lightning_semrob
 from lightning_semrob.functional.volume_ratio import srvr
 from lightning_semrob.metrics import SRVR
 
 assert lightning_semrob.__version__
+mpl.use("Agg")
+pyplot = importlib.import_module("matplotlib.pyplot")
 
 
 def runs(seed: int, count: int = 60) -> tuple[torch.Tensor, ...]:
@@ -74,16 +79,103 @@ def test_states_add_up_over_processes() -> None:
     assert parts[0]._reductions["total"] is parts[0]._reductions["count"]
 
 
-def test_torchmetrics_conventions() -> None:
+def test_constants() -> None:
     metric = SRVR(2, 3, 3)
-    values = runs(3)
     assert metric.higher_is_better is True
-    forward = metric(*values)
-    torch.testing.assert_close(forward, srvr(*values, (2, 3, 3)), equal_nan=True)
-    again = pickle.loads(pickle.dumps(metric))
-    torch.testing.assert_close(again.compute(), metric.compute(), equal_nan=True)
-    metric.reset()
-    assert metric.total.sum() == 0
-    assert metric.half().total.dtype == torch.float64
+    assert metric.is_differentiable is True
+    assert metric.full_state_update is False
+    assert (metric.plot_lower_bound, metric.plot_upper_bound) == (0.0, 1.0)
     with pytest.raises(ValueError, match="at least one network"):
         SRVR(0, 1)
+    with pytest.raises(ValueError, match=r"num_classes=3, but the names \['cup'\]"):
+        SRVR(1, 3, class_names=["cup"])
+
+
+def test_forward_gives_the_batch_and_keeps_the_rest() -> None:
+    """What ``full_state_update = False`` promises: the same as the slow way, in which it is True."""
+
+    class Slow(SRVR):
+        full_state_update = True
+
+    fast, slow, values = SRVR(2, 3, 3), Slow(2, 3, 3), runs(3)
+    for part in (slice(0, 30), slice(30, 60)):
+        batch = [x[part] for x in values]
+        torch.testing.assert_close(fast(*batch), srvr(*batch, (2, 3, 3)), equal_nan=True)
+        torch.testing.assert_close(slow(*batch), srvr(*batch, (2, 3, 3)), equal_nan=True)
+    torch.testing.assert_close(fast.compute(), srvr(*values, (2, 3, 3)), equal_nan=True)
+    torch.testing.assert_close(slow.compute(), fast.compute(), equal_nan=True)
+
+
+def test_gradient_in_the_ratios() -> None:
+    """The metric says that it is differentiable, so forward is, and what it keeps holds no graph."""
+    ratio, *groups = runs(5, 200)
+    ratio.requires_grad_(True)
+    metric = SRVR(2, 3, 3)
+    value = metric(ratio, *groups)
+    assert value.requires_grad is metric.is_differentiable
+    assert not metric.total.requires_grad
+    assert torch.autograd.gradcheck(lambda x: SRVR(2, 3, 3)(x, *groups), ratio)
+
+
+def test_reset_clone_and_pickle() -> None:
+    metric, values = SRVR(2, 3, 3, class_names=["cup", "vase", "boat"]), runs(3)
+    metric.update(*values)
+    clone, again = metric.clone(), pickle.loads(pickle.dumps(metric))
+    metric.reset()
+    assert metric.total.sum() == metric.count.sum() == 0
+    assert not metric.update_called
+    for copy in (clone, again):
+        torch.testing.assert_close(copy.compute(), srvr(*values, (2, 3, 3)), equal_nan=True)
+        assert copy.class_names == metric.class_names
+    clone.update(*values)
+    assert clone.count.sum() == 2 * again.count.sum()
+    metric.update(*values)
+    torch.testing.assert_close(metric.compute(), again.compute(), equal_nan=True)
+
+
+def test_state_dict_and_precision() -> None:
+    metric, values = SRVR(2, 3, 3), runs(3)
+    metric.persistent(True)
+    metric.update(*values)
+    other = SRVR(2, 3, 3)
+    other.persistent(True)
+    other.load_state_dict(metric.state_dict())
+    assert torch.equal(other.total, metric.total)
+    assert metric.half().total.dtype == torch.float64
+
+
+def test_metric_collection() -> None:
+    """One method's SRVR beside the mean of three, with prefix and clone; groups of equal states do not mix them."""
+    values = runs(9)
+    collection = MetricCollection({"mean": SRVR(2, 3, 3), "again": SRVR(2, 3, 3)}, prefix="srvr/")
+    for part in (slice(0, 20), slice(20, 60)):
+        found = collection(*[x[part] for x in values])
+        assert set(found) == {"srvr/mean", "srvr/again"}
+    collection.update(*values)
+    twice = [torch.cat([x, x]) for x in values]
+    for metric in (collection, collection.clone()):
+        for value in metric.compute().values():
+            torch.testing.assert_close(value, srvr(*twice, (2, 3, 3)), equal_nan=True)
+    collection.reset()
+    assert collection["mean"].count.sum() == 0
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (2, 3)])
+def test_plot(sizes: tuple[int, int]) -> None:
+    ratio, network, class_index, method = runs(2)
+    metric = SRVR(*sizes, 3, network_names=["net", "other"][: sizes[0]])
+    groups = network.clamp_max(sizes[0] - 1), class_index.clamp_max(sizes[1] - 1), method
+    first = metric(ratio, *groups)
+    figure, axes = metric.plot()
+    assert len(axes.lines) >= sizes[0] * sizes[1]
+    labels = axes.get_legend_handles_labels()[1]
+    assert labels[:1] == ["net, class 0"]
+    assert len(labels) == sizes[0] * sizes[1]
+    drawn = [float(line.get_ydata()[0]) for line in axes.lines[: len(labels)]]
+    assert drawn == pytest.approx(metric.compute().flatten().tolist())
+    again, same = metric.plot([first, metric.compute()], ax=axes)
+    assert (again, same) == (None, axes)
+    figure.canvas.draw()
+    pyplot.close(figure)
+    for figure, _ in MetricCollection({"a": metric.clone(), "b": metric.clone()}).plot():
+        pyplot.close(figure)

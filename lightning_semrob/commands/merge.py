@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet
 import yaml
 
 from lightning_semrob.cli import print_summary
 from lightning_semrob.finders.suite import PAPER_METHODS
 from lightning_semrob.report.tables import summarize
-from lightning_semrob.results import NOT_VERIFIED, RunFolder, run_key
-from lightning_semrob.space import Axis, SemanticSpace
+from lightning_semrob.results import NOT_VERIFIED, RunFolder, read_runs, run_key, run_space
+from lightning_semrob.space import SemanticSpace
 
 __all__ = ["main", "merge"]
 
@@ -76,6 +74,9 @@ def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Any]:
     merged = configs[0]
     for name in _SHARED_OUT:
         merged["data"][name] = list(dict.fromkeys(item for config in configs for item in config["data"][name]))
+    jobs = [job for job in (RunFolder(path).job() for path in paths) if job is not None]
+    if not jobs:
+        raise ValueError(f"'{paths[0]}' has no job.json: start its job again, which writes it")
     folder = RunFolder(output)
     folder.open(yaml.safe_dump(merged))
     model = merged["model"]
@@ -87,7 +88,9 @@ def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Any]:
         "not_measured": {k: v for found in summaries for k, v in found.get("not_measured", {}).items()},
         "space": space.as_dict(),
     }
-    folder.finish(ordered, space, summary)
+    for job in jobs:
+        noted = folder.note_job(job)
+    folder.finish(ordered, space, summary, noted)
     return summary
 
 
@@ -113,11 +116,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         if not rows:
             raise ValueError(f"'{path}' holds no finished run: start its job again, it goes on where it stopped")
         return rows
-    try:
-        found: list[dict[str, Any]] = pa.parquet.read_table(table).to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"'{table}' cannot be read ({error}): delete it, and run its job again") from error
-    return found
+    return read_runs(table, "delete it, and run its job again")
 
 
 def _more(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any] | None:
@@ -134,8 +133,7 @@ def _more(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any] | None:
 
 def _space(path: Path) -> SemanticSpace:
     files = [path / "runs.parquet", *sorted((path / "parts").glob("*.parquet"))]
-    metadata = pa.parquet.read_schema(next(file for file in files if file.is_file())).metadata
-    return SemanticSpace(tuple(Axis(**axis) for axis in json.loads(metadata[b"space"])))
+    return run_space(next(file for file in files if file.is_file()))
 
 
 def _summary(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -187,6 +188,10 @@ class FinderSuite(RoundModule):
         self._initial_scores: dict[int, float] = {}
         #: Images in a network call when the last step of a row began.
         self.register_buffer("micro_batch", torch.zeros(0, dtype=torch.int64))
+        #: SHA-256 of network and mesh that the box of (finder, row) was grown with: columns of the table of runs.
+        self.origins: dict[tuple[int, int], dict[str, str | None]] = {}
+        self._restored_weights: dict[int, str | None] = {}
+        self._restored_meshes: dict[int, str | None] = {}
         self.srvr: nn.ModuleDict | None = None
         self.automatic_optimization = False
 
@@ -219,12 +224,13 @@ class FinderSuite(RoundModule):
             self._stated = torch.zeros(len(self.finders), len(environment), dtype=torch.bool)
             self.micro_batch = torch.full((len(environment),), environment.micro_batch_size)
         sizes = (len(environment.networks), len(environment.class_names))
+        names = (environment.networks, environment.class_names)
         if self.srvr is None:
             self.srvr = nn.ModuleDict(
                 {
                     volume: nn.ModuleDict(
-                        {"mean": SRVR(*sizes, num_methods=len(PAPER_METHODS))}
-                        | {name: SRVR(*sizes, num_methods=1) for name in self.names}
+                        {"mean": SRVR(*sizes, len(PAPER_METHODS), *names)}
+                        | {name: SRVR(*sizes, 1, *names) for name in self.names}
                     )
                     for volume in ("intersected", "raw", "verified")
                 }
@@ -267,6 +273,7 @@ class FinderSuite(RoundModule):
             optimizers = self.optimizers()
             optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
             update_together(list(self), optimizers, batch, self.environment)
+            self.note_origins(batch, self.environment)
         else:
             self._state_next(batch)
 
@@ -298,6 +305,28 @@ class FinderSuite(RoundModule):
         """
         checkpoint["state_dict"] = self.state_dict()
         checkpoint["optimizer_states"] = [optimizer.state_dict() for optimizer in self.configure_optimizers()]
+
+    def note_origins(self, batch: TaskBatch, environment: SemanticEnvironment) -> None:
+        """Keep which weights and which mesh the runs of a batch are of.
+
+        Raises:
+            ValueError: they are not those of the finished runs that the job goes on with.
+        """
+        found = {
+            "weights_sha256": environment.weights_sha256.get(batch.network),
+            "mesh_sha256": environment.mesh_sha256.get(batch.shape),
+        }
+        for name, known, number, of in (
+            ("weights_sha256", self._restored_weights, batch.network, environment.networks),
+            ("mesh_sha256", self._restored_meshes, batch.shape, [shape.shape_id for shape in environment.shapes]),
+        ):
+            if None not in (found[name], known.get(number)) and found[name] != known[number]:
+                raise ValueError(
+                    f"'{of[number]}' has changed since the finished runs of this output folder: choose another "
+                    "--output, or --overwrite=true to drop them"
+                )
+        for finder, row in itertools.product(range(len(self.finders)), batch.rows.tolist()):
+            self.origins.setdefault((finder, row), found)
 
     def on_train_epoch_end(self) -> None:
         """Merge the rows and the statements of all processes."""
@@ -371,7 +400,8 @@ class FinderSuite(RoundModule):
             top1,
             self.statements_together(environment),
         )
-        known |= {"verdict": found.verdict[0], "verification_evaluations": int(found.evaluations[0]) + 1}
+        samples = int(found.evaluations[0])
+        known |= {"verdict": found.verdict[0], "samples": samples, "verification_evaluations": samples + 1}
         for name in ("mean", "mean_low", "mean_high", "variance", "variance_low", "variance_high", "worst_score"):
             known[name] = _number(getattr(found, name)[0])
         known["top1_rate"] = _number(found.top1[0])
@@ -438,6 +468,7 @@ class FinderSuite(RoundModule):
             "gradient_evaluations": int(finder.gradient_evaluations[row]),
             "loss": _number(finder.loss[row]),
             "micro_batch_size": int(self.micro_batch[row]),
+            **self.origins.get((number, row), {}),
             "audit_evaluations": int(finder.audit_evaluations[row]),
             **{f"gradient_ratio_{name}": _number(x) for name, x in zip(names, finder.gradient_ratio[row], strict=True)},
             "verdict": NOT_VERIFIED,
@@ -462,6 +493,11 @@ class FinderSuite(RoundModule):
                 finder.loss[row] = torch.nan if old["loss"] is None else old["loss"]
                 for name in ("steps", "evaluations", "gradient_evaluations", "audit_evaluations"):
                     getattr(finder, name)[row] = old[name]
+                origin = {name: old[name] for name in ("weights_sha256", "mesh_sha256")}
+                shape, network, _ = environment.describe(row)
+                self.origins[number, row] = origin
+                self._restored_weights[network] = origin["weights_sha256"]
+                self._restored_meshes[shape] = origin["mesh_sha256"]
                 ratios = [old[f"gradient_ratio_{name}"] for name in environment.space.names]
                 finder.gradient_ratio[row] = torch.tensor(
                     [torch.nan if ratio is None else ratio for ratio in ratios], dtype=torch.float64
@@ -474,13 +510,14 @@ class FinderSuite(RoundModule):
         return taken
 
     def gather_statements(self) -> None:
-        """Give every process what the others know about their boxes."""
+        """Give every process what the others know about their boxes, and which network and mesh they are of."""
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return
-        parts: list[dict[tuple[int, int], dict[str, Any]]] = [{} for _ in range(torch.distributed.get_world_size())]
-        torch.distributed.all_gather_object(parts, self.statements)
-        for part in parts:
-            self.statements |= part
+        parts: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(parts, (self.statements, self.origins))
+        for statements, origins in parts:
+            self.statements |= statements
+            self.origins |= origins
         for number, row in self.statements:
             self._stated[number, row] = True
 

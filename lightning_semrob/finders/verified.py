@@ -111,6 +111,7 @@ class VerifiedFinder(RegionFinder):
             "variance": float(x.var()),
             "variance_low": float(variance[0]),
             "variance_high": float(variance[1]),
+            "samples": x.shape[1],
             "verification_evaluations": spent,
         }
 

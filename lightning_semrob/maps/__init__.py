@@ -1,7 +1,7 @@
 """Semantic maps: f on a grid of one or more axes, for many networks and shapes at once."""
 
 from lightning_semrob.maps.adaptive import AdaptiveMap, adaptive_map
-from lightning_semrob.maps.data import DataMap, SemanticMaps, axis_values, grid_points
+from lightning_semrob.maps.data import DataMap, SemanticMaps, axis_values, grid_points, score_map
 from lightning_semrob.maps.measure import MapBatch, SemanticMapper, compute_maps
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "axis_values",
     "compute_maps",
     "grid_points",
+    "score_map",
 ]

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lightning_semrob.functions import RecordedFunction
+from lightning_semrob.finders.base import prepare_function
+from lightning_semrob.functions import RecordedFunction, SemanticFunction
 from lightning_semrob.results import versions, write_atomically
 from lightning_semrob.space import Axis, SemanticSpace
 
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["DataMap", "SemanticMaps", "axis_values", "grid_points"]
+__all__ = ["DataMap", "SemanticMaps", "axis_values", "grid_points", "score_map"]
 
 SCHEMA_VERSION = 1
 _HINT = "saved maps need xarray, h5netcdf and h5py: pip install 'lightning-semrob[report]'"
@@ -40,6 +41,18 @@ def grid_points(axes: SemanticSpace, shape: Sequence[int]) -> Tensor:
         raise ValueError(f"a map of {axes.names} needs one number of samples >= 2 for each axis, got {list(shape)}")
     columns = [axis_values(axis, count) for axis, count in zip(axes, shape, strict=True)]
     return torch.stack(torch.meshgrid(*columns, indexing="ij"), -1).flatten(0, -2)
+
+
+def score_map(f: SemanticFunction, space: SemanticSpace, steps: Sequence[int]) -> Tensor:
+    """f on an even grid of the space, float64 of shape ``steps``: what :func:`plot_map` of the figures draws.
+
+    Args:
+        f: the score, matched to the space by axis names where it has them.
+        space: n axes.
+        steps: samples on each, at least 2.
+    """
+    points = grid_points(space, steps)
+    return prepare_function(f, space)(points[None])[0].view(*steps)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,13 @@ class SemanticParameter:
 
     axis: Axis
     default: float
+
+
+def package_version(module: str) -> str | None:
+    """``package version`` of an imported module's package, None where it has no ``__version__``."""
+    package = module.partition(".")[0]
+    version = getattr(sys.modules.get(package), "__version__", None)
+    return None if version is None else f"{package} {version}"
 
 
 class Renderer(nn.Module, ABC):
@@ -46,6 +54,11 @@ class Renderer(nn.Module, ABC):
     @abstractmethod
     def semantic_parameters(self) -> Mapping[str, SemanticParameter]:
         """Name -> axis and default of every parameter that :meth:`render` understands."""
+
+    @property
+    def version(self) -> str | None:
+        """Package, with its version, that the images come from; None where it does not say."""
+        return package_version(type(self).__module__)
 
     @abstractmethod
     def render(self, mesh: Mesh, parameters: Mapping[str, Tensor]) -> Tensor:

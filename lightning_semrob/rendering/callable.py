@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from lightning_semrob.rendering.base import Renderer, SemanticParameter
+from lightning_semrob.rendering.base import Renderer, SemanticParameter, package_version
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import Axis
 
@@ -63,6 +63,11 @@ class CallableRenderer(Renderer):
     def semantic_parameters(self) -> Mapping[str, SemanticParameter]:
         """The axes of the function."""
         return self._table
+
+    @property
+    def version(self) -> str | None:
+        """That of the function's package."""
+        return package_version(getattr(self.images, "__module__", ""))
 
     def render(self, mesh: Mesh, parameters: Mapping[str, Tensor]) -> Tensor:
         """Images (B, 3, image_size, image_size); see :class:`Renderer`."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_semrob.rendering.base import package_version
 from lightning_semrob.rendering.camera import camera_matrix
 from lightning_semrob.rendering.geometry import Geometry
 from lightning_semrob.rendering.raster_torch import DEPTH_TOLERANCE, NEAR, Lighting, shade_fragments
@@ -69,6 +70,11 @@ class PyTorch3DRenderer(MeshRenderer):
         self.sigma = sigma
         self.gamma = gamma
         self.faces_per_pixel = faces_per_pixel
+
+    @property
+    def version(self) -> str | None:
+        """That of PyTorch3D and of this package."""
+        return f"{package_version('pytorch3d')}, {super().version}"
 
     def render(self, mesh: Mesh, parameters: Mapping[str, Tensor]) -> Tensor:
         """Images (B, 3, image_size, image_size); see :class:`Renderer`."""

@@ -42,6 +42,7 @@ __all__ = [
     "format_table",
     "format_traps",
     "format_verified_table",
+    "ratios_by_shape",
     "read_summary",
     "srvr_table",
     "summarize",
@@ -83,7 +84,7 @@ def _srvr_of(rows: Sequence[Row], volume: str, networks: list[str], classes: lis
     return srvr(_ratios(chosen, volume), network, class_index, method, sizes)
 
 
-def _by_shape(rows: Sequence[Row], volume: str, networks: list[str], methods: list[str]) -> tuple[Tensor, Tensor]:
+def ratios_by_shape(rows: Sequence[Row], volume: str, networks: list[str], methods: list[str]) -> tuple[Tensor, Tensor]:
     """Mean ratio of each network and shape over methods and points (N, S), and the class of each shape (S,)."""
     chosen = [row for row in rows if row["method"] in methods]
     shapes = list(dict.fromkeys((row["class_name"], row["shape_id"]) for row in chosen))
@@ -197,7 +198,7 @@ def summarize(
         }
         intervals[volume] = {}
         for name, members in groups.items():
-            values, labels = _by_shape(rows, volume, networks, members)
+            values, labels = ratios_by_shape(rows, volume, networks, members)
             estimate, low, high, skipped = bootstrap_interval(values, labels, confidence)
             # A volume ratio lies in [0, 1]; the rescaled bootstrap does not know.
             intervals[volume][name] = {"estimate": estimate, "low": low.clamp_min(0), "high": high.clamp_max(1)}

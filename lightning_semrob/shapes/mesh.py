@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from lightning_semrob.functional.digest import tensors_sha256
+
 __all__ = ["Mesh", "merge", "normalize", "one_color", "remove_degenerate_faces"]
 
 
@@ -49,6 +51,14 @@ class Mesh:
             raise ValueError(
                 f"mesh '{self.name}': corner_colors must be (F, 3, 3), got {tuple(self.corner_colors.shape)}"
             )
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of all that is drawn (not of name and counts), computed at each access; the same on every device."""
+        optional = ("corner_uv", "face_texture", "corner_normals")
+        named = [(name, getattr(self, name)) for name in ("vertices", "faces", "corner_colors", *optional)]
+        named += [(f"texture {number}", texture) for number, texture in enumerate(self.textures)]
+        return tensors_sha256((name, value) for name, value in named if value is not None)
 
     def to(self, device: torch.device | str) -> Mesh:
         """The same mesh on another device."""

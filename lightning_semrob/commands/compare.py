@@ -1,0 +1,226 @@
+"""``python -m lightning_semrob compare OLD NEW``: has a network become less robust? An exit code for pipelines."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from lightning_semrob.functional.srvr import MINIMUM_SHAPES, bootstrap_interval, paired_difference
+from lightning_semrob.report.tables import format_table, ratios_by_shape
+from lightning_semrob.results import Row, RunFolder, read_runs, run_space
+
+__all__ = ["compare_folders", "format_comparison", "main"]
+
+#: Exit code of ``--fail_if worse`` where a network has become less robust; a mistake is 2, as of every command.
+WORSE = 1
+METRICS = ("verified", "intersected", "raw")
+#: What two jobs may differ in; everything else changes the question that they answer.
+_FREE = ("data.networks", "data.shapes", "data.micro_batch_size", "model.finders")
+_TASK = ("class_name", "shape_id", "point", "method")
+
+
+def compare_folders(
+    old: str | Path,
+    new: str | Path,
+    pairs: Mapping[str, str] | None = None,
+    metric: str = "verified",
+    methods: Sequence[str] | None = None,
+    confidence: float = 0.95,
+) -> list[dict[str, Any]]:
+    """Compare the networks of two jobs over the tasks (shape, initial point, finder) that both have measured.
+
+    Args:
+        old, new: output folders of ``evaluate.py``.
+        pairs: network of ``old`` -> network of ``new``; if None, the only ones of both, or those with equal names.
+        metric: ``verified`` volume, ``intersected`` volume, or the paper's ``raw`` one.
+        methods: whose boxes count; ``verified`` where both have it, otherwise all that both have.
+        confidence: of the intervals over shapes.
+
+    Returns:
+        For each pair of networks ``old``, ``new``, ``metric``, ``methods``, ``tasks``, ``left_out`` (tasks that only
+        one has measured), ``difference`` (SRVR of new minus old, :class:`~lightning_semrob.functional.srvr.Difference`
+        as a dictionary), ``classes`` (the same for each class), ``lost`` and ``gained`` (tasks whose box was ``valid``
+        in one alone) and ``worse``, whether the whole interval of the difference lies below zero.
+
+    Raises:
+        ValueError: a folder without results, jobs that ask another question (the difference is named), networks that
+            cannot be paired, or no task in common.
+    """
+    _check_same_question(Path(old), Path(new))
+    rows = [read_runs(Path(folder) / "runs.parquet", "run its job again") for folder in (old, new)]
+    known = [list(dict.fromkeys(row["method"] for row in part)) for part in rows]
+    common = [method for method in known[0] if method in known[1]]
+    chosen = list(methods or (["verified"] if "verified" in common else common))
+    if not chosen or not set(chosen) <= set(common):
+        raise ValueError(f"compare needs finders that both folders have, asked for {chosen}; both have {common}")
+    return [
+        _compare(_tasks(rows[0], first, chosen), _tasks(rows[1], second, chosen), metric, confidence)
+        | {"old": first, "new": second, "metric": metric, "methods": chosen}
+        for first, second in _pairs(rows, pairs)
+    ]
+
+
+def _check_same_question(old: Path, new: Path) -> None:
+    settings = []
+    for folder in (old, new):
+        if not (folder / "runs.parquet").is_file() or not (folder / "config.yaml").is_file():
+            raise ValueError(
+                f"'{folder}' is not the output folder of a finished job: it needs config.yaml, runs.parquet"
+            )
+        found = dict(_flat(yaml.safe_load((folder / "config.yaml").read_text())))
+        # The ranges of the axes, which the configuration may leave to the renderer.
+        settings.append(found | {"space": run_space(folder / "runs.parquet").as_dict()})
+    differences = [
+        f"{name}: {settings[0].get(name)} in '{old}', {settings[1].get(name)} in '{new}'"
+        for name in sorted(settings[0].keys() | settings[1].keys())
+        if not name.startswith(_FREE) and settings[0].get(name) != settings[1].get(name)
+    ]
+    if differences:
+        raise ValueError(
+            "the two jobs ask different questions, so their volumes cannot be compared:\n"
+            + "\n".join(differences)
+            + "\nRun one of them again with the settings of the other."
+        )
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """``data.space.azimuth`` -> value, for every leaf."""
+    leaves: list[tuple[str, Any]] = []
+    for name, value in settings.items():
+        path = f"{prefix}{name}"
+        leaves += _flat(value, f"{path}.") if isinstance(value, dict) and value else [(path, value)]
+    return leaves
+
+
+def _pairs(rows: Sequence[Sequence[Row]], pairs: Mapping[str, str] | None) -> list[tuple[str, str]]:
+    old, new = (list(dict.fromkeys(row["network"] for row in part)) for part in rows)
+    if pairs:
+        for name, have, side in [(k, old, "old") for k in pairs] + [(v, new, "new") for v in pairs.values()]:
+            if name not in have:
+                raise ValueError(f"the {side} folder has no network '{name}', only {have}")
+        return list(pairs.items())
+    if len(old) == len(new) == 1:
+        return [(old[0], new[0])]
+    same = [(name, name) for name in old if name in new]
+    if not same:
+        raise ValueError(f"no network of {old} has its name in {new}: pair them, --pair OLD_NAME NEW_NAME")
+    return same
+
+
+def _tasks(rows: Sequence[Row], network: str, methods: Sequence[str]) -> dict[tuple[Any, ...], Row]:
+    """The measured runs of a network by task."""
+    own = [row for row in rows if row["network"] == network and row["method"] in methods]
+    return {tuple(row[name] for name in _TASK): row for row in own if row["ratio"] is not None}
+
+
+def _compare(
+    old: Mapping[tuple[Any, ...], Row], new: Mapping[tuple[Any, ...], Row], metric: str, confidence: float
+) -> dict[str, Any]:
+    tasks = [task for task in old if task in new]
+    if not tasks:
+        raise ValueError("the two folders have no measured task in common: evaluate both on the same shapes")
+    moved = [task for task in tasks if _start(old[task]) != _start(new[task])]
+    if moved:
+        raise ValueError(f"the run {moved[0]} starts at another point in the two folders: give both the same seed")
+    names, methods = ["old", "new"], list(dict.fromkeys(task[3] for task in tasks))
+    paired = [{**part[task], "network": name} for part, name in ((old, "old"), (new, "new")) for task in tasks]
+    (before, after), labels = ratios_by_shape(paired, metric, names, methods)
+    classes = list(dict.fromkeys(task[0] for task in tasks))
+    valid_before, valid_now = ({task for task in tasks if part[task]["verdict"] == "valid"} for part in (old, new))
+    difference = paired_difference(after, before, labels, confidence)
+    known = ~(before + after).isnan()
+    return {
+        "tasks": len(tasks),
+        "left_out": len(old.keys() ^ new.keys()),
+        "srvr": [
+            float(value) for value in bootstrap_interval(torch.stack([before, after])[:, known], labels[known])[0]
+        ],
+        "confidence": confidence,
+        "difference": difference._asdict(),
+        "classes": {
+            name: paired_difference(after[labels == k], before[labels == k], labels[labels == k], confidence)._asdict()
+            for k, name in enumerate(classes)
+        },
+        "lost": [dict(zip(_TASK, task, strict=True)) for task in tasks if task in valid_before - valid_now],
+        "gained": [dict(zip(_TASK, task, strict=True)) for task in tasks if task in valid_now - valid_before],
+        "worse": difference.high < 0,
+    }
+
+
+def _start(row: Row) -> list[float]:
+    return [value for name, value in row.items() if name.startswith("u0_") and name != "u0_robust"]
+
+
+def format_comparison(found: Mapping[str, Any]) -> str:
+    """One comparison in words and a table of classes, percent of the space."""
+    difference, (before, after) = found["difference"], found["srvr"]
+    lines = [
+        f"{found['old']} -> {found['new']}: {found['metric']} SRVR {_percent(before)} -> {_percent(after)} percent of "
+        f"the space ({', '.join(found['methods'])}; {found['tasks']} tasks, {difference['shapes']} shapes)",
+        f"new against old: {_difference(difference, found['confidence'])}",
+    ]
+    if found["left_out"]:
+        lines.append(f"{found['left_out']} tasks are left out, which only one folder has measured")
+    rows = [
+        [name, _difference(item, found["confidence"]), str(item["shapes"])] for name, item in found["classes"].items()
+    ]
+    lines += ["", format_table(["class", "new minus old", "shapes"], rows, left=2)]
+    for key, text in (("lost", "valid before and not now"), ("gained", "valid now and not before")):
+        lines.append(f"\n{len(found[key])} boxes {text}" + (":" if found[key] else ""))
+        lines += [f"  {t['shape_id']} ({t['class_name']}), point {t['point']}, {t['method']}" for t in found[key]]
+    return "\n".join(lines)
+
+
+def _difference(item: Mapping[str, Any], confidence: float) -> str:
+    text = f"{100 * item['estimate']:+.2f}"
+    if item["low"] == item["low"]:
+        text += f" [{100 * item['low']:+.2f}, {100 * item['high']:+.2f}] at {100 * confidence:g} %"
+    return f"{text}, {item['verdict']}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+def main(args: Sequence[str]) -> list[dict[str, Any]]:
+    """The command; returns the comparisons, or exits with 1 where it was asked to."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lightning_semrob compare",
+        description="Compare two output folders of evaluate.py over the tasks that both have measured. Exit codes: 0; "
+        "1 with --fail_if worse where a network has become less robust; 2 where the folders cannot be compared.",
+    )
+    parser.add_argument("old", help="output folder of the network in use")
+    parser.add_argument("new", help="output folder of its successor")
+    parser.add_argument(
+        "--fail_if", choices=["worse"], help="exit with 1 where the interval of new - old is below zero"
+    )
+    parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="which volume of a box counts")
+    parser.add_argument("--methods", nargs="+", help="finders whose boxes count; verified, or all in common")
+    parser.add_argument(
+        "--pair",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("OLD_NAME", "NEW_NAME"),
+        help="a network of each folder, where names differ and there are several; may be repeated",
+    )
+    parser.add_argument("--confidence", type=float, default=0.95, help="of the intervals over shapes")
+    parser.add_argument("--json", type=Path, help="file for the comparisons")
+    options = parser.parse_args(list(args))
+    pairs = dict(options.pair)
+    found = compare_folders(options.old, options.new, pairs, options.metric, options.methods, options.confidence)
+    print("\n\n".join(format_comparison(item) for item in found))
+    worse = [item["new"] for item in found if item["worse"]]
+    if any(item["difference"]["verdict"].startswith("too few") for item in found):
+        print(f"\na difference is called from {MINIMUM_SHAPES} shapes on")
+    if options.json:
+        RunFolder(options.json.parent).write_json(options.json.name, {"comparisons": found})
+    if options.fail_if == "worse" and worse:
+        print(f"\nless robust than before: {', '.join(worse)}")
+        raise SystemExit(WORSE)
+    return found

@@ -1,0 +1,105 @@
+"""``python -m lightning_semrob verify FOLDER``: do the stated regions hold under fresh samples?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lightning_semrob.finders.base import prepare_function
+from lightning_semrob.report.html import environment_of
+from lightning_semrob.report.tables import format_table
+from lightning_semrob.space import Box
+from lightning_semrob.verification import verify
+
+__all__ = ["main", "verify_folder"]
+
+#: Exit code where a region that was stated as valid is found invalid.
+REFUTED = 1
+
+
+def verify_folder(folder: str | Path, seed: int = 1, evaluations: int = 1200) -> list[dict[str, Any]]:
+    """Verify every region of ``statements.jsonl`` that was stated as valid again, from its bounds alone.
+
+    Network, mesh and renderer are made anew from ``config.yaml``; nothing is taken over but the bounds.
+
+    Args:
+        folder: output folder of ``evaluate.py``.
+        seed: of the fresh samples; another one than the job's.
+        evaluations: of f for a region, at most.
+
+    Returns:
+        For each such statement its ``network``, ``class``, ``shape``, ``point``, ``method``, and the new ``verdict``,
+        ``mean``, ``variance`` and ``evaluations``.
+
+    Raises:
+        ValueError: no statements, the job's own seed, weights or a mesh that are not the stated ones.
+    """
+    path = Path(folder) / "statements.jsonl"
+    if not path.is_file():
+        raise ValueError(f"there is no '{path}': give the output folder of a finished job of evaluate.py")
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    environment = environment_of(folder)
+    if seed == environment.seed:
+        raise ValueError(f"--seed {seed} is that of the job, whose samples would be drawn again: give another one")
+    shapes = [(spec.class_name, spec.shape_id) for spec in environment.shapes]
+    found = []
+    for record in records:
+        if record["verdict"] != "valid":
+            continue
+        network = environment.networks.index(record["network"]["name"])
+        shape = shapes.index((record["shape"]["class"], record["shape"]["id"]))
+        f = prepare_function(environment.rendered_function(network, shape), environment.space, record["adversarial"])
+        for name, stated, now in (
+            (record["network"]["name"], record["network"]["weights_sha256"], environment.weights_sha256[network]),
+            (record["shape"]["id"], record["shape"]["mesh_sha256"], environment.mesh_sha256[shape]),
+        ):
+            if stated != now:
+                raise ValueError(f"'{name}' is not what was stated about: its SHA-256 is {now}, stated is {stated}")
+        low, high = (
+            torch.tensor([[axis[side] for axis in record["axes"]]], dtype=torch.float64) for side in ("low", "high")
+        )
+        eps = record["eps_m"], record["eps_v"]
+        space, density = environment.space, environment.density
+        new = verify(f, Box(low, high), space, None, *eps, record["confidence"], evaluations, seed, density)
+        found.append(
+            {
+                "network": record["network"]["name"],
+                "class": record["shape"]["class"],
+                "shape": record["shape"]["id"],
+                "point": record["point"],
+                "method": record["method"],
+                "verdict": new.verdict[0],
+                "mean": float(new.mean[0]),
+                "variance": float(new.variance[0]),
+                "evaluations": int(new.evaluations[0]),
+            }
+        )
+    return found
+
+
+def main(args: Sequence[str]) -> list[dict[str, Any]]:
+    """The command; returns what it prints, or exits with 1 where a region is refuted."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lightning_semrob verify",
+        description="Sample every region that an output folder states as valid again. Exit codes: 0; 1 where one is "
+        "found invalid; 2 where network or mesh are not those of the statement.",
+    )
+    parser.add_argument("folder", help="output folder of evaluate.py")
+    parser.add_argument("--seed", type=int, default=1, help="of the samples, another one than the job's")
+    parser.add_argument("--evaluations", type=int, default=1200, help="of f for a region, at most")
+    options = parser.parse_args(list(args))
+    torch.set_num_threads(1)
+    found = verify_folder(options.folder, options.seed, options.evaluations)
+    columns = ["network", "class", "shape", "point", "method", "verdict", "mean", "variance", "evaluations"]
+    lines = [[f"{x[name]:.3f}" if isinstance(x[name], float) else str(x[name]) for name in columns] for x in found]
+    print(format_table(columns, lines, left=3) if lines else "no region is stated as valid")
+    refuted = sum(item["verdict"] == "invalid" for item in found)
+    print(f"\n{len(found)} regions were stated as valid; {refuted} of them are found invalid by fresh samples")
+    if refuted:
+        raise SystemExit(REFUTED)
+    return found
