@@ -17,6 +17,7 @@ LAYERS = (
     "shapes",
     "rendering",
     "small_resnet",
+    "clip",
     "networks",
     "functions",
     "verification",
