@@ -113,6 +113,7 @@ def test_a_second_start_measures_nothing(
     assert json.loads(small.path.read_text())["date"] == "2001-01-01"  # an entry that stays keeps its date
 
 
+@pytest.mark.slow
 def test_a_check_measures_again(
     small: SimpleNamespace, board: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:

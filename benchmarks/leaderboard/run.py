@@ -16,6 +16,7 @@ import argparse
 import datetime
 import hashlib
 import json
+import platform
 import shutil
 import sys
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ from entries import (
 
 from lightning_semrob.cli import evaluate
 from lightning_semrob.environment import SemanticEnvironment
+from lightning_semrob.finders import VerifiedFinder
 from lightning_semrob.networks import build_network
 from lightning_semrob.report.html import environment_of
 from lightning_semrob.results import write_atomically
@@ -70,7 +72,8 @@ def measure(protocol: Protocol, network: str, label: str, output: Path) -> Entry
     if summary["not_measured"]:
         raise ValueError(f"shapes of {protocol.name} could not be measured, {summary['not_measured']}: mend them")
     environment = environment_of(output)
-    shapes = _shapes(pyarrow.parquet.read_table(output / "runs.parquet").to_pylist(), _views(environment, output))
+    rows = pyarrow.parquet.read_table(output / "runs.parquet").to_pylist()
+    shapes = _shapes([row for row in rows if row["method"] == VerifiedFinder.name], _views(environment, output))
     classes = class_rows(shapes)
     means = overall(classes)
     low, high = interval(shapes, protocol.confidence)
@@ -96,7 +99,8 @@ def measure(protocol: Protocol, network: str, label: str, output: Path) -> Entry
             "verification": summary["verification_evaluations"],
             "accuracy": len(environment.shapes) * (VIEWS + environment.points_per_shape),
         },
-        "versions": json.loads((output / "versions.json").read_text(encoding="utf-8")),
+        "versions": json.loads((output / "versions.json").read_text(encoding="utf-8"))
+        | {"platform": f"{platform.system()} {platform.machine()}"},  # without the kernel's name
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "classes": classes,
         "shapes": shapes,
@@ -106,7 +110,7 @@ def measure(protocol: Protocol, network: str, label: str, output: Path) -> Entry
 
 
 def _shapes(rows: Sequence[dict[str, Any]], views: Sequence[dict[str, float]]) -> list[dict[str, Any]]:
-    """One line a shape: its runs, and what its views gave."""
+    """One line a shape: its runs of the verified finder, and what its views gave."""
     result = []
     for (class_name, shape_id), found in zip(
         dict.fromkeys((row["class_name"], row["shape_id"]) for row in rows), views, strict=True

@@ -35,7 +35,7 @@ def ranking(entries: Sequence[Entry]) -> str:
     """One line a network."""
     columns = [
         *("network", "verified SRVR", "interval over shapes", "top-1 at u0", "top-1 over the space", "mean score"),
-        *("u0 robust", "valid / undecided / invalid", "evaluations", "weights", "date"),
+        *("u0 robust", "valid / undecided", "evaluations", "weights", "date"),
     ]
     lines = []
     for entry in entries:
@@ -49,7 +49,7 @@ def ranking(entries: Sequence[Entry]) -> str:
                 percent(accuracy["space"]),
                 f"{accuracy['mean_score']:.3f}",
                 f"{entry['u0_robust']} of {sum(verdicts.values())}",
-                " / ".join(str(verdicts.get(word, 0)) for word in ("valid", "undecided", "invalid")),
+                " / ".join(str(verdicts.get(word, 0)) for word in ("valid", "undecided")),
                 str(sum(entry["evaluations"].values())),
                 f"`{entry['weights_sha256'][:8]}`",
                 entry["date"],
