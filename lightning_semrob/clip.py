@@ -141,7 +141,7 @@ def build_zero_shot(
         load: puts a state dict into the model; None for open_clip's own weights, which are downloaded.
 
     Raises:
-        RuntimeError: for weights or a tokenizer that could not be downloaded.
+        OSError: for weights or a tokenizer that could not be downloaded.
     """
     library = open_clip()
     try:
@@ -154,7 +154,7 @@ def build_zero_shot(
         )
         tokenizer = library.get_tokenizer(model)
     except (OSError, RuntimeError, ImportError) as error:
-        raise RuntimeError(
+        raise OSError(
             f"open_clip could not load '{name}' ({type(error).__name__}: {error}): where its weights cannot be "
             f"downloaded, give a local state dict, 'open_clip/{model}@path/to/open_clip_model.safetensors'"
         ) from error

@@ -148,7 +148,7 @@ def test_mistakes_are_one_sentence(library: FakeLibrary, tmp_path: Path, name: s
 
 
 def test_weights_that_cannot_be_had(library: FakeLibrary) -> None:
-    with pytest.raises(RuntimeError, match=r"could not load 'open_clip/ViT-tiny\?weights=laion'.*no connection.*@path"):
+    with pytest.raises(OSError, match=r"could not load 'open_clip/ViT-tiny\?weights=laion'.*no connection.*@path"):
         build_network("open_clip/ViT-tiny?weights=laion")
 
 
