@@ -119,7 +119,7 @@ def test_a_check_measures_again(
 ) -> None:
     assert board.run.main([*small.arguments, "--check"]) == 0
     said = capsys.readouterr().out
-    assert "the same to 1e-06" in said
+    assert "the same to 0.0001" in said
     assert "taken over" not in said
     assert not (small.folder / "runs" / "small-1" / "check" / "ink").exists()  # nor will the next one take over
 

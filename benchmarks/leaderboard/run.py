@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--protocol", default="embedded-1", help="embedded-1, reference-1, or the path of a yaml file")
     parser.add_argument("--label", help="what the table calls the network; its name without file and options if absent")
     parser.add_argument("--check", action="store_true", help="run anew and compare with the entry")
-    parser.add_argument("--tolerance", type=float, default=1e-6, help="of numbers, for --check")
+    parser.add_argument("--tolerance", type=float, default=1e-4, help="of numbers, for --check")
     parser.add_argument("--output", type=Path, default=Path("outputs/leaderboard"), help="where runs are kept")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where entries are kept")
     options = parser.parse_args(arguments)
