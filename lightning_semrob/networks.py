@@ -9,6 +9,7 @@ A name is ``network``, ``network@file`` or either with ``?option=value&option=va
 ``torchvision/resnet50``                  torchvision's network; its default weights are downloaded
 ``torchvision/resnet50@weights.pth``      the same architecture and preprocessing, a local state dict
 ``timm/resnet18.a1_in1k``, ``…@file``     the same for timm, where it is installed
+``open_clip/ViT-B-32``, ``…@file``        CLIP by the names of the ImageNet classes, where open_clip is installed
 ``package.module:callable``               your callable: no arguments, returns an nn.Module, images to logits
 a name given to `register_network`        the same for a callable at hand
 ========================================  ===================================================================
@@ -19,7 +20,7 @@ Options, for every kind of name:
   (values of 0 to 255 less the mean, for weights that were trained so: fed otherwise, such a network does not fail,
   but its scores are almost uniform);
 - ``input_size`` in pixels, ``num_classes``;
-- for torchvision ``weights``, another entry of its weights, which a preprocessing belongs to.
+- for torchvision and open_clip ``weights``, another entry of its weights, which a preprocessing belongs to.
 
 A network in the paper's protocol is ``torchvision/resnet50?normalize=none&weights=IMAGENET1K_V1``.
 """
@@ -43,6 +44,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_semrob._torchvision import ensure_torchvision
+from lightning_semrob.clip import NUM_CLASSES, ClipWeights, build_zero_shot, clip_weights, open_clip
 from lightning_semrob.functional.digest import tensors_sha256
 
 __all__ = [
@@ -237,9 +239,11 @@ def register_network(
 
 
 def available_networks() -> tuple[str, ...]:
-    """Names of the built-in, the registered, torchvision's and (where it is installed) timm's networks."""
+    """Names of the built-in, the registered, torchvision's and (where installed) timm's and open_clip's networks."""
     timm = tuple(f"timm/{name}" for name in _timm().list_models()) if importlib.util.find_spec("timm") else ()
-    return (*_LITE_SIZES, _SMALL, *_registry, *(f"torchvision/{name}" for name in _torchvision_names()), *timm)
+    clip = (f"open_clip/{name}" for name in open_clip().list_models()) if importlib.util.find_spec("open_clip") else ()
+    torchvision = (f"torchvision/{name}" for name in _torchvision_names())
+    return (*_LITE_SIZES, _SMALL, *_registry, *torchvision, *timm, *clip)
 
 
 def network_spec(name: str) -> NetworkSpec:
@@ -254,19 +258,22 @@ def network_spec(name: str) -> NetworkSpec:
     base, at, file = head.partition("@")
     path = _existing(file, name) if at else None
     kind, slash, model = base.partition("/")
-    if "weights" in options and kind != "torchvision":
-        raise ValueError(f"'{name}': the option weights is for torchvision's networks; leave it out")
+    if "weights" in options and kind not in ("torchvision", "open_clip"):
+        raise ValueError(f"'{name}': the option weights is for networks of torchvision and open_clip; leave it out")
     if slash and kind == "torchvision":
         spec = _torchvision_spec(name, model, path, options)
     elif slash and kind == "timm":
         spec = _timm_spec(name, model, path, options)
+    elif slash and kind == "open_clip":
+        spec = _open_clip_spec(name, model, path, options)
     elif base in _LITE_SIZES:
         spec = _lite_spec(name, base, path, options)
     elif base == _SMALL:
         spec = _small_spec(name, path, options)
     elif path is not None:
         raise ValueError(
-            f"'{name}': a state dict goes with an architecture, 'torchvision/…@{file}', 'timm/…@{file}' or one of "
+            f"'{name}': a state dict goes with an architecture, 'torchvision/…@{file}', 'timm/…@{file}', "
+            f"'open_clip/…@{file}' or one of "
             f"{[*_LITE_SIZES, _SMALL]}; for another network give register_network a callable that loads it"
         )
     elif base in _registry:
@@ -551,6 +558,24 @@ def _build_timm(name: str, model: str, path: Path | None, num_classes: int) -> n
             f"downloaded, give a local state dict, 'timm/{model}@path/to/model.safetensors'"
         ) from error
     return pretrained
+
+
+# --- open_clip -----------------------------------------------------------------------------------------------
+
+
+def _open_clip_spec(name: str, model: str, path: Path | None, options: Mapping[str, str]) -> NetworkSpec:
+    weights = clip_weights(model, options.get("weights"), path is not None)
+    weights = replace(weights, input_size=int(options.get("input_size", weights.input_size)))
+    if int(options.get("num_classes", NUM_CLASSES)) != NUM_CLASSES:
+        raise ValueError(f"'{name}' knows the {NUM_CLASSES} classes of ImageNet by name: leave num_classes out")
+    build = partial(_build_open_clip, name, model, weights, path)
+    return NetworkSpec(name, build, weights.input_size, weights.mean, weights.std, NUM_CLASSES)
+
+
+def _build_open_clip(name: str, model: str, weights: ClipWeights, path: Path | None) -> nn.Module:
+    if path is None:
+        return build_zero_shot(name, model, weights)
+    return build_zero_shot(name, model, weights, lambda made: _load(made, _read_state_dict(path), name, str(path)))
 
 
 # --- the user's own ------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ LAYERS = (
     "shapes",
     "rendering",
     "small_resnet",
+    "clip",
     "networks",
     "folding",
     "micro_batch",
