@@ -119,10 +119,12 @@ class SemanticTraining(pl.LightningModule):
         return max((share - int(self.rendered)) // (data.batch_size * self.views.candidates), 1)
 
     def _grow_regions(self, epoch: int) -> None:
-        """Boxes where the network of now fails, each task by one process, the result on all of them."""
+        """Boxes where the network of now fails; those to be rendered each by one process, the result on all."""
         data, classifier = self.data, self.classifier
         assert classifier is not None
-        shape, u0 = self.views.tasks(epoch, stream(data.seed, epoch, _FINDER_STREAM))
+        generator = stream(data.seed, epoch, _FINDER_STREAM)
+        self.views.refresh(epoch, generator)
+        shape, u0 = self.views.tasks(epoch, generator)
         if not len(shape):
             return
         rank, world = self.trainer.global_rank, self.trainer.world_size

@@ -31,6 +31,7 @@ LAYERS = (
     "metrics",
     "authors",
     "finders",
+    "remembered",
     "views",
     "training_data",
     "adversarial",

@@ -21,7 +21,14 @@ from lightning_semrob.shapes import resolve_shapes
 from lightning_semrob.shapes.classes import CLASS_TABLE
 from lightning_semrob.training_cli import TrainCLI, epoch_checkpoint, train
 from lightning_semrob.training_data import RealImages, RenderedViews, ViewBatch, stream
-from lightning_semrob.views import CleanViews, RegionViews, UniformViews, ViewSampler, WorstOfKViews
+from lightning_semrob.views import (
+    CleanViews,
+    RegionViews,
+    RenderedRegionViews,
+    UniformViews,
+    ViewSampler,
+    WorstOfKViews,
+)
 
 SHAPES = ["street_sign:0-3", "folding_chair:0-3"]
 
@@ -43,7 +50,11 @@ def data(**changes: Any) -> RenderedViews:
 
 
 def regions() -> RegionViews:
-    return RegionViews(finder="naive", num_iterations=2, regions=2, every=1, memory=2)
+    return RegionViews(num_iterations=2, regions=2, start=1)
+
+
+def rendered_regions() -> RenderedRegionViews:
+    return RenderedRegionViews(num_iterations=2, regions=2, start=1, every=1)
 
 
 def trainer(epochs: int = 3, callbacks: list[Callback] | None = None, **arguments: Any) -> pl.Trainer:
@@ -182,7 +193,9 @@ def test_real_images_have_the_labels_of_the_training_classes(tmp_path: Path) -> 
 # ---- the budget
 
 
-@pytest.mark.parametrize("views", [CleanViews(), UniformViews(), WorstOfKViews(3), regions()], ids=lambda v: v.name)
+@pytest.mark.parametrize(
+    "views", [CleanViews(), UniformViews(), WorstOfKViews(3), regions(), rendered_regions()], ids=lambda v: v.name
+)
 def test_all_modes_spend_the_same_images_and_count_every_one(
     views: ViewSampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,14 +221,14 @@ def test_all_modes_spend_the_same_images_and_count_every_one(
     assert int(module.rendered) == drawn
     assert 166 - step < drawn <= 166
     assert int(module.finder_images) == drawn - step * speed.steps
-    assert (int(module.finder_images) > 0) == isinstance(views, RegionViews)
+    assert (int(module.finder_images) > 0) == isinstance(views, RenderedRegionViews)
     assert speed.images == drawn - int(module.finder_images)
     assert speed.describe().startswith(f"{speed.steps} steps with {speed.images} rendered images")
 
 
 def test_a_budget_that_the_finder_would_eat_is_refused() -> None:
     with pytest.raises(ValueError, match="fewer than a step and the finder may need"):
-        trainer().fit(SemanticTraining(views=RegionViews()), datamodule=data())
+        trainer().fit(SemanticTraining(views=RenderedRegionViews()), datamodule=data())
 
 
 def test_worst_of_k_trains_on_the_candidates_with_the_largest_loss() -> None:
@@ -255,7 +268,9 @@ class Stop(Callback):
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
-@pytest.mark.parametrize("views", [lambda: WorstOfKViews(2), regions], ids=["worst", "regions"])
+@pytest.mark.parametrize(
+    "views", [lambda: WorstOfKViews(2), regions, rendered_regions], ids=["worst", "regions", "rendered"]
+)
 def test_a_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(views: Any, tmp_path: Path) -> None:
     whole = SemanticTraining(views=views())
     trainer(epochs=4, limit_val_batches=1).fit(whole, datamodule=data())
@@ -271,7 +286,7 @@ def test_a_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(views: Any,
 
 
 def test_loader_workers_change_nothing() -> None:
-    here, there = SemanticTraining(views=regions()), SemanticTraining(views=regions())
+    here, there = SemanticTraining(views=rendered_regions()), SemanticTraining(views=rendered_regions())
     trainer(limit_val_batches=0).fit(here, datamodule=data())
     trainer(limit_val_batches=0).fit(there, datamodule=data(num_workers=1))
     assert_equal(weights_of(here), weights_of(there))
@@ -344,8 +359,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
         "--data.images=160",
         "--data.validation_views=4",
         "--data.num_workers=0",
-        "--model.views=RegionViews",
+        "--model.views=RenderedRegionViews",
         "--model.views.regions=2",
+        "--model.views.start=1",
         "--model.views.every=1",
         "--model.views.num_iterations=2",
         "--model.views.finder=naive",
@@ -364,14 +380,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
 
 def test_fit_trains_both_runs_and_judges_them(trained: tuple[Path, dict[str, Any], list[str]]) -> None:
     folder, result, _ = trained
-    assert list(result["networks"]) == ["clean", "regions"]
-    for name in ("clean", "regions"):
+    assert list(result["networks"]) == ["clean", "rendered_regions"]
+    for name in ("clean", "rendered_regions"):
         assert (folder / f"{name}.pth").is_file()
         assert (folder / name / "last.ckpt").is_file()
         assert 150 < result["costs"][name]["rendered"] <= 160
         assert 0 <= result["statistics"][name]["worst_score"] <= result["statistics"][name]["score"] <= 1
         assert 0 <= result["verified"][name]["estimate"] <= 1
-    assert result["costs"]["regions"]["finder_images"] > 0
+    assert result["costs"]["rendered_regions"]["finder_images"] > 0
     assert result["srvr"]["networks"] == list(result["networks"].values())
     assert result["srvr"]["runs"] == 2 * 2  # networks x held-out shapes
     assert (folder / "class_table.yaml").read_text() == "street_sign: 0\nfolding_chair: 1\n"
@@ -385,12 +401,12 @@ def test_the_same_command_trains_nothing_twice(
     trained: tuple[Path, dict[str, Any], list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, result, words = trained
-    before = (folder / "regions.pth").stat().st_mtime_ns
+    before = (folder / "rendered_regions.pth").stat().st_mtime_ns
     again = train(words)
-    assert (folder / "regions.pth").stat().st_mtime_ns == before
+    assert (folder / "rendered_regions.pth").stat().st_mtime_ns == before
     assert again["statistics"] == result["statistics"]
     printed = capsys.readouterr().out
-    assert "views 'regions': taken over" in printed
+    assert "views 'rendered_regions': taken over" in printed
     assert "verified SRVR" in printed
     with pytest.raises(ValueError, match="holds the results of another configuration"):
         train([*words, "--model.learning_rate=0.1"])
@@ -407,7 +423,12 @@ def test_two_processes_spend_the_same_images(tmp_path: Path, repository: Path) -
     """Each renders its slice of the same plans; regions are shared out, the judge is one process."""
     words = ["fit", f"--data.shapes={json.dumps(SHAPES)}", "--data.held_out_per_class=1", "--data.image_size=16"]
     words += ["--data.batch_size=8", "--data.views_per_shape=2", "--data.images=160", "--data.num_workers=0"]
-    words += ["--model.views=RegionViews", "--model.views.regions=2", "--model.views.every=1"]
+    words += [
+        "--model.views=RenderedRegionViews",
+        "--model.views.regions=2",
+        "--model.views.every=1",
+        "--model.views.start=1",
+    ]
     words += ["--judging.initial_points=1", "--judging.verified_evaluations=40", "--judging.views=8"]
     words += ["--trainer.max_epochs=2", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
     found = []
@@ -416,13 +437,13 @@ def test_two_processes_spend_the_same_images(tmp_path: Path, repository: Path) -
         command = [sys.executable, str(repository / "train.py"), *words, f"--trainer.devices={devices}"]
         subprocess.run([*command, f"--output={output}"], check=True, capture_output=True, timeout=500)
         found.append(json.loads((output / "training.json").read_text()))
-    one, two = (result["costs"]["regions"] for result in found)
+    one, two = (result["costs"]["rendered_regions"] for result in found)
     for cost in (one, two):
         assert 152 < cost["rendered"] <= 160
         assert cost["rendered"] == 8 * cost["steps"] + cost["finder_images"]
         assert cost["finder_images"] > 0
     for result in found:
-        assert set(result["statistics"]["regions"]) == {"score", "worst_score", "accuracy", "accuracy_clean"}
+        assert set(result["statistics"]["rendered_regions"]) == {"score", "worst_score", "accuracy", "accuracy_clean"}
 
 
 def test_a_class_table_maps_names_to_outputs(tmp_path: Path) -> None:

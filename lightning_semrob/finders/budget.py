@@ -18,7 +18,7 @@ def can_verify(search: VerifiedSearch, n: int) -> bool:
 
     The search itself is run on the constant, so the answer is that of its samples, its margins and its attempts.
     """
-    space = SemanticSpace([Axis(f"axis_{k}", 0.0, 1.0) for k in range(n)])
+    space = SemanticSpace(tuple(Axis(f"axis_{k}", 0.0, 1.0) for k in range(n)))
     perfect = AnalyticFunction(lambda u: torch.ones_like(u[..., 0]))
     return search.find(perfect, torch.full((1, n), 0.5, dtype=torch.float64), space).status == ["verified"]
 
