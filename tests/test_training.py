@@ -13,10 +13,13 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
+from lightning_semrob import training_cli
 from lightning_semrob.adversarial import SemanticTraining, TrainingSpeed
 from lightning_semrob.cli import config_folder
 from lightning_semrob.comparison import shape_specification, write_class_table
+from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.networks import build_network, build_trainable, with_weights
+from lightning_semrob.report.training import training_section
 from lightning_semrob.shapes import resolve_shapes
 from lightning_semrob.shapes.classes import CLASS_TABLE
 from lightning_semrob.training_cli import TrainCLI, epoch_checkpoint, train
@@ -392,9 +395,40 @@ def test_fit_trains_both_runs_and_judges_them(trained: tuple[Path, dict[str, Any
     assert result["srvr"]["runs"] == 2 * 2  # networks x held-out shapes
     assert (folder / "class_table.yaml").read_text() == "street_sign: 0\nfolding_chair: 1\n"
     assert (folder / "maps.png").stat().st_size > 1000
+    assert not list(folder.glob("evaluation-*/report.html"))  # the page of the training is enough
     saved = json.loads((folder / "training.json").read_text())
     assert saved["statistics"] == result["statistics"]
     assert CLASS_TABLE["street_sign"].indices != (0,)  # the table of the evaluation is its own
+
+
+def test_the_page_shows_maps_before_and_after(trained: tuple[Path, dict[str, Any], list[str]]) -> None:
+    pytest.importorskip("plotly", reason="plotly is absent: pip install 'lightning-semrob[report]'")
+    folder, result, _ = trained
+    page = (folder / "report.html").read_text()
+    section = page[page.index('<section id="training">') : page.index('<section id="verdict"')]
+    assert section.count("<tr>") == 3  # columns, before, after
+    assert "judged on 2 shapes" in section
+    for name in ("clean", "rendered_regions"):
+        assert f"<strong>{name}</strong> is <code>small_resnet@{name}.pth?num_classes=2</code>" in section
+        assert f"<td>{name}</td>" in section
+        assert f">{100 * result['statistics'][name]['score']:.1f}</td>" in section
+    assert page.count('class="map" data-network=') == 2  # one shape, two networks side by side
+    data = json.loads(page.split('id="data">')[1].split("</script>")[0])
+    assert [shape["title"] for shape in data["shapes"]] == ["street_sign:3"]
+    assert {region["network"] for region in data["shapes"][0]["regions"]} == {0, 1}
+    saved = SemanticMaps.load(folder / "maps.nc")
+    assert saved.networks == tuple(result["networks"].values())
+    torch.testing.assert_close(
+        torch.tensor(data["shapes"][0]["scores"][1]), saved.scores[1, 0].T.float(), atol=1e-4, rtol=0
+    )
+
+
+def test_a_section_shows_names_as_text() -> None:
+    table = (["views", "score"], [["<b>", "1.0"]])
+    section = training_section(table, ["a < b"], {"<b>": "net<i>@w.pth"}, 3, 1)
+    assert "<b>" not in section
+    assert "<i>" not in section
+    assert "<li>a &lt; b</li>" in section
 
 
 def test_the_same_command_trains_nothing_twice(
@@ -415,7 +449,30 @@ def test_the_same_command_trains_nothing_twice(
 def test_test_judges_a_checkpoint(trained: tuple[Path, dict[str, Any], list[str]]) -> None:
     folder, _, words = trained
     kept = [word for word in words[1:] if not word.startswith(("--output", "--judging", "--before"))]
-    train(["test", *kept, f"--ckpt_path={folder / 'regions' / 'last.ckpt'}"])
+    train(["test", *kept, f"--ckpt_path={folder / 'rendered_regions' / 'last.ckpt'}"])
+
+
+@pytest.mark.parametrize("word", ["--judging.views=8", "--before=CleanViews", "--output=here", "--overwrite"])
+def test_what_only_fit_reads_is_refused_elsewhere(word: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"{word.partition('=')[0]} is a setting of fit, and validate does not read it"
+    ):
+        TrainCLI(["validate", word])
+
+
+def test_too_small_a_budget_of_judging_is_said_before_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def stop(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_cli, "train_run", stop)
+    words = ["fit", f"--data.shapes={json.dumps(SHAPES)}", "--data.held_out_per_class=1", "--trainer.accelerator=cpu"]
+    for evaluations, said in ((240, True), (400, False)):
+        with pytest.raises(KeyboardInterrupt):
+            train([*words, f"--judging.verified_evaluations={evaluations}", f"--output={tmp_path / str(said)}"])
+        words_said = capsys.readouterr().err
+        assert ("warning: judging.verified_evaluations pays for 120 samples" in words_said) == said
 
 
 @pytest.mark.slow

@@ -66,6 +66,7 @@ def write_training_report(
     table: Table,
     findings: Sequence[str],
     names: Sequence[str],
+    grid: Sequence[int] | None = None,
     say: Callable[[str], None] = print,
 ) -> Path | None:
     """Write ``maps.png`` and, where its packages are installed, ``report.html`` into the folder of a training.
@@ -76,6 +77,7 @@ def write_training_report(
         evaluation: output folder of the evaluation that judged the runs, on these shapes and others.
         table, findings: as of :func:`training_section`.
         names: of the runs, in the order of the networks.
+        grid: samples of the mapped axes; ``DEFAULT_GRID`` if None.
         say: hears what is missing, or how large the page is.
 
     Returns:
@@ -85,9 +87,9 @@ def write_training_report(
     if missing is not None:
         say(missing)
         if len(environment.space) > 1:
-            draw_maps(compute_maps(environment, steps=DEFAULT_GRID), names, folder / MAPS_PICTURE)
+            draw_maps(compute_maps(environment, steps=grid or DEFAULT_GRID), names, folder / MAPS_PICTURE)
         return None
-    maps, sheets, _ = measure_maps(environment, folder)
+    maps, sheets, _ = measure_maps(environment, folder, grid)
     if len(maps.axes) > 1:
         draw_maps(maps, names, folder / MAPS_PICTURE)
     summary = read_summary(evaluation / "summary.json")
