@@ -231,7 +231,7 @@ def train_run(
 
     Returns:
         What was spent: ``rendered``, ``finder_images``, ``steps``; of the last start also ``seconds``,
-        ``images_per_second`` and ``waiting_share`` of its training steps.
+        ``images_per_second`` (also of rendering and network apart) and ``waiting_share`` of its training steps.
     """
     name = module.views.name
     weights, report = output / f"{name}.pth", output / f"{name}.json"
@@ -256,6 +256,8 @@ def train_run(
         "steps": trainer.global_step,
         "seconds": speed.seconds,
         "images_per_second": speed.rate,
+        "rendering_images_per_second": speed.rendering_rate,
+        "network_images_per_second": speed.network_rate,
         "waiting_share": speed.waiting_share,
     }
     if trainer.is_global_zero and not trainer.interrupted:

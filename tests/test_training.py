@@ -227,6 +227,9 @@ def test_all_modes_spend_the_same_images_and_count_every_one(
     assert (int(module.finder_images) > 0) == isinstance(views, RenderedRegionViews)
     assert speed.images == drawn - int(module.finder_images)
     assert speed.describe().startswith(f"{speed.steps} steps with {speed.images} rendered images")
+    assert speed.own_images == speed.images
+    assert 0 < speed.rendering <= speed.waiting  # without workers it renders while training waits
+    assert speed.rate < min(speed.rendering_rate, speed.network_rate)
 
 
 def test_a_budget_that_the_finder_would_eat_is_refused() -> None:
