@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from lightning_semrob.cli import evaluate
 from lightning_semrob.finders.budget import can_verify, smallest_budget, too_few_evaluations
 from lightning_semrob.finders.search import VerifiedSearch
 from lightning_semrob.finders.suite import FinderSuite
@@ -56,3 +59,13 @@ def test_a_budget_below_one_round_of_growing_collapses(n: int) -> None:
 def test_the_default_job_can_verify() -> None:
     (finder,) = FinderSuite(["verified"], verified_evaluations=400)
     assert can_verify(finder.search, 2)
+
+
+def test_a_job_is_told_before_it_starts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["--data.networks=[tiny_network:build]", "--data.shapes=[teapot]", "--data.initial_points=1"]
+    words += ["--data.image_size=16", "--data.micro_batch_size=8", "--model.finders=[verified]", "--report_grid=[]"]
+    words += ["--trainer.accelerator=cpu", "--dry_run=true", f"--output={tmp_path}"]
+    evaluate([*words, "--model.verified_evaluations=100"])
+    assert "warning: model.verified_evaluations pays for 50 samples of a box" in capsys.readouterr().err
+    evaluate([*words, "--model.verified_evaluations=400"])
+    assert "warning" not in capsys.readouterr().err
