@@ -1,7 +1,7 @@
 """Four ways to draw training views, several seeds each, at equal numbers of rendered images, on held-out shapes.
 
     python benchmarks/training.py                       # 4 modes x 3 seeds, about an hour on 2 CPU cores
-    python benchmarks/training.py --seeds 1 --modes uniform regions --output outputs/short
+    python benchmarks/training.py --seeds 0 --modes uniform regions --output outputs/short
 
 Everything but the views is that of configs/train_demo.yaml. Trains with `train.py`'s own code, judges
 with that of `evaluate.py`, and prints what each run spent, every network's line, mean and spread over the
@@ -30,7 +30,14 @@ from lightning_semrob.report.tables import format_table
 from lightning_semrob.results import RunFolder
 from lightning_semrob.training_cli import train_run
 from lightning_semrob.training_data import RenderedViews
-from lightning_semrob.views import CleanViews, RegionViews, UniformViews, ViewSampler, WorstOfKViews
+from lightning_semrob.views import (
+    CleanViews,
+    RegionViews,
+    RenderedRegionViews,
+    UniformViews,
+    ViewSampler,
+    WorstOfKViews,
+)
 
 MODES = ("clean", "uniform", "worst_of_4", "regions")
 #: Columns of the table of means: key of the statistics, heading.
@@ -49,6 +56,8 @@ def views_of(mode: str, regions: Mapping[str, Any]) -> ViewSampler:
         return WorstOfKViews(int(mode.removeprefix("worst_of_")))
     if mode == "regions":
         return RegionViews(**regions)
+    if mode == "rendered_regions":
+        return RenderedRegionViews()
     return {"clean": CleanViews, "uniform": UniformViews}[mode]()
 
 
@@ -64,7 +73,7 @@ def bootstrap(difference: Tensor, draws: int = 10_000) -> tuple[float, float]:
 
 
 def train_all(
-    config: Mapping[str, Any], modes: Sequence[str], seeds: int, output: Path, regions: Mapping[str, Any]
+    config: Mapping[str, Any], modes: Sequence[str], seeds: Sequence[int], output: Path, regions: Mapping[str, Any]
 ) -> tuple[RenderedViews, dict[str, Path], dict[str, Any]]:
     """Train every mode with every seed; the data, the state dicts and what was spent, by ``mode-seed``."""
     import pytorch_lightning as pl  # after the package, which makes torchvision importable on a CPU-only torch
@@ -73,7 +82,7 @@ def train_all(
     data.setup()
     weights, costs = {}, {}
     arguments = {key: value for key, value in config["model"].items() if key != "views"}
-    for seed in range(seeds):
+    for seed in seeds:
         for mode in modes:
             data.seed = seed
             module = SemanticTraining(views=views_of(mode, regions), **arguments)
@@ -99,7 +108,7 @@ def train_all(
 def judge(
     data: RenderedViews, network: str, weights: Mapping[str, Path], output: Path, judging: Judging
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Judge the networks of each seed, all from the same initial points; the results together, and volume by shape."""
+    """Judge every network, all from the same initial points; the results together, and volume by shape."""
     renderer = {
         "class_path": "lightning_semrob.rendering.raster.Rasterizer",
         "init_args": {"image_size": data.renderer.image_size, "supersampling": 1},
@@ -107,38 +116,38 @@ def judge(
     result: dict[str, Any] = {"statistics": {}, "verified": {}}
     ratios: dict[str, Tensor] = {}
     data.seed = 0
-    for seed in sorted({name.rpartition("-")[2] for name in weights}):
-        own = {name: path for name, path in weights.items() if name.endswith(f"-{seed}")}
-        kept = output / seed / f"judged-{'-'.join(own)}-{judging.initial_points}-{judging.verified_evaluations}.json"
-        if kept.exists() and kept.stat().st_mtime > max(path.stat().st_mtime for path in own.values()):
+    for name, path in weights.items():
+        folder = output / name.rpartition("-")[2]
+        kept = folder / f"judged-{name}-{judging.initial_points}-{judging.verified_evaluations}.json"
+        if kept.exists() and kept.stat().st_mtime > path.stat().st_mtime:
             found = json.loads(kept.read_text())
         else:
-            found = compare(data, network, own, output / seed, judging, renderer, "cpu", progress=False)
-            RunFolder(kept.parent).write_json(kept.name, {key: found[key] for key in found if key != "srvr"})
+            found = compare(data, network, {name: path}, folder, judging, renderer, "cpu", progress=False)
+            RunFolder(folder).write_json(kept.name, {key: found[key] for key in found if key != "srvr"})
         for part in result:
             result[part] |= found[part]
         ratios |= held_out_ratios(Path(found["evaluation"]), found["networks"])
     return result, ratios
 
 
-def print_means(result: Mapping[str, Any], modes: Sequence[str], seeds: int) -> None:
+def print_means(result: Mapping[str, Any], modes: Sequence[str], seeds: Sequence[int]) -> None:
     """Mean and, behind +-, standard deviation over the seeds, percent."""
     lines = []
     for mode in modes:
         line = [mode]
         for key in COLUMNS:
-            names = [f"{mode}-{seed}" for seed in range(seeds)]
+            names = [f"{mode}-{seed}" for seed in seeds]
             found = [
                 result["verified"][name]["estimate"] if key == "verified" else result["statistics"][name][key]
                 for name in names
             ]
             values = 100 * torch.tensor(found, dtype=torch.float64)
-            line.append(f"{values.mean():.1f}" + (f" +- {values.std():.1f}" if seeds > 1 else ""))
+            line.append(f"{values.mean():.1f}" + (f" +- {values.std():.1f}" if len(seeds) > 1 else ""))
         lines.append(line)
     print(format_table(["views", *COLUMNS.values()], lines, left=1))
 
 
-def print_differences(ratios: Mapping[str, Tensor], modes: Sequence[str], seeds: int) -> None:
+def print_differences(ratios: Mapping[str, Tensor], modes: Sequence[str], seeds: Sequence[int]) -> None:
     """Verified volume of `regions` minus that of the others, percent of the space."""
     if "regions" not in modes or len(modes) == 1:
         return
@@ -146,7 +155,7 @@ def print_differences(ratios: Mapping[str, Tensor], modes: Sequence[str], seeds:
     for other in modes:
         if other == "regions":
             continue
-        difference = torch.stack([ratios[f"regions-{seed}"] - ratios[f"{other}-{seed}"] for seed in range(seeds)])
+        difference = torch.stack([ratios[f"regions-{seed}"] - ratios[f"{other}-{seed}"] for seed in seeds])
         low, high = bootstrap(difference)
         each = ", ".join(f"{100 * value:+.1f}" for value in difference.mean(1).tolist())
         lines.append([other, f"{100 * difference.mean():+.1f}", f"[{100 * low:+.1f}, {100 * high:+.1f}]", each])
@@ -158,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--modes", nargs="+", default=list(MODES), help=f"of {MODES}, and worst_of_<k>")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--images", type=int, default=None, help="rendered images of a run; the demo's if absent")
     parser.add_argument("--config", default=str(config_folder() / "train_demo.yaml"))
     parser.add_argument("--regions", type=json.loads, default={}, help="changed arguments of RegionViews, JSON")
@@ -180,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shapes = len(data.splits["held_out"])
     print(f"\n{shapes} held-out shapes of {len(data.classes)} classes, percent")
     print(format_training_table(result, costs))
-    print(f"\nMean and standard deviation over {options.seeds} seeds, percent")
+    print(f"\nMean and standard deviation over seeds {options.seeds}, percent")
     print_means(result, options.modes, options.seeds)
     print("\nPaired differences of verified volume, percent of the space")
     print_differences(ratios, options.modes, options.seeds)

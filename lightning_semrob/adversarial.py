@@ -119,10 +119,12 @@ class SemanticTraining(pl.LightningModule):
         return max((share - int(self.rendered)) // (data.batch_size * self.views.candidates), 1)
 
     def _grow_regions(self, epoch: int) -> None:
-        """Boxes where the network of now fails, each task by one process, the result on all of them."""
+        """Boxes where the network of now fails; those to be rendered each by one process, the result on all."""
         data, classifier = self.data, self.classifier
         assert classifier is not None
-        shape, u0 = self.views.tasks(epoch, stream(data.seed, epoch, _FINDER_STREAM))
+        generator = stream(data.seed, epoch, _FINDER_STREAM)
+        self.views.refresh(epoch, generator)
+        shape, u0 = self.views.tasks(epoch, generator)
         if not len(shape):
             return
         rank, world = self.trainer.global_rank, self.trainer.world_size
@@ -254,16 +256,18 @@ class SemanticTraining(pl.LightningModule):
 
 
 class TrainingSpeed(Callback):
-    """Measures images per second and the share of the time that training waited for pictures.
+    """Measures images per second, of the whole and of rendering and network apart.
 
     Attributes:
         seconds: of this start's training steps, without validation and finder; ``waiting`` of them for the loader.
-        steps, images: optimizer steps, and images that the loader rendered for them.
+        rendering: seconds that this process's loader workers spent on rendering, together.
+        steps, images: optimizer steps, and images that the loaders of all processes rendered for them.
+        own_images: those of this process.
     """
 
     def __init__(self) -> None:
-        self.seconds = self.waiting = 0.0
-        self.steps = self.images = 0
+        self.seconds = self.waiting = self.rendering = 0.0
+        self.steps = self.images = self.own_images = 0
         self._mark = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -284,15 +288,29 @@ class TrainingSpeed(Callback):
         self._mark = now
         self.steps += 1
         self.images += batch.rendered
+        self.own_images += len(batch.shape)
+        self.rendering += batch.seconds
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Log images a second."""
         pl_module.log("images_per_second", self.rate, sync_dist=True)
+        pl_module.log("images_per_second/rendering", self.rendering_rate, sync_dist=True)
+        pl_module.log("images_per_second/network", self.network_rate, sync_dist=True)
 
     @property
     def rate(self) -> float:
         """Images of the loader a second."""
         return self.images / max(self.seconds, 1e-9)
+
+    @property
+    def rendering_rate(self) -> float:
+        """Images that one loader worker renders in a second."""
+        return self.own_images / max(self.rendering, 1e-9)
+
+    @property
+    def network_rate(self) -> float:
+        """Rendered images that the training steps of this process take in a second, without waiting."""
+        return self.own_images / max(self.seconds - self.waiting, 1e-9)
 
     @property
     def waiting_share(self) -> float:
@@ -303,5 +321,6 @@ class TrainingSpeed(Callback):
         """One line."""
         return (
             f"{self.steps} steps with {self.images} rendered images in {self.seconds:.0f} s: {self.rate:.0f} images/s, "
-            f"{100 * self.waiting_share:.0f} % of the time waiting for pictures"
+            f"{100 * self.waiting_share:.0f} % of the time waiting for pictures; a loader worker renders "
+            f"{self.rendering_rate:.0f} images/s, the network takes {self.network_rate:.0f}"
         )

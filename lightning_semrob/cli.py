@@ -196,6 +196,9 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     grid: list[int] | None = cli.config.report_grid
     with_report = grid != []
     maps = map_evaluations(environment, grid) if with_report else 0  # raises on a grid that does not match
+    warning = suite.warning(environment)
+    if warning is not None and trainer.is_global_zero:
+        print(f"warning: {warning}", file=sys.stderr)
     if cli.config.dry_run:
         estimate = estimate_cost(environment, suite, output, say=print)
         if with_report:

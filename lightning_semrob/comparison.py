@@ -16,10 +16,13 @@ from torch import Tensor
 
 from lightning_semrob.cli import evaluate
 from lightning_semrob.environment import SemanticEnvironment
+from lightning_semrob.finders.budget import too_few_evaluations
+from lightning_semrob.finders.suite import FinderSuite
 from lightning_semrob.functional.srvr import MINIMUM_SHAPES, shape_means
 from lightning_semrob.functions import RenderedFunction
 from lightning_semrob.networks import build_network, with_weights
-from lightning_semrob.report.tables import format_comparisons, format_table
+from lightning_semrob.report.tables import Table, format_comparisons, format_table
+from lightning_semrob.report.training import write_training_report
 from lightning_semrob.results import write_atomically
 from lightning_semrob.shapes import ShapeSpec
 from lightning_semrob.shapes.classes import CLASS_TABLE
@@ -28,17 +31,17 @@ from lightning_semrob.training_data import RenderedViews
 __all__ = [
     "Judging",
     "compare",
-    "draw_maps",
     "format_training_table",
     "format_verdicts",
     "held_out_ratios",
+    "report_training",
     "shape_specification",
+    "training_table",
     "view_statistics",
     "write_class_table",
 ]
 
-#: Samples of the maps that are drawn, by axis.
-_MAP_STEPS = (24, 11)
+_TABLE_FILE = "class_table.yaml"
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ class Judging:
                 f"judging.initial_points {self.initial_points} and judging.views {self.views} must be at least 1, "
                 f"judging.maps {self.maps} at least 0"
             )
+
+    def warning(self, n: int) -> str | None:
+        """One sentence where no box of n axes can be verified with so few evaluations; None otherwise."""
+        (finder,) = FinderSuite(["verified"], verified_evaluations=self.verified_evaluations)
+        return too_few_evaluations("judging.verified_evaluations", finder.search, n)
 
 
 def shape_specification(shape: ShapeSpec) -> str:
@@ -128,7 +136,7 @@ def compare(
         held-out real images), ``verified`` (run -> verified SRVR with its interval over shapes), ``evaluation`` (the
         folder of the evaluation).
     """
-    table = output / "class_table.yaml"
+    table = output / _TABLE_FILE
     write_class_table(table, data.classes)
     networks = {name: with_weights(network, path, len(data.classes)) for name, path in weights.items()}
     shapes = [shape_specification(shape) for shape in data.splits["held_out"]]
@@ -143,6 +151,7 @@ def compare(
         "data.micro_batch_size": 16,
         "model.finders": ["verified"],
         "model.verified_evaluations": judging.verified_evaluations,
+        "report_grid": [],
         "trainer.accelerator": accelerator,
         "trainer.enable_progress_bar": progress,
         "seed_everything": data.seed,
@@ -156,18 +165,8 @@ def compare(
             summary = evaluate(words)
         write_atomically(evaluation / "tables.txt", lambda path: _write(path, said.getvalue()))
 
-        def environment(chosen: Sequence[ShapeSpec]) -> SemanticEnvironment:
-            words = [shape_specification(shape) for shape in chosen]
-            made = SemanticEnvironment(
-                list(networks.values()), words, space, 1, data.renderer, class_table=str(table), seed=data.seed
-            )
-            made.setup()
-            return made
-
-        held_out = data.splits["held_out"]
-        statistics = view_statistics(environment(held_out), list(networks), data.clean_window, judging.views)
-        if judging.maps and len(data.space) > 1:
-            draw_maps(environment(_of_other_classes(held_out, judging.maps)), list(networks), output / "maps.png")
+        environment = _environment(data, networks, data.splits["held_out"], table)
+        statistics = view_statistics(environment, list(networks), data.clean_window, judging.views)
     if data.real is not None:
         for name, full in networks.items():
             statistics[name]["accuracy_real"] = _real_accuracy(data, full)
@@ -178,6 +177,45 @@ def compare(
         "verified": _verified(summary, list(networks)),
         "evaluation": str(evaluation),
     }
+
+
+def _environment(
+    data: RenderedViews, networks: Mapping[str, str], shapes: Sequence[ShapeSpec], table: Path
+) -> SemanticEnvironment:
+    words = [shape_specification(shape) for shape in shapes]
+    space: dict[str, list[float] | None] = {axis.name: [axis.low, axis.high] for axis in data.space}
+    made = SemanticEnvironment(
+        list(networks.values()), words, space, 1, data.renderer, class_table=str(table), seed=data.seed
+    )
+    made.setup()
+    return made
+
+
+def report_training(
+    data: RenderedViews, result: Mapping[str, Any], costs: Mapping[str, Mapping[str, Any]], output: Path, maps: int
+) -> Path | None:
+    """Maps of ``maps`` held-out shapes, each of another class, and the page of the training, in its folder.
+
+    Args:
+        data: set up.
+        result: of :func:`compare`, with the same folder.
+        costs: as of :func:`training_table`.
+        output: folder of the training.
+        maps: number of shapes; with 0 nothing is written.
+
+    Returns:
+        The path of the page; None where there is none.
+    """
+    if not maps:
+        return None
+    networks = result["networks"]
+    with _own_classes():
+        environment = _environment(
+            data, networks, _of_other_classes(data.splits["held_out"], maps), output / _TABLE_FILE
+        )
+        table, findings = training_table(result, costs), format_verdicts(result).splitlines()
+        evaluation = Path(result["evaluation"])
+        return write_training_report(environment, output, evaluation, table, findings, list(networks))
 
 
 def _verified(summary: Mapping[str, Any], names: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -219,22 +257,6 @@ def view_statistics(
     return {name: dict(zip(keys, values, strict=True)) for name, values in zip(names, means, strict=True)}
 
 
-def draw_maps(environment: SemanticEnvironment, names: Sequence[str], path: Path) -> None:
-    """Maps of the first two axes, a row a shape, a column a run, as a picture.
-
-    Args:
-        environment: the shapes; its networks are called ``names``.
-        path: of the picture.
-    """
-    from lightning_semrob.maps import compute_maps
-    from lightning_semrob.report.plots import plot_map_grid, save_figure
-
-    found = compute_maps(environment, steps=_MAP_STEPS)
-    means = " / ".join(f"{float(scores.nanmean()):.2f}" for scores in found.scores)
-    title = f"score f of held-out shapes; mean {means}"
-    save_figure(plot_map_grid(found.scores.transpose(0, 1), found.axes, found.shapes, list(names), title=title), path)
-
-
 def _of_other_classes(shapes: Sequence[ShapeSpec], count: int) -> list[ShapeSpec]:
     """At most ``count`` shapes, each the first of its class, evenly over the classes."""
     firsts = list({shape.class_name: shape for shape in reversed(shapes)}.values())[::-1]
@@ -272,7 +294,7 @@ def _percent(value: float) -> str:
     return "n/a" if value != value else f"{100 * value:.1f}"
 
 
-def format_training_table(result: Mapping[str, Any], costs: Mapping[str, Mapping[str, Any]]) -> str:
+def training_table(result: Mapping[str, Any], costs: Mapping[str, Mapping[str, Any]]) -> Table:
     """One line a run: what it spent, and how it does on held-out shapes; percent.
 
     Args:
@@ -292,7 +314,12 @@ def format_training_table(result: Mapping[str, Any], costs: Mapping[str, Mapping
         if real:
             line.append(_percent(values["accuracy_real"]))
         lines.append(line)
-    return format_table(columns, lines, left=1)
+    return columns, lines
+
+
+def format_training_table(result: Mapping[str, Any], costs: Mapping[str, Mapping[str, Any]]) -> str:
+    """:func:`training_table` as text."""
+    return format_table(*training_table(result, costs), left=1)
 
 
 def format_verdicts(result: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from lightning_semrob.adversarial import SemanticTraining, TrainingSpeed
 from lightning_semrob.cli import quiet_lightning, with_packaged_configs
-from lightning_semrob.comparison import Judging, compare, format_training_table, format_verdicts
+from lightning_semrob.comparison import Judging, compare, format_training_table, format_verdicts, report_training
 from lightning_semrob.results import RunFolder, versions, write_atomically
 from lightning_semrob.training_data import RenderedViews
 from lightning_semrob.views import ViewSampler
@@ -29,6 +29,8 @@ __all__ = ["TrainCLI", "main", "train"]
 
 #: Parts of the configuration that do not decide the numbers.
 _NOT_IN_RESULTS = ("output", "overwrite", "config", "ckpt_path")
+#: What only fit reads. In a configuration the other commands leave it alone, so that one file serves all three.
+_OF_FIT = ("output", "overwrite", "before", "judging")
 _TRAINER_DECIDES = ("max_epochs", "precision", "gradient_clip_val", "accumulate_grad_batches")
 
 
@@ -38,6 +40,7 @@ class TrainCLI(LightningCLI):
     def __init__(self, args: Sequence[str] | None = None) -> None:
         self.result: dict[str, Any] = {}
         words = with_packaged_configs(sys.argv[1:] if args is None else args)
+        refuse_settings_of_fit(words)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "LightningCLI's args parameter is intended")
             super().__init__(
@@ -77,14 +80,16 @@ class TrainCLI(LightningCLI):
             "--output",
             type=str | None,
             default=None,
-            help="output folder; outputs/train-<hash of the configuration> if not given, so the same command goes on",
+            help="folder of fit; outputs/train-<hash of the configuration> if not given, so the same command goes on",
         )
-        parser.add_argument("--overwrite", type=bool, default=False, help="train anew, dropping what the folder holds")
+        parser.add_argument(
+            "--overwrite", type=bool, default=False, help="of fit: train anew, drop what the folder holds"
+        )
         parser.add_argument(
             "--before",
             type=ViewSampler | None,
             default=None,
-            help="views of a run that is trained first, all else equal: the line that the result is compared with",
+            help="of fit: views of a run that is trained first, all else equal, to compare the result with",
         )
         parser.add_class_arguments(Judging, "judging")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
@@ -118,7 +123,11 @@ class TrainCLI(LightningCLI):
         settings = self.config[str(self.subcommand)]
         config = self.result_config()
         output = Path(settings.output or f"outputs/train-{hashlib.sha256(config.encode()).hexdigest()[:8]}")
+        judging: Judging = self.config_init[str(self.subcommand)].judging
         datamodule.setup()
+        warning = judging.warning(len(datamodule.space))
+        if warning is not None and self.trainer.is_global_zero:
+            print(f"warning: {warning}", file=sys.stderr)
         start = time.perf_counter()
         if self.trainer.is_global_zero:
             if settings.overwrite:
@@ -144,14 +153,14 @@ class TrainCLI(LightningCLI):
         progress = self.trainer.progress_bar_callback is not None
         renderer = self._renderer_config(datamodule)
         found = compare(
-            datamodule, model.network, weights, output, self.config_init[str(self.subcommand)].judging, renderer,
-            progress=progress,
+            datamodule, model.network, weights, output, judging, renderer, progress=progress
         )  # fmt: skip
         self.result = found | {"costs": costs, "seconds": time.perf_counter() - start, "output": str(output)}
         folder = RunFolder(output)
         folder.write_json("training.json", {k: v for k, v in self.result.items() if k != "srvr"})
         folder.write_json("versions.json", versions())
         print_result(self.result, output)
+        report_training(datamodule, found, costs, output, judging.maps)
 
     def before_test(self) -> None:
         """A checkpoint of ``fit`` remembers callbacks of that command, which this one does not have."""
@@ -184,6 +193,23 @@ class TrainCLI(LightningCLI):
             torch.distributed.destroy_process_group()
 
 
+def refuse_settings_of_fit(words: Sequence[str]) -> None:
+    """Raise where ``validate`` or ``test`` is given a setting on the command line that only ``fit`` reads.
+
+    Raises:
+        ValueError: such a setting.
+    """
+    if not words or words[0] not in ("validate", "test"):
+        return
+    for word in words[1:]:
+        name = word.partition("=")[0]
+        if name.startswith("--") and name[2:].partition(".")[0] in _OF_FIT:
+            raise ValueError(
+                f"{name} is a setting of fit, and {words[0]} does not read it: leave it out; {words[0]} prints what "
+                "--ckpt_path scores and writes nothing"
+            )
+
+
 def epoch_checkpoint(folder: Path) -> ModelCheckpoint:
     """Keeps ``last.ckpt`` of the last finished epoch in a folder."""
     return ModelCheckpoint(
@@ -205,7 +231,7 @@ def train_run(
 
     Returns:
         What was spent: ``rendered``, ``finder_images``, ``steps``; of the last start also ``seconds``,
-        ``images_per_second`` and ``waiting_share`` of its training steps.
+        ``images_per_second`` (also of rendering and network apart) and ``waiting_share`` of its training steps.
     """
     name = module.views.name
     weights, report = output / f"{name}.pth", output / f"{name}.json"
@@ -230,6 +256,8 @@ def train_run(
         "steps": trainer.global_step,
         "seconds": speed.seconds,
         "images_per_second": speed.rate,
+        "rendering_images_per_second": speed.rendering_rate,
+        "network_images_per_second": speed.network_rate,
         "waiting_share": speed.waiting_share,
     }
     if trainer.is_global_zero and not trainer.interrupted:

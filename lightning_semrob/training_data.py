@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,7 @@ class ViewBatch:
         exploratory: (B,) bool, uniform over the space.
         candidates: k.
         rendered: images that all processes together rendered for this step.
+        seconds: that rendering the B images took.
     """
 
     images: Tensor
@@ -56,6 +58,7 @@ class ViewBatch:
     exploratory: Tensor
     candidates: int
     rendered: int
+    seconds: float = 0.0
 
     def to(self, device: torch.device) -> ViewBatch:
         """Images and labels on the device; the rest stays on the CPU."""
@@ -139,8 +142,10 @@ class _PlannedImages(Dataset[ViewBatch]):
         data = self.data
         shapes = data.splits[self.split]
         images = []
+        start = time.perf_counter()
         for shape, u, extra in zip(plan.groups.shape.tolist(), plan.groups.u, plan.randomized, strict=True):
             images.append(data.render(shapes[shape], u, extra))
+        seconds = time.perf_counter() - start
         each = plan.groups.u.shape[1]
         shape = plan.groups.shape.repeat_interleave(each)
         label = data.labels(self.split)[shape]
@@ -157,6 +162,7 @@ class _PlannedImages(Dataset[ViewBatch]):
             plan.groups.exploratory.repeat_interleave(each),
             plan.candidates,
             plan.rendered,
+            seconds,
         )
 
 

@@ -12,6 +12,9 @@ import pytest
 from test_report import SMALL
 
 from lightning_semrob.cli import evaluate
+from lightning_semrob.report.html import environment_of
+from lightning_semrob.report.pictures import saved_grid
+from lightning_semrob.report.training import write_training_report
 
 pytest.importorskip("plotly", reason="plotly is absent: pip install 'lightning-semrob[report]'")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is absent: pip install playwright")
@@ -181,5 +184,26 @@ def test_it_prints(browser: Any, folder: Path, tmp_path: Path) -> None:
     assert not visit.page.locator(".bar").is_visible()
     assert not visit.page.locator("#shape-0 .view").is_visible()
     assert visit.page.locator("#shape-0 .regions").is_visible()
+    assert not visit.trouble
+    visit.context.close()
+
+
+def test_the_page_of_a_training_shows_maps_side_by_side(browser: Any, folder: Path, tmp_path: Path) -> None:
+    """The maps before and after on one screen, behind a section that says what was gained."""
+    environment = environment_of(folder)
+    table = (["views", "verified SRVR"], [["clean", "15.0"], ["regions", "65.0"]])
+    shutil.copy(folder / "maps.nc", tmp_path)
+    findings = ["regions is more robust"]
+    write_training_report(environment, tmp_path, folder, table, findings, ["clean", "regions"], saved_grid(folder))
+    assert (tmp_path / "maps.png").stat().st_size > 1000
+    visit = Visit(browser, tmp_path, viewport={"width": 1280, "height": 900})
+    page = visit.page
+    section = page.locator("#training")
+    assert section.bounding_box()["y"] < page.locator("#verdict").bounding_box()["y"]
+    assert section.locator("tbody tr").count() == 2
+    section.locator("a[href='#regions']").click()
+    before, after = (page.locator(f"#shape-0 .map[data-network='{k}']").bounding_box() for k in (0, 1))
+    assert before["y"] == after["y"]
+    assert before["x"] + before["width"] <= after["x"]
     assert not visit.trouble
     visit.context.close()

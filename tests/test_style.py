@@ -35,6 +35,7 @@ LAYERS = (
     "finders",
     "worst_views",
     "monitor",
+    "remembered",
     "views",
     "training_data",
     "adversarial",

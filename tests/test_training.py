@@ -13,15 +13,25 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
+from lightning_semrob import training_cli
 from lightning_semrob.adversarial import SemanticTraining, TrainingSpeed
 from lightning_semrob.cli import config_folder
 from lightning_semrob.comparison import shape_specification, write_class_table
+from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.networks import build_network, build_trainable, with_weights
+from lightning_semrob.report.training import training_section
 from lightning_semrob.shapes import resolve_shapes
 from lightning_semrob.shapes.classes import CLASS_TABLE
 from lightning_semrob.training_cli import TrainCLI, epoch_checkpoint, train
 from lightning_semrob.training_data import RealImages, RenderedViews, ViewBatch, stream
-from lightning_semrob.views import CleanViews, RegionViews, UniformViews, ViewSampler, WorstOfKViews
+from lightning_semrob.views import (
+    CleanViews,
+    RegionViews,
+    RenderedRegionViews,
+    UniformViews,
+    ViewSampler,
+    WorstOfKViews,
+)
 
 SHAPES = ["street_sign:0-3", "folding_chair:0-3"]
 
@@ -43,7 +53,11 @@ def data(**changes: Any) -> RenderedViews:
 
 
 def regions() -> RegionViews:
-    return RegionViews(finder="naive", num_iterations=2, regions=2, every=1, memory=2)
+    return RegionViews(num_iterations=2, regions=2, start=1)
+
+
+def rendered_regions() -> RenderedRegionViews:
+    return RenderedRegionViews(num_iterations=2, regions=2, start=1, every=1)
 
 
 def trainer(epochs: int = 3, callbacks: list[Callback] | None = None, **arguments: Any) -> pl.Trainer:
@@ -182,7 +196,9 @@ def test_real_images_have_the_labels_of_the_training_classes(tmp_path: Path) -> 
 # ---- the budget
 
 
-@pytest.mark.parametrize("views", [CleanViews(), UniformViews(), WorstOfKViews(3), regions()], ids=lambda v: v.name)
+@pytest.mark.parametrize(
+    "views", [CleanViews(), UniformViews(), WorstOfKViews(3), regions(), rendered_regions()], ids=lambda v: v.name
+)
 def test_all_modes_spend_the_same_images_and_count_every_one(
     views: ViewSampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,14 +224,17 @@ def test_all_modes_spend_the_same_images_and_count_every_one(
     assert int(module.rendered) == drawn
     assert 166 - step < drawn <= 166
     assert int(module.finder_images) == drawn - step * speed.steps
-    assert (int(module.finder_images) > 0) == isinstance(views, RegionViews)
+    assert (int(module.finder_images) > 0) == isinstance(views, RenderedRegionViews)
     assert speed.images == drawn - int(module.finder_images)
     assert speed.describe().startswith(f"{speed.steps} steps with {speed.images} rendered images")
+    assert speed.own_images == speed.images
+    assert 0 < speed.rendering <= speed.waiting  # without workers it renders while training waits
+    assert speed.rate < min(speed.rendering_rate, speed.network_rate)
 
 
 def test_a_budget_that_the_finder_would_eat_is_refused() -> None:
     with pytest.raises(ValueError, match="fewer than a step and the finder may need"):
-        trainer().fit(SemanticTraining(views=RegionViews()), datamodule=data())
+        trainer().fit(SemanticTraining(views=RenderedRegionViews()), datamodule=data())
 
 
 def test_worst_of_k_trains_on_the_candidates_with_the_largest_loss() -> None:
@@ -255,7 +274,9 @@ class Stop(Callback):
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
-@pytest.mark.parametrize("views", [lambda: WorstOfKViews(2), regions], ids=["worst", "regions"])
+@pytest.mark.parametrize(
+    "views", [lambda: WorstOfKViews(2), regions, rendered_regions], ids=["worst", "regions", "rendered"]
+)
 def test_a_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(views: Any, tmp_path: Path) -> None:
     whole = SemanticTraining(views=views())
     trainer(epochs=4, limit_val_batches=1).fit(whole, datamodule=data())
@@ -271,7 +292,7 @@ def test_a_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(views: Any,
 
 
 def test_loader_workers_change_nothing() -> None:
-    here, there = SemanticTraining(views=regions()), SemanticTraining(views=regions())
+    here, there = SemanticTraining(views=rendered_regions()), SemanticTraining(views=rendered_regions())
     trainer(limit_val_batches=0).fit(here, datamodule=data())
     trainer(limit_val_batches=0).fit(there, datamodule=data(num_workers=1))
     assert_equal(weights_of(here), weights_of(there))
@@ -344,8 +365,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
         "--data.images=160",
         "--data.validation_views=4",
         "--data.num_workers=0",
-        "--model.views=RegionViews",
+        "--model.views=RenderedRegionViews",
         "--model.views.regions=2",
+        "--model.views.start=1",
         "--model.views.every=1",
         "--model.views.num_iterations=2",
         "--model.views.finder=naive",
@@ -364,33 +386,64 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
 
 def test_fit_trains_both_runs_and_judges_them(trained: tuple[Path, dict[str, Any], list[str]]) -> None:
     folder, result, _ = trained
-    assert list(result["networks"]) == ["clean", "regions"]
-    for name in ("clean", "regions"):
+    assert list(result["networks"]) == ["clean", "rendered_regions"]
+    for name in ("clean", "rendered_regions"):
         assert (folder / f"{name}.pth").is_file()
         assert (folder / name / "last.ckpt").is_file()
         assert 150 < result["costs"][name]["rendered"] <= 160
         assert 0 <= result["statistics"][name]["worst_score"] <= result["statistics"][name]["score"] <= 1
         assert 0 <= result["verified"][name]["estimate"] <= 1
-    assert result["costs"]["regions"]["finder_images"] > 0
+    assert result["costs"]["rendered_regions"]["finder_images"] > 0
     assert result["srvr"]["networks"] == list(result["networks"].values())
     assert result["srvr"]["runs"] == 2 * 2  # networks x held-out shapes
     assert (folder / "class_table.yaml").read_text() == "street_sign: 0\nfolding_chair: 1\n"
     assert (folder / "maps.png").stat().st_size > 1000
+    assert not list(folder.glob("evaluation-*/report.html"))  # the page of the training is enough
     saved = json.loads((folder / "training.json").read_text())
     assert saved["statistics"] == result["statistics"]
     assert CLASS_TABLE["street_sign"].indices != (0,)  # the table of the evaluation is its own
+
+
+def test_the_page_shows_maps_before_and_after(trained: tuple[Path, dict[str, Any], list[str]]) -> None:
+    pytest.importorskip("plotly", reason="plotly is absent: pip install 'lightning-semrob[report]'")
+    folder, result, _ = trained
+    page = (folder / "report.html").read_text()
+    section = page[page.index('<section id="training">') : page.index('<section id="verdict"')]
+    assert section.count("<tr>") == 3  # columns, before, after
+    assert "judged on 2 shapes" in section
+    for name in ("clean", "rendered_regions"):
+        assert f"<strong>{name}</strong> is <code>small_resnet@{name}.pth?num_classes=2</code>" in section
+        assert f"<td>{name}</td>" in section
+        assert f">{100 * result['statistics'][name]['score']:.1f}</td>" in section
+    assert page.count('class="map" data-network=') == 2  # one shape, two networks side by side
+    data = json.loads(page.split('id="data">')[1].split("</script>")[0])
+    assert [shape["title"] for shape in data["shapes"]] == ["street_sign:3"]
+    assert {region["network"] for region in data["shapes"][0]["regions"]} == {0, 1}
+    saved = SemanticMaps.load(folder / "maps.nc")
+    assert saved.networks == tuple(result["networks"].values())
+    torch.testing.assert_close(
+        torch.tensor(data["shapes"][0]["scores"][1]), saved.scores[1, 0].T.float(), atol=1e-4, rtol=0
+    )
+
+
+def test_a_section_shows_names_as_text() -> None:
+    table = (["views", "score"], [["<b>", "1.0"]])
+    section = training_section(table, ["a < b"], {"<b>": "net<i>@w.pth"}, 3, 1)
+    assert "<b>" not in section
+    assert "<i>" not in section
+    assert "<li>a &lt; b</li>" in section
 
 
 def test_the_same_command_trains_nothing_twice(
     trained: tuple[Path, dict[str, Any], list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, result, words = trained
-    before = (folder / "regions.pth").stat().st_mtime_ns
+    before = (folder / "rendered_regions.pth").stat().st_mtime_ns
     again = train(words)
-    assert (folder / "regions.pth").stat().st_mtime_ns == before
+    assert (folder / "rendered_regions.pth").stat().st_mtime_ns == before
     assert again["statistics"] == result["statistics"]
     printed = capsys.readouterr().out
-    assert "views 'regions': taken over" in printed
+    assert "views 'rendered_regions': taken over" in printed
     assert "verified SRVR" in printed
     with pytest.raises(ValueError, match="holds the results of another configuration"):
         train([*words, "--model.learning_rate=0.1"])
@@ -399,7 +452,30 @@ def test_the_same_command_trains_nothing_twice(
 def test_test_judges_a_checkpoint(trained: tuple[Path, dict[str, Any], list[str]]) -> None:
     folder, _, words = trained
     kept = [word for word in words[1:] if not word.startswith(("--output", "--judging", "--before"))]
-    train(["test", *kept, f"--ckpt_path={folder / 'regions' / 'last.ckpt'}"])
+    train(["test", *kept, f"--ckpt_path={folder / 'rendered_regions' / 'last.ckpt'}"])
+
+
+@pytest.mark.parametrize("word", ["--judging.views=8", "--before=CleanViews", "--output=here", "--overwrite"])
+def test_what_only_fit_reads_is_refused_elsewhere(word: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"{word.partition('=')[0]} is a setting of fit, and validate does not read it"
+    ):
+        TrainCLI(["validate", word])
+
+
+def test_too_small_a_budget_of_judging_is_said_before_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def stop(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_cli, "train_run", stop)
+    words = ["fit", f"--data.shapes={json.dumps(SHAPES)}", "--data.held_out_per_class=1", "--trainer.accelerator=cpu"]
+    for evaluations, said in ((240, True), (400, False)):
+        with pytest.raises(KeyboardInterrupt):
+            train([*words, f"--judging.verified_evaluations={evaluations}", f"--output={tmp_path / str(said)}"])
+        words_said = capsys.readouterr().err
+        assert ("warning: judging.verified_evaluations pays for 120 samples" in words_said) == said
 
 
 @pytest.mark.slow
@@ -407,7 +483,12 @@ def test_two_processes_spend_the_same_images(tmp_path: Path, repository: Path) -
     """Each renders its slice of the same plans; regions are shared out, the judge is one process."""
     words = ["fit", f"--data.shapes={json.dumps(SHAPES)}", "--data.held_out_per_class=1", "--data.image_size=16"]
     words += ["--data.batch_size=8", "--data.views_per_shape=2", "--data.images=160", "--data.num_workers=0"]
-    words += ["--model.views=RegionViews", "--model.views.regions=2", "--model.views.every=1"]
+    words += [
+        "--model.views=RenderedRegionViews",
+        "--model.views.regions=2",
+        "--model.views.every=1",
+        "--model.views.start=1",
+    ]
     words += ["--judging.initial_points=1", "--judging.verified_evaluations=40", "--judging.views=8"]
     words += ["--trainer.max_epochs=2", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
     found = []
@@ -416,13 +497,13 @@ def test_two_processes_spend_the_same_images(tmp_path: Path, repository: Path) -
         command = [sys.executable, str(repository / "train.py"), *words, f"--trainer.devices={devices}"]
         subprocess.run([*command, f"--output={output}"], check=True, capture_output=True, timeout=500)
         found.append(json.loads((output / "training.json").read_text()))
-    one, two = (result["costs"]["regions"] for result in found)
+    one, two = (result["costs"]["rendered_regions"] for result in found)
     for cost in (one, two):
         assert 152 < cost["rendered"] <= 160
         assert cost["rendered"] == 8 * cost["steps"] + cost["finder_images"]
         assert cost["finder_images"] > 0
     for result in found:
-        assert set(result["statistics"]["regions"]) == {"score", "worst_score", "accuracy", "accuracy_clean"}
+        assert set(result["statistics"]["rendered_regions"]) == {"score", "worst_score", "accuracy", "accuracy_clean"}
 
 
 def test_a_class_table_maps_names_to_outputs(tmp_path: Path) -> None:

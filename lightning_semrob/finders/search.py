@@ -46,6 +46,8 @@ class _Run:
         self._scores: list[Tensor] = []
         self._predicted: list[Tensor] = []
         self._pending = growth.propose()
+        if len(self._pending) == 0:  # the budget does not pay for one round of growing
+            self._stop("collapsed")
 
     @property
     def scores(self) -> Tensor:

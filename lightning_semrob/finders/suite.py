@@ -18,6 +18,7 @@ from lightning_semrob.finders.base import (
     prepare_function,
     warn_of_failing_axes,
 )
+from lightning_semrob.finders.budget import too_few_evaluations
 from lightning_semrob.finders.modes import INVALID_SCORE, NOT_MEASURED
 from lightning_semrob.finders.naive import NaiveFinder
 from lightning_semrob.finders.oir import OIRBlackBoxFinder, OIRWhiteBoxFinder
@@ -239,6 +240,14 @@ class FinderSuite(RoundModule):
     def statements_together(self, environment: SemanticEnvironment) -> int:
         """Number of runs that the confidence holds for together."""
         return len(self.finders) * len(environment) if self.simultaneous else 1
+
+    def warning(self, environment: SemanticEnvironment) -> str | None:
+        """One sentence where the budget of the verified finder is too small to verify any box; None otherwise."""
+        for finder in self:
+            if isinstance(finder, VerifiedFinder):
+                finder.search.runs = self.statements_together(environment)
+                return too_few_evaluations("model.verified_evaluations", finder.search, len(environment.space))
+        return None
 
     def configure_optimizers(self) -> list[Optimizer]:
         """One optimizer a finder."""

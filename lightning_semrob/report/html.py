@@ -7,7 +7,6 @@ network call.
 
 from __future__ import annotations
 
-import html
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,8 @@ from torch import Tensor
 from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.functional.srvr import MINIMUM_SHAPES
 from lightning_semrob.maps import SemanticMaps
+from lightning_semrob.report.markup import html_table as _table
+from lightning_semrob.report.markup import html_text as _text
 from lightning_semrob.report.pictures import MAPS_FILE, Sheet, jpeg, measure_maps, pictures, saved_grid, sheet_side
 from lightning_semrob.report.plots import axis_label, box_sides, method_color, network_color, network_label, tick_step
 from lightning_semrob.report.tables import (
@@ -334,28 +335,10 @@ def _traps_section(traps: Sequence[Trap], environment: SemanticEnvironment, maps
 # ---- HTML
 
 
-def _text(value: Any) -> str:
-    """Escaped for HTML, in text and in quoted attributes."""
-    return html.escape(str(value), quote=True)
-
-
 def _json(value: Any) -> str:
     """JSON that may stand in a script element."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def _table(table: Table, left: int, caption: str = "") -> str:
-    columns, lines = table
-
-    def cell(tag: str, k: int, text: str) -> str:
-        kind = "" if k < left else ' class="number"'
-        return f"<{tag}{kind}>{_text(text)}</{tag}>"
-
-    head = "".join(cell("th", k, text) for k, text in enumerate(columns))
-    body = "".join("<tr>" + "".join(cell("td", k, text) for k, text in enumerate(line)) + "</tr>" for line in lines)
-    title = f"<caption>{_text(caption)}</caption>" if caption else ""
-    return f'<div class="scroll"><table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _swatch(color: str) -> str:
@@ -631,6 +614,7 @@ def build_page(
     sheets: Sequence[Sheet | None],
     config: str,
     versions: Mapping[str, str],
+    opening: str = "",
 ) -> str:
     """The whole page as one text.
 
@@ -641,6 +625,7 @@ def build_page(
         maps, sheets: as of :func:`measure_maps`.
         config: the configuration that decides the numbers, as yaml.
         versions: of what the numbers depend on.
+        opening: HTML of a section that comes first.
     """
     import yaml
     from plotly.offline import get_plotlyjs
@@ -692,7 +677,7 @@ def build_page(
     content = [
         _head(environment, summary),
         _navigation(titles),
-        '<main><section id="verdict" aria-label="Verdict">',
+        f'<main>{opening}<section id="verdict" aria-label="Verdict">',
         _verdict_table(summary, rows),
         _findings(summary),
         "</section>",
