@@ -105,7 +105,9 @@ class SemanticRobustnessCallback(Callback):
     def _measure(self, classifier: nn.Module, device: torch.device) -> dict[str, float]:
         made = self.environment
         made.setup()
-        srvr, means, worst, evaluations = SRVR(1, len(made.class_names), 1), [], [], 0
+        # One process measures: the metric must not wait for the others.
+        srvr = SRVR(1, len(made.class_names), 1, sync_on_compute=False)
+        means, worst, evaluations = [], [], 0
         points = made.space.sobol(self.views, made.seed)[None]
         for shape, spec in enumerate(made.shapes):
             mesh, renderer = made.mesh(shape).to(device), made.renderer.to(device)
