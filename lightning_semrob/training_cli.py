@@ -8,6 +8,7 @@ import os
 import sys
 import time
 import warnings
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,24 @@ def epoch_checkpoint(folder: Path) -> ModelCheckpoint:
     )
 
 
+def check_checkpoint(path: str | Path) -> None:
+    """Read a checkpoint through before any work.
+
+    Raises:
+        ValueError: it is not there, cut off or damaged; the message has the remedy.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError) as error:
+        damaged = str(error)
+    if damaged:
+        raise ValueError(
+            f"the checkpoint '{path}' cannot be read ({damaged}): delete it and the run begins anew, or give another "
+            "--ckpt_path"
+        )
+
+
 def train_run(
     module: SemanticTraining, trainer: pl.Trainer, data: RenderedViews, output: Path, ckpt_path: str | None = None
 ) -> dict[str, Any]:
@@ -248,6 +267,8 @@ def train_run(
         ckpt_path = str(last)
         if trainer.is_global_zero:
             print(f"views '{name}': going on from '{last}'")
+    if ckpt_path is not None:
+        check_checkpoint(ckpt_path)
     trainer.fit(module, datamodule=data, ckpt_path=ckpt_path)
     assert module.classifier is not None
     spent = {

@@ -455,6 +455,17 @@ def test_test_judges_a_checkpoint(trained: tuple[Path, dict[str, Any], list[str]
     train(["test", *kept, f"--ckpt_path={folder / 'rendered_regions' / 'last.ckpt'}"])
 
 
+def test_a_corrupted_checkpoint_is_named(trained: tuple[Path, dict[str, Any], list[str]], tmp_path: Path) -> None:
+    folder, _, words = trained
+    whole = (folder / "clean" / "last.ckpt").read_bytes()
+    (tmp_path / "clean").mkdir()
+    kept = [word for word in words if not word.startswith("--output")]
+    for damaged in (whole[: len(whole) // 2], whole[:2000] + b"x" * 100 + whole[2100:]):
+        (tmp_path / "clean" / "last.ckpt").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"last\.ckpt' cannot be read .*delete it and the run begins anew"):
+            train([*kept, f"--output={tmp_path}"])
+
+
 @pytest.mark.parametrize("word", ["--judging.views=8", "--before=CleanViews", "--output=here", "--overwrite"])
 def test_what_only_fit_reads_is_refused_elsewhere(word: str) -> None:
     with pytest.raises(
