@@ -448,7 +448,7 @@ def test_a_spec_travels_to_another_process(shufflenet: Path) -> None:
         ("torchvison/resnet50", "did you mean 'torchvision/resnet50'"),
         ("torchvision/resnet51", "torchvision has no network 'resnet51'; did you mean 'torchvision/resnet5"),
         ("torchvision/resnet50?weights=IMAGENET1K_V3", r"no weights 'IMAGENET1K_V3'; did you mean 'IMAGENET1K_V[12]'"),
-        ("efficientnet_lite0?weights=DEFAULT", "the option weights is for torchvision's networks"),
+        ("efficientnet_lite0?weights=DEFAULT", "the option weights is for networks of torchvision and open_clip"),
         ("efficientnet_lite0?normalise=none", "cannot read the option 'normalise=none'; did you mean 'normalize'"),
         ("efficientnet_lite0?normalize=nothing", "normalize is 'none', 'imagenet' or 'imagenet255', not 'nothing'"),
         ("efficientnet_lite0?input_size=1.5", "input_size must be a positive whole number, got '1.5'"),

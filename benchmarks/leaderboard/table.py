@@ -21,8 +21,8 @@ PAGE = FOLDER.parent.parent / "docs" / "leaderboard.md"
 
 
 def percent(value: float) -> str:
-    """With one digit behind the point."""
-    return f"{100 * value:.1f}"
+    """With one digit behind the point, and without a sign of zero."""
+    return f"{round(100 * value, 1) + 0.0:.1f}"
 
 
 def markdown(columns: Sequence[str], lines: Sequence[Sequence[str]], left: int = 1) -> str:
