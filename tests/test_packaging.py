@@ -23,20 +23,6 @@ def test_ci_runs_the_test_command_of_the_readme(repository: Path) -> None:
     assert "pytest" in found
 
 
-def test_examples_in_docstrings(repository: Path) -> None:
-    """Doctests of the modules that have them."""
-    import doctest
-    import importlib
-
-    attempted = 0
-    for name in ("lightning_semrob.functional.regions", "lightning_semrob.metrics"):
-        module = importlib.import_module(name)
-        result = doctest.testmod(module, extraglobs={"torch": importlib.import_module("torch")})
-        assert result.failed == 0
-        attempted += result.attempted
-    assert attempted >= 3
-
-
 @pytest.mark.slow
 def test_the_wheel_runs_outside_the_repository(repository: Path, tmp_path: Path) -> None:
     """Built, unpacked and run with its own configurations, from another folder."""
