@@ -130,10 +130,10 @@ class Cheap(nn.Module):
         return logits
 
 
-def cheap_network(name: str, **_: Any) -> Classifier:
+def cheap_network(name: str, **settings: Any) -> Classifier:
     """A network of any name, as the name says that it is fed, on small pictures."""
     spec: NetworkSpec = network_spec(name)
-    return Classifier(replace(spec, input_size=32), Cheap(spec.num_classes))
+    return Classifier(replace(spec, input_size=32), Cheap(spec.num_classes), **settings)
 
 
 @pytest.fixture(scope="module")
@@ -311,7 +311,7 @@ SMALL_TRAINING = {
     "--data.held_out_per_class": "1",
     "--data.image_size": "16",
     "--data.batch_size": "8",
-    "--data.images": "600",
+    "--data.images": "1000",
     "--data.num_workers": "0",
     "--judging.initial_points": "1",
     "--judging.verified_evaluations": "40",
