@@ -359,7 +359,7 @@ def turntable(source: Source, shape: int, elevation: float, output: Path) -> Pat
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     known = ("1", "3", "4", "5", "11", "12", "13", "14", "srvr", "turntable")
-    parser.add_argument("figures", nargs="*", default=["1"], choices=(*known, []), metavar="FIGURE", help=str(known))
+    parser.add_argument("figures", nargs="*", default=[], choices=(*known, []), metavar="FIGURE", help=str(known))
     parser.add_argument("--source", choices=("embedded", "reference"), default="embedded")
     parser.add_argument("--output", type=Path, help="file (of one figure) or folder; outputs/figures if not given")
     parser.add_argument("--networks", nargs="+", default=["efficientnet_lite0", "efficientnet_lite1"])

@@ -7,6 +7,7 @@ Starts the command in a new process with an empty output folder, as a user would
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -37,4 +38,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    main(parser.parse_known_args()[1])

@@ -8,7 +8,7 @@ of the widths against the authors' traces, the published SRVR table beside ours,
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
@@ -150,4 +150,6 @@ def main(path: Path) -> dict[str, dict[str, float]]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else REFERENCE / "paper_maps.npz")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("maps", type=Path, nargs="?", default=REFERENCE / "paper_maps.npz", help="the authors' maps")
+    main(parser.parse_args().maps)

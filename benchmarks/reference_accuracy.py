@@ -7,6 +7,7 @@ Default: the reference shapes beside the checkout, efficientnet_lite0 and squeez
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 import torch
@@ -54,5 +55,8 @@ def main(folder: str, names: list[str]) -> dict[str, float]:
 if __name__ == "__main__":
     # Trained on RGB from 0 to 255 minus the mean, not on torchvision's normalisation.
     squeezenet = f"torchvision/squeezenet1_0@{REFERENCE / 'weights' / 'squeezenet1_0.pth'}?normalize=imagenet255"
-    folder = sys.argv[1] if len(sys.argv) > 1 else str(REFERENCE / "shapes")
-    main(folder, sys.argv[2:] or ["efficientnet_lite0", squeezenet])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", default=str(REFERENCE / "shapes"), help="of shapes")
+    parser.add_argument("networks", nargs="*", default=["efficientnet_lite0", squeezenet])
+    options = parser.parse_args()
+    main(options.folder, options.networks)

@@ -11,6 +11,7 @@ __all__ = ["COMMANDS", "main"]
 
 #: Command -> module with ``main(args)``, and what it does.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "doctor": ("lightning_semrob.commands.doctor", "versions, devices, which backends work, what is missing"),
     "audit": ("lightning_semrob.commands.audit", "does the gradient of f agree with its slope?"),
     "authors": ("lightning_semrob.commands.authors", "the paper's published results, by its formula and by ours"),
     "maps": ("lightning_semrob.commands.maps", "semantic maps of networks and shapes, as one NetCDF file"),

@@ -109,6 +109,12 @@ class AnalyticFunction(SemanticFunction):
     Args:
         function: maps u (K, P, n) float64 to scores (K, P), differentiable by autograd.
         names: names of the columns of u.
+
+    Examples:
+        >>> f = AnalyticFunction(lambda u: u.square().sum(-1))
+        >>> value, gradient = f.value_and_grad(torch.tensor([[[0.5, 0.25]]]))
+        >>> value.tolist(), gradient.tolist()
+        ([[0.3125]], [[[1.0, 0.5]]])
     """
 
     def __init__(self, function: Callable[[Tensor], Tensor], names: tuple[str, ...] | None = None) -> None:
@@ -150,6 +156,12 @@ class RecordedFunction(SemanticFunction):
 
     Raises:
         ValueError: maps of the wrong shape, or an unknown ``outside``.
+
+    Examples:
+        >>> maps = torch.tensor([[0.0, 1.0, 0.0, 0.0]])  # one map, four azimuths
+        >>> f = RecordedFunction(maps, SemanticSpace((Axis("azimuth", 0.0, 360.0, periodic=True),)))
+        >>> f(torch.tensor([[[90.0], [135.0], [450.0]]])).tolist()
+        [[1.0, 0.5, 1.0]]
     """
 
     def __init__(self, maps: Tensor, axes: SemanticSpace | None = None, outside: str = "damp") -> None:
@@ -274,6 +286,16 @@ class RenderedFunction(SemanticFunction):
     Raises:
         ValueError: an axis that the renderer does not know, an empty target, an unknown score.
         MemoryError: when called, out of memory with a single image.
+
+    Examples:
+        >>> from lightning_semrob.networks import build_network
+        >>> from lightning_semrob.rendering import Rasterizer
+        >>> from lightning_semrob.shapes import resolve_shapes
+        >>> renderer, (shape,) = Rasterizer(32), resolve_shapes(["teapot"])
+        >>> space, network = renderer.space("azimuth", "elevation"), build_network("small_resnet")
+        >>> f = RenderedFunction(renderer, network, shape.load(), shape.target, space)
+        >>> f(torch.tensor([[[30.0, 20.0], [60.0, 20.0]]])).shape  # 1 task, 2 points
+        torch.Size([1, 2])
     """
 
     def __init__(

@@ -25,11 +25,12 @@ class SRVR(Metric):
         network_names, class_names: what :meth:`plot` calls the groups; their numbers if None.
         kwargs: of :class:`torchmetrics.Metric`.
 
-    >>> metric = SRVR(num_networks=1, num_classes=2, num_methods=1)
-    >>> zero = torch.zeros(2, dtype=torch.int64)
-    >>> metric.update(torch.tensor([0.2, 0.4]), zero, zero, zero)
-    >>> [round(value, 3) for value in metric.compute()[0].tolist()]
-    [0.3, nan]
+    Examples:
+        >>> metric = SRVR(num_networks=1, num_classes=2, num_methods=1)
+        >>> zero = torch.zeros(2, dtype=torch.int64)
+        >>> metric.update(torch.tensor([0.2, 0.4]), zero, zero, zero)
+        >>> [round(value, 3) for value in metric.compute()[0].tolist()]
+        [0.3, nan]
     """
 
     is_differentiable = True  # in the ratios

@@ -229,6 +229,12 @@ def register_network(
 
     Raises:
         ValueError: for a name with other characters, or one that is taken.
+
+    Examples:
+        >>> spec = register_network("flat", lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 1000)), input_size=8)
+        >>> build_network("flat")(torch.zeros(1, 3, 8, 8)).shape
+        torch.Size([1, 1000])
+        >>> _ = _registry.pop("flat")
     """
     if not re.fullmatch(r"[\w.-]+", name):
         raise ValueError(f"'{name}' cannot name a network: use letters, digits, '_', '-' and '.'")
@@ -253,6 +259,11 @@ def network_spec(name: str) -> NetworkSpec:
         ValueError: for an unknown name or option, with the nearest known one.
         FileNotFoundError: for a state dict that is not there.
         ImportError: for a package that is not installed, with the command that installs it.
+
+    Examples:
+        >>> spec = network_spec("small_resnet?input_size=64&num_classes=16")
+        >>> spec.input_size, spec.num_classes
+        (64, 16)
     """
     head, options = _split(name)
     base, at, file = head.partition("@")
@@ -298,6 +309,11 @@ def build_network(name: str, *, frozen: bool = True, channels_last: bool = True)
     Raises:
         ValueError: as :func:`network_spec`; for a state dict that does not fit, naming its first offending key.
         OSError: for weights that could not be downloaded.
+
+    Examples:
+        >>> network = build_network("small_resnet?num_classes=16")
+        >>> network(torch.zeros(2, 3, 48, 48)).shape
+        torch.Size([2, 16])
     """
     spec = network_spec(name)
     with torch.random.fork_rng(devices=[]):

@@ -30,6 +30,10 @@ class Axis:
 
     Raises:
         ValueError: for a range that is empty, inverted or not finite.
+
+    Examples:
+        >>> Axis("distance", 2.0, 4.0, unit="unit").extent
+        2.0
     """
 
     name: str
@@ -62,6 +66,13 @@ class SemanticSpace:
 
     Raises:
         ValueError: for no axes or a repeated name.
+
+    Examples:
+        >>> space = SemanticSpace.default()
+        >>> space.names, space.volume
+        (('azimuth', 'elevation'), 36000.0)
+        >>> space.intersected_volume(torch.tensor([-30.0, 50.0]), torch.tensor([30.0, 120.0])).item()  # 60 x 40
+        2400.0
     """
 
     axes: tuple[Axis, ...]
@@ -206,6 +217,11 @@ class Box:
         steps: (K,) int64, updates made.
         evaluations: (K,) int64, forward evaluations of f.
         gradient_evaluations: (K,) int64, backward evaluations of f.
+
+    Examples:
+        >>> box = Box(torch.tensor([[-30.0, 0.0]]), torch.tensor([[30.0, 40.0]]), ["converged"])
+        >>> box.center.tolist(), box.contains(torch.tensor([[10.0, 50.0]])).tolist()
+        ([[0.0, 20.0]], [False])
     """
 
     a: Tensor

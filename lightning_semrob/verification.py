@@ -41,6 +41,10 @@ class AxisDensity:
 
     Raises:
         ValueError: weights that are negative, not finite or all zero.
+
+    Examples:
+        >>> AxisDensity([2, 1, 1]).cumulative(torch.tensor([1 / 3, 1.0]), periodic=False).tolist()
+        [0.5, 1.0]
     """
 
     def __init__(self, weights: Tensor | Sequence[float]) -> None:
@@ -155,6 +159,14 @@ def verify(
 
     Raises:
         ValueError: thresholds, confidence or budget out of range; a density that does not match the axes.
+
+    Examples:
+        >>> from lightning_semrob.functions import AnalyticFunction
+        >>> space = SemanticSpace.default()
+        >>> f = AnalyticFunction(lambda u: torch.sigmoid(80 - u[..., 0]))  # right for azimuths below 80
+        >>> low, high = torch.tensor([[0.0, 0.0]]).repeat(2, 1), torch.tensor([[70.0, 60.0], [300.0, 60.0]])
+        >>> verify(f, Box(low, high), space).verdict
+        ['valid', 'invalid']
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie in (0, 1), got {confidence}")

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+
+import lightning_semrob
+
+tomllib = pytest.importorskip("tomllib", reason="pyproject.toml is read by Python 3.11 or newer")
 
 
 def test_ci_runs_the_test_command_of_the_readme(repository: Path) -> None:
@@ -23,38 +33,114 @@ def test_ci_runs_the_test_command_of_the_readme(repository: Path) -> None:
     assert "pytest" in found
 
 
-def test_examples_in_docstrings(repository: Path) -> None:
-    """Doctests of the modules that have them."""
-    import doctest
-    import importlib
+def project(repository: Path) -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((repository / "pyproject.toml").read_text())
+    return found
 
-    attempted = 0
-    for name in ("lightning_semrob.functional.regions", "lightning_semrob.metrics"):
-        module = importlib.import_module(name)
-        result = doctest.testmod(module, extraglobs={"torch": importlib.import_module("torch")})
-        assert result.failed == 0
-        attempted += result.attempted
-    assert attempted >= 3
+
+def test_extras_and_commands(repository: Path) -> None:
+    found = project(repository)["project"]
+    assert {"demo", "timm", "report", "docs", "dev"} <= set(found["optional-dependencies"])
+    assert "pytorch3d" not in found["optional-dependencies"]  # the index has no wheel: doctor gives the build
+    for target in found["scripts"].values():
+        module, _, function = target.partition(":")
+        assert callable(getattr(importlib.import_module(module), function))
+    assert found["version"] == lightning_semrob.__version__
+    assert (repository / "lightning_semrob" / "py.typed").is_file()
+
+
+def test_every_package_is_listed(repository: Path) -> None:
+    folders = [path.parent for path in (repository / "lightning_semrob").rglob("__init__.py")]
+    packages = {".".join(folder.relative_to(repository).parts) for folder in folders} | {"lightning_semrob.configs"}
+    assert set(project(repository)["tool"]["setuptools"]["packages"]) == packages
+
+
+def test_configuration_files_of_the_repository(repository: Path) -> None:
+    """The workflow runs what exists, the citation names the version and the paper, the image what the wheel needs."""
+    workflow = yaml.safe_load((repository / ".github" / "workflows" / "tests.yml").read_text())
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    assert all(("uses" in step) != ("run" in step) for step in steps)
+    sessions = set(re.findall(r"^def (\w+)\(session", (repository / "noxfile.py").read_text(), re.MULTILINE))
+    named = {word for step in steps for word in re.findall(r"nox -s (\w+)", step.get("run", ""))}
+    assert named | set(workflow["jobs"]["versions"]["strategy"]["matrix"]["session"]) == sessions
+    assert "label" in workflow["jobs"]["gpu"]["if"]
+    hooks = yaml.safe_load((repository / ".pre-commit-config.yaml").read_text())
+    names = [hook["id"] for source in hooks["repos"] for hook in source["hooks"]]
+    assert names == ["ruff", "ruff-format", "mypy"]
+    citation = yaml.safe_load((repository / "CITATION.cff").read_text())
+    assert citation["version"] == lightning_semrob.__version__
+    assert "1904.04621" in citation["references"][0]["url"]
+    kept = {line[1:] for line in (repository / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = re.findall(r"^COPY (.*) \S+$", (repository / "Dockerfile").read_text(), re.MULTILINE)
+    assert {name for line in copied for name in line.split()} == kept
+    assert all((repository / name).exists() for name in kept)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The sdist of a copy of the checkout, and the wheel that is built from it alone."""
+    repository = Path(__file__).resolve().parent.parent
+    folder = tmp_path_factory.mktemp("built")
+    copy = folder / "copy"
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=repository, capture_output=True, text=True, check=True).stdout
+    for name in names.strip("\0").split("\0"):
+        if (repository / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(repository / name, copy / name)
+    code = "import sys; from setuptools import build_meta; print(build_meta.build_sdist(sys.argv[1]))"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(folder)], cwd=copy, check=True, capture_output=True)
+    (sdist,) = folder.glob("*.tar.gz")
+    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(sdist)]
+    subprocess.run(build, check=True)
+    (wheel,) = folder.glob("*.whl")
+    return sdist, wheel
 
 
 @pytest.mark.slow
-def test_the_wheel_runs_outside_the_repository(repository: Path, tmp_path: Path) -> None:
-    """Built, unpacked and run with its own configurations, from another folder."""
-    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), str(repository)]
-    subprocess.run(build, check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    target = tmp_path / "site"
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), str(wheel)]
-    subprocess.run(install, check=True)
-    assert (target / "lightning_semrob" / "configs" / "embedded.yaml").is_file()
-    code = (
-        "import lightning_semrob, sys; assert lightning_semrob.__file__.startswith(sys.argv[1]);"
-        "from lightning_semrob.cli import evaluate;"
-        "evaluate(['--config', 'default.yaml', '--data.networks=[tiny_network:build]', '--data.image_size=32',"
-        "'--model.num_iterations=2', '--model.verified_evaluations=240', '--output', sys.argv[2]])"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(target), str(repository / "tests")])}
-    command = [sys.executable, "-c", code, str(target), str(tmp_path / "out")]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out" / "runs.parquet").is_file()
+def test_what_sdist_and_wheel_hold(built: tuple[Path, Path]) -> None:
+    sdist, wheel = built
+    with tarfile.open(sdist) as archive:
+        inside = {name.partition("/")[2] for name in archive.getnames()}
+    for name in (
+        "LICENSE",
+        "CITATION.cff",
+        "configs/default.yaml",
+        "evaluate.py",
+        "docs/finders.md",
+        "tests/conftest.py",
+    ):
+        assert name in inside
+    with zipfile.ZipFile(wheel) as packed:
+        names = packed.namelist()
+    for name in ("configs/embedded.yaml", "py.typed", "report/page.js", "rendering/kernels.py"):
+        assert f"lightning_semrob/{name}" in names
+    assert any(name.endswith("LICENSE") for name in names)
+    assert not any(name.startswith(("tests/", "benchmarks/", "configs/")) for name in names)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)  # an installation and the whole default job
+def test_a_fresh_environment_runs_the_default_job_from_the_wheel_alone(
+    built: tuple[Path, Path], repository: Path, tmp_path: Path
+) -> None:
+    """A new virtual environment, the wheel and what it asks for, another folder, no path to the checkout."""
+    _, wheel = built
+    python = tmp_path / "fresh" / "bin" / "python"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
+
+    def run(*words: str) -> str:
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run(sys.executable, "-m", "venv", str(python.parent.parent))
+    constraints = ["-c", str(repository / "constraints-cpu.txt")]
+    run(str(python), "-m", "pip", "install", "-q", *constraints, f"{wheel}[demo,report]")
+    where = run(str(python), "-c", "import lightning_semrob; print(lightning_semrob.__file__)")
+    assert where.startswith(str(tmp_path))
+    assert "The default job can run here" in run(str(python), "-m", "lightning_semrob", "doctor")
+    text = run(str(python.with_name("semrob-evaluate")), "--config", "default.yaml", "--output", "out")
+    assert "32 runs" in text
+    for name in ("runs.parquet", "summary.json", "report.html"):
+        assert (tmp_path / "out" / name).is_file()
+    run(str(python.with_name("semrob-train")), "fit", "--config", "train_demo.yaml", "--print_config")

@@ -95,6 +95,13 @@ class ExhaustiveFinder:
         eps_v: the variance of f over the region must not exceed it.
         cells: cells of each axis, or None: 720 for n = 1; 240 on the first periodic axis and 50 on others for n = 2;
             36 and 18 for n = 3.
+
+    Examples:
+        >>> from lightning_semrob.functions import AnalyticFunction
+        >>> f = AnalyticFunction(lambda u: torch.sigmoid((60 - (u[..., 0] - 180).abs()) / 5))  # right within 60 degrees
+        >>> box = ExhaustiveFinder(cells=(72, 10)).find(f, torch.tensor([[180.0, 40.0]]), SemanticSpace.default())
+        >>> [round(x) for x in box.a[0].tolist()], [round(x) for x in box.b[0].tolist()]
+        ([110, -10], [240, 90])
     """
 
     def __init__(self, eps_m: float = 0.3, eps_v: float = 0.05, cells: Sequence[int] | None = None) -> None:

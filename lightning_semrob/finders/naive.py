@@ -20,6 +20,15 @@ class NaiveFinder(RegionFinder):
     Args:
         mode, num_iterations, adversarial, quadrature: see :class:`RegionFinder`.
         lam: weight lambda of the size penalty.
+
+    Examples:
+        >>> import torch
+        >>> from lightning_semrob import SemanticSpace
+        >>> from lightning_semrob.functions import AnalyticFunction
+        >>> f = AnalyticFunction(lambda u: torch.sigmoid((60 - (u[..., 0] - 180).abs()) / 5))  # right within 60 degrees
+        >>> box = NaiveFinder().find(f, torch.tensor([[180.0, 40.0]]), SemanticSpace.default())
+        >>> [round(x) for x in box.a[0].tolist()], [round(x) for x in box.b[0].tolist()], box.status
+        ([109, 20], [251, 60], ['converged'])
     """
 
     name = "naive"

@@ -19,6 +19,15 @@ class OIRBlackBoxFinder(RegionFinder):
         mode, num_iterations, adversarial, quadrature: see :class:`RegionFinder`.
         alpha: boundary factor; None for 0.05 in paper mode and ``1.05**(2/n) - 1`` in the default mode, since the
             box grows on f = 1 only while ``(1 + alpha)**n < 2``.
+
+    Examples:
+        >>> import torch
+        >>> from lightning_semrob import SemanticSpace
+        >>> from lightning_semrob.functions import AnalyticFunction
+        >>> f = AnalyticFunction(lambda u: torch.sigmoid((60 - (u[..., 0] - 180).abs()) / 5))  # right within 60 degrees
+        >>> box = OIRBlackBoxFinder().find(f, torch.tensor([[180.0, 40.0]]), SemanticSpace.default())
+        >>> [round(x) for x in box.a[0].tolist()], [round(x) for x in box.b[0].tolist()], box.status
+        ([94, 16], [266, 64], ['converged'])
     """
 
     name = "oir_b"
@@ -64,6 +73,15 @@ class OIRWhiteBoxFinder(RegionFinder):
         mode, num_iterations, adversarial, quadrature: see :class:`RegionFinder`.
         beta: emphasis on the boundary; None for 0.0009 in paper mode and ``1 / (2n)`` in the default mode, since the
             box grows on f = 1 only for ``beta < 1 / n``.
+
+    Examples:
+        >>> import torch
+        >>> from lightning_semrob import SemanticSpace
+        >>> from lightning_semrob.functions import AnalyticFunction
+        >>> f = AnalyticFunction(lambda u: torch.sigmoid((60 - (u[..., 0] - 180).abs()) / 5))  # right within 60 degrees
+        >>> box = OIRWhiteBoxFinder().find(f, torch.tensor([[180.0, 40.0]]), SemanticSpace.default())
+        >>> [round(x) for x in box.a[0].tolist()], [round(x) for x in box.b[0].tolist()], box.status
+        ([88, 14], [272, 66], ['converged'])
     """
 
     name = "oir_w"

@@ -33,6 +33,15 @@ class VerifiedFinder(RegionFinder):
         growth_evaluations, verification_evaluations: budgets of each run; None for those of the search.
         seed: of the samples.
         adversarial: regions in which 1 - f satisfies Eq. 2.
+
+    Examples:
+        >>> from lightning_semrob.functions import AnalyticFunction
+        >>> from lightning_semrob.verification import verify
+        >>> f = AnalyticFunction(lambda u: torch.sigmoid((60 - (u[..., 0] - 180).abs()) / 5))  # right within 60 degrees
+        >>> finder = VerifiedFinder(eps_m=0.3, eps_v=0.05)
+        >>> box = finder.find(f, torch.tensor([[180.0, 40.0]]), SemanticSpace.default())
+        >>> box.status, round(box.width[0, 0].item()), verify(f, box, SemanticSpace.default(), seed=1).verdict
+        (['verified'], 132, ['valid'])
     """
 
     name = "verified"

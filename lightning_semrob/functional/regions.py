@@ -51,8 +51,9 @@ def corner_mask(n: int) -> Tensor:
     Raises:
         ValueError: n < 1 or n > ``MAX_AXES``.
 
-    >>> corner_mask(2).tolist()
-    [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+    Examples:
+        >>> corner_mask(2).tolist()
+        [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
     """
     if not 1 <= n <= MAX_AXES:
         raise ValueError(
@@ -70,6 +71,10 @@ def corners(a: Tensor, b: Tensor) -> Tensor:
 
     Returns:
         (..., 2**n, n), in the order of :func:`corner_mask`.
+
+    Examples:
+        >>> corners(torch.tensor([0.0, 10.0]), torch.tensor([1.0, 20.0])).tolist()
+        [[0.0, 10.0], [0.0, 20.0], [1.0, 10.0], [1.0, 20.0]]
     """
     mask = corner_mask(a.shape[-1]).to(a)
     return torch.where(mask.bool(), b.unsqueeze(-2), a.unsqueeze(-2))
@@ -118,6 +123,14 @@ def naive_directions(a: Tensor, b: Tensor, f: Tensor, lam: float) -> tuple[Tenso
 
     Returns:
         grad_a, grad_b, each (..., n).
+
+    Examples:
+        On f = 1 the box grows: a falls and b rises against their gradients.
+
+        >>> a, b = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+        >>> grad_a, grad_b = naive_directions(a, b, torch.ones(4), lam=0.1)
+        >>> grad_a.tolist(), grad_b.tolist()
+        ([0.9, 0.9], [-0.9, -0.9])
     """
     r, delta_over_r, mask, opposite = _prepare(a, b)
     f = f.to(a)
@@ -135,6 +148,13 @@ def trapezoid_directions(a: Tensor, b: Tensor, f: Tensor, g: Tensor, lam: float)
         f: scores at the corners, (..., 2**n).
         g: gradients of the score at the corners, (..., 2**n, n).
         lam: weight of the size penalty.
+
+    Examples:
+        Without a slope it is the naive direction.
+
+        >>> a, b = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+        >>> trapezoid_directions(a, b, torch.ones(4), torch.zeros(4, 2), lam=0.1)[0].tolist()
+        [0.9, 0.9]
     """
     r, delta_over_r, mask, opposite = _prepare(a, b)
     f, g = f.to(a), g.to(a)
@@ -163,6 +183,12 @@ def oir_b_directions(a: Tensor, b: Tensor, f: Tensor, f_outer: Tensor, alpha: fl
         f: scores at the corners of the box, (..., 2**n).
         f_outer: scores at the corners of the outer box (:func:`outer_bounds`), (..., 2**n).
         alpha: boundary factor; the box grows on f = 1 only while ``(1 + alpha)**n < 2``.
+
+    Examples:
+        >>> a, b = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+        >>> grad_a, grad_b = oir_b_directions(a, b, torch.ones(4), torch.ones(4), alpha=0.05)
+        >>> bool((grad_a > 0).all() and (grad_b < 0).all())  # f = 1, and 1.05**2 < 2
+        True
     """
     n = a.shape[-1]
     _, delta_over_r, mask, opposite = _prepare(a, b)
@@ -195,6 +221,11 @@ def oir_w_directions(a: Tensor, b: Tensor, f: Tensor, g: Tensor, beta: float) ->
         f: scores at the corners, (..., 2**n).
         g: gradients of the score at the corners, (..., 2**n, n).
         beta: emphasis on the boundary; the box grows on f = 1 only for ``beta < 1 / n``.
+
+    Examples:
+        >>> a, b = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+        >>> [float(oir_w_directions(a, b, torch.ones(4), torch.zeros(4, 2), beta)[0][0]) for beta in (0.25, 0.5)]
+        [0.5, 0.0]
     """
     n = a.shape[-1]
     r, delta_over_r, mask, opposite = _prepare(a, b)

@@ -17,7 +17,12 @@ def log_softmax_score(logits: Tensor, target: Sequence[int]) -> Tensor:
 
 
 def softmax_score(logits: Tensor, target: Sequence[int]) -> Tensor:
-    """f of Eq. 1: softmax probability of the true class, summed over synonyms. (B, classes) -> (B,) float64."""
+    """f of Eq. 1: softmax probability of the true class, summed over synonyms. (B, classes) -> (B,) float64.
+
+    Examples:
+        >>> softmax_score(torch.zeros(1, 4), target=[0, 2]).tolist()
+        [0.5]
+    """
     return log_softmax_score(logits, target).exp()
 
 

@@ -114,6 +114,12 @@ def bootstrap_interval(
     Returns:
         estimate, low, high: (N,) float64, NaN for a network without shapes (low and high NaN with fewer than 2);
         skipped: (N,) int64, shapes left out.
+
+    Examples:
+        >>> values = torch.tensor([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]])
+        >>> estimate, low, high, _ = bootstrap_interval(values, torch.zeros(6, dtype=torch.int64))
+        >>> round(float(estimate), 2), bool(low < estimate < high)
+        (0.35, True)
     """
     _check(classes, values.shape[1], confidence, resamples)
     estimate = torch.full((3, len(values)), torch.nan, dtype=torch.float64)
@@ -158,6 +164,11 @@ def paired_difference(
         first, second: (S,) mean ratio of each shape, NaN where it was not measured.
         classes: (S,) int64 class of each shape.
         confidence, resamples, seed: of the interval and the test.
+
+    Examples:
+        >>> one = torch.tensor([0.5, 0.6, 0.7, 0.8, 0.6, 0.7])
+        >>> paired_difference(one, one - 0.2, torch.zeros(6, dtype=torch.int64)).verdict
+        'more robust'
     """
     _check(classes, len(first), confidence, resamples)
     difference = (first - second).double()

@@ -113,6 +113,11 @@ def mean_interval(x: Tensor, alpha: float | Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         low, high, (K,) float64, rounded outward by at most 1e-4: they hold the mean with probability >= 1 - alpha,
         however the moment to stop was chosen.
+
+    Examples:
+        >>> low, high = mean_interval(torch.full((1, 200), 0.8), alpha=0.05)
+        >>> bool(low < 0.8 < high and high - low < 0.25)
+        True
     """
     x = x.double()
     if x.shape[-1] == 0:
@@ -281,6 +286,11 @@ def clopper_pearson(successes: Tensor, trials: Tensor, confidence: float = 0.95)
 
     Raises:
         ValueError: counts outside the range, or a confidence outside (0, 1).
+
+    Examples:
+        >>> low, high = clopper_pearson(torch.tensor([20]), torch.tensor([20]))
+        >>> round(float(low), 4), float(high)
+        (0.8316, 1.0)
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie in (0, 1), got {confidence}")

@@ -44,5 +44,10 @@ def srvr(ratio: Tensor, network: Tensor, class_index: Tensor, method: Tensor, si
 
     Returns:
         (networks, classes) float64 in [0, 1], NaN for a group in which a method has no run.
+
+    Examples:
+        >>> zero, method = torch.zeros(3, dtype=torch.int64), torch.tensor([0, 0, 1])
+        >>> srvr(torch.tensor([0.25, 0.75, 0.0]), zero, zero, method, (1, 1, 2)).tolist()  # mean of 0.5 and 0
+        [[0.25]]
     """
     return srvr_from_sums(*grouped_sums(ratio, network, class_index, method, sizes))

@@ -30,6 +30,12 @@ class CallableRenderer(Renderer):
     Raises:
         ValueError: no axes, a default for an unknown axis, a name without module, function or import; images of the
             wrong shape, or outside [0, 1].
+
+    Examples:
+        >>> def images(u):
+        ...     return u[:, :, None, None].expand(-1, 3, 16, 16)
+        >>> CallableRenderer(images, [Axis("light", 0.0, 1.0, "share")], image_size=16).space("light").names
+        ('light',)
     """
 
     differentiable = False

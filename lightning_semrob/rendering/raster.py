@@ -73,6 +73,14 @@ class Rasterizer(MeshRenderer):
     Raises:
         ValueError: for sizes below 1, a limit that is not positive, a crease angle outside [0, 90], an albedo outside
             [0, 1], a default of an unknown parameter or outside its range.
+
+    Examples:
+        >>> from lightning_semrob.shapes import procedural_mesh
+        >>> renderer = Rasterizer(image_size=32)
+        >>> u = torch.tensor([[30.0, 20.0]], requires_grad=True)  # degrees
+        >>> image = renderer(procedural_mesh("teapot", 0), u, ("azimuth", "elevation"))
+        >>> image.shape, torch.autograd.grad(image.mean(), u)[0].shape
+        (torch.Size([1, 3, 32, 32]), torch.Size([1, 2]))
     """
 
     def __init__(

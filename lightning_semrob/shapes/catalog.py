@@ -55,6 +55,10 @@ def resolve_shapes(specs: Sequence[str]) -> list[ShapeSpec]:
     Raises:
         ValueError: for an unknown class (with the nearest match), a file or folder that does not exist, a folder
             without shapes, or two shapes of a class with the same id.
+
+    Examples:
+        >>> [shape.shape_id for shape in resolve_shapes(["teapot:0-1", "dumbbell"])]
+        ['teapot:0', 'teapot:1', 'dumbbell:0']
     """
     if isinstance(specs, str):
         specs = [specs]

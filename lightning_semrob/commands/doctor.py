@@ -1,0 +1,256 @@
+"""``python -m lightning_semrob doctor``: what is installed, what works here, and what to do about the rest."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from packaging.requirements import Requirement
+
+import lightning_semrob
+
+__all__ = ["GROUPS", "Finding", "examine", "main"]
+
+PACKAGE = "lightning-semrob"
+#: Packages whose versions decide numbers or speed.
+SHOWN = (
+    "torch", "torchvision", "pytorch-lightning", "torchmetrics", "jsonargparse", "numba", "numpy", "scipy", "trimesh",
+    "pyarrow",
+)  # fmt: skip
+PYTORCH3D_BUILD = (
+    "no wheel for current torch is on the index; build it (half an hour on 2 cores): pip install iopath ninja && "
+    "pip install --no-build-isolation 'git+https://github.com/facebookresearch/pytorch3d.git@stable'"
+)
+#: Free disk that a job asks for, bytes.
+DISK = 50 * 2**20
+_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination.
+
+    Args:
+        subject: what was looked at.
+        text: what was found and, where something is missing, the remedy.
+        state: ``ok``, ``absent`` (optional and not there) or ``broken`` (the default job cannot run).
+    """
+
+    subject: str
+    text: str
+    state: str = "ok"
+
+
+def _reason(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+
+
+def _attempt(subject: str, attempt: Callable[[], str], failed: str = "broken") -> Finding:
+    """What ``attempt`` says; any failure of it is a finding in the state ``failed``."""
+    try:
+        return Finding(subject, attempt())
+    except Exception as error:
+        return Finding(subject, _reason(error), failed)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _requirements() -> list[Requirement]:
+    """What the installed package asks for; nothing where it runs from its folder without being installed."""
+    try:
+        return [Requirement(text) for text in metadata.requires(PACKAGE) or []]
+    except metadata.PackageNotFoundError:
+        return []
+
+
+def _unmet(requirements: Sequence[Requirement]) -> list[str]:
+    """``name (what is wrong)`` of those that are absent or of another version than asked for."""
+    found = [(item, _version(item.name)) for item in requirements]
+    return [
+        f"{item.name} ({'absent' if version is None else f'{version}, needs {item.specifier}'})"
+        for item, version in found
+        if version is None or not item.specifier.contains(version, prereleases=True)
+    ]
+
+
+def package_findings() -> Iterator[Finding]:
+    """Python, versions, and whether the required packages are there."""
+    yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
+    yield Finding(PACKAGE, lightning_semrob.__version__)
+    for name in SHOWN:
+        yield Finding(name, _version(name) or "absent")
+    required = [item for item in _requirements() if item.marker is None or item.marker.evaluate({"extra": ""})]
+    unmet = _unmet(required)
+    if unmet:
+        yield Finding("required packages", f"{', '.join(unmet)}; pip install {PACKAGE}", "broken")
+
+
+def device_findings() -> Iterator[Finding]:
+    """CPU cores, CUDA and MPS devices."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding("CPU", f"{cores} cores, torch uses {torch.get_num_threads()} threads")
+    if not torch.cuda.is_available():
+        built = "torch was built without CUDA" if torch.version.cuda is None else "torch finds no driver or device"
+        yield Finding("CUDA", f"no device: {built}", "absent")
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        yield Finding(f"cuda:{index}", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB")
+    if torch.backends.mps.is_available():
+        yield Finding("MPS", "there; rendering on it is not tested")
+
+
+def _render(backend: str, device: str) -> str:
+    """A tiny picture and its gradient, really drawn."""
+    from lightning_semrob.rendering import RENDERERS
+    from lightning_semrob.shapes import resolve_shapes
+
+    try:
+        renderer = RENDERERS[backend](_SIZE)
+    except ImportError as error:
+        raise ImportError(f"{error.__cause__}; {PYTORCH3D_BUILD}") from error
+    mesh = resolve_shapes(["teapot"])[0].load().to(torch.device(device))
+    u = torch.tensor([[30.0, 20.0]], device=device, requires_grad=True)
+    image = renderer(mesh, u, ("azimuth", "elevation"))
+    (gradient,) = torch.autograd.grad(image.mean(), u)
+    if not (image.isfinite().all() and float(image.detach().std()) > 0 and gradient.isfinite().all()):
+        raise ValueError("the picture is empty or its gradient not finite")
+    return "draws a picture and its gradient"
+
+
+def renderer_findings() -> Iterator[Finding]:
+    """Every rendering backend on every device, tried."""
+    from lightning_semrob.rendering import RENDERERS
+
+    for backend in RENDERERS:
+        for device in ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]:
+            needed = backend == "rasterizer" and device == "cpu"
+            failed = "broken" if needed else "absent"
+            yield _attempt(f"{backend} on {device}", partial(_render, backend, device), failed)
+
+
+def extra_findings() -> Iterator[Finding]:
+    """Optional extras: there, or the command that installs them."""
+    requirements = _requirements()
+    if not requirements:
+        yield Finding("extras", f"unknown, since {PACKAGE} is not installed: pip install -e .", "absent")
+        return
+    for extra in metadata.metadata(PACKAGE).get_all("Provides-Extra") or []:
+        asked = [
+            item
+            for item in requirements
+            if item.marker and item.marker.evaluate({"extra": extra}) and not item.marker.evaluate({"extra": ""})
+        ]
+        unmet = _unmet(asked)
+        text = f"{', '.join(unmet)}; pip install '{PACKAGE}[{extra}]'" if unmet else "there"
+        yield Finding(f"extra {extra}", text, "absent" if unmet else "ok")
+
+
+def wandb_finding() -> Finding:
+    """Whether runs can be logged to W&B, and where they go."""
+    version = _version("wandb")
+    if version is None:
+        return Finding("W&B", "absent; pip install wandb", "absent")
+    mode = os.environ.get("WANDB_MODE", "offline")
+    folder = Path(os.environ.get("WANDB_DIR", ".")).resolve() / "wandb"
+    hint = "" if mode == "online" else ", WANDB_MODE=online sends them"
+    return Finding("W&B", f"{version}, {mode}{hint}; runs are kept in {folder}")
+
+
+def _kernel_cache() -> str:
+    from lightning_semrob.rendering import kernels
+
+    dispatcher: Any = kernels.forward
+    path = Path(dispatcher.stats.cache_path)
+    path.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path):
+        return f"{path} is writable"
+
+
+def place_findings() -> Iterator[Finding]:
+    """Cache of the compiled kernels, output folder and disk."""
+    cache = _attempt("Numba cache", _kernel_cache, "absent")
+    remedy = "" if cache.state == "ok" else "; kernels compile at every start, set NUMBA_CACHE_DIR to a writable folder"
+    yield Finding(cache.subject, cache.text + remedy, cache.state)
+
+    def output() -> str:
+        with tempfile.TemporaryFile(dir="."):
+            return f"{Path.cwd()} is writable"
+
+    yield _attempt("output folder", output)
+    free = shutil.disk_usage(".").free
+    yield Finding("free disk", f"{free / 2**30:.1f} GiB, a job asks for 0.05", "ok" if free >= DISK else "broken")
+
+
+def network_findings() -> Iterator[Finding]:
+    """The networks of the default job, built and asked."""
+    from lightning_semrob.environment import SemanticEnvironment
+    from lightning_semrob.networks import build_network
+
+    def ask(name: str) -> str:
+        with torch.no_grad():
+            logits = build_network(name)(torch.zeros(1, 3, _SIZE, _SIZE))
+        return f"gives {logits.shape[1]} logits"
+
+    for name in SemanticEnvironment().networks:
+        yield _attempt(name, partial(ask, name))
+
+
+GROUPS: dict[str, Callable[[], Iterator[Finding]]] = {
+    "Packages": package_findings,
+    "Devices": device_findings,
+    "Rendering": renderer_findings,
+    "Networks of the default job": network_findings,
+    "Extras": extra_findings,
+    "Logging": lambda: iter([wandb_finding()]),
+    "Disk": place_findings,
+}
+
+
+def examine(group: str) -> Iterator[Finding]:
+    """The findings of a group of ``GROUPS``, as they are made; a failure of the whole is a broken finding."""
+    try:
+        yield from GROUPS[group]()
+    except Exception as error:
+        yield Finding("not examined", _reason(error), "broken")
+
+
+def main(args: Sequence[str]) -> None:
+    """Print the examination.
+
+    Raises:
+        SystemExit: 1, where the default job cannot run.
+    """
+    argparse.ArgumentParser(
+        prog="python -m lightning_semrob doctor",
+        description="Versions, devices, which rendering backends work and why others do not, extras and disk. Exit "
+        "code 0 if the default job can run here, 1 if not.",
+    ).parse_args(list(args))
+    marks = {"ok": "  ", "absent": "- ", "broken": "! "}
+    broken: list[Finding] = []
+    for group in GROUPS:
+        print(f"\n{group}", flush=True)
+        if group == "Rendering":
+            print("  the first picture on a machine compiles kernels, about a minute", flush=True)
+        for finding in examine(group):
+            print(f"{marks[finding.state]}{finding.subject:20} {finding.text}", flush=True)
+            broken += [finding] if finding.state == "broken" else []
+    if broken:
+        print(f"\nThe default job cannot run here: {'; '.join(f'{x.subject}: {x.text}' for x in broken)}")
+        raise SystemExit(1)
+    print("\nThe default job can run here: python evaluate.py, or semrob-evaluate outside the repository.")
