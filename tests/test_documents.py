@@ -162,7 +162,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The workspace as the current folder, its modules importable, networks cheap, nothing sent anywhere."""
     monkeypatch.chdir(workspace)
-    for folder in (workspace, REPOSITORY / "examples", REPOSITORY / "benchmarks"):
+    scripts = REPOSITORY / "benchmarks"
+    for folder in (workspace, REPOSITORY / "examples", scripts, scripts / "leaderboard"):
         monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("WANDB_MODE", "offline")
     for module in ("environment", "commands.audit", "networks"):
