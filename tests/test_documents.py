@@ -8,6 +8,8 @@ and stop. ``-m slow`` runs them, with small pictures and a cheap network.
 from __future__ import annotations
 
 import argparse
+import importlib
+import pkgutil
 import re
 import runpy
 import shlex
@@ -15,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jsonargparse
@@ -24,10 +27,11 @@ import trimesh
 import yaml
 from torch import nn
 
+import lightning_semrob
 from lightning_semrob.__main__ import main as run_command
 from lightning_semrob.cli import evaluate
 from lightning_semrob.networks import Classifier, NetworkSpec, network_spec
-from lightning_semrob.rendering import RENDERERS, Rasterizer
+from lightning_semrob.rendering import Rasterizer
 from lightning_semrob.training_cli import TrainCLI
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -117,6 +121,12 @@ def named_benchmarks() -> list[str]:
 # ---- where they run
 
 
+def package() -> list[ModuleType]:
+    """Every module of the package."""
+    found = pkgutil.walk_packages(lightning_semrob.__path__, "lightning_semrob.")
+    return [lightning_semrob, *(importlib.import_module(item.name) for item in found if "__main__" not in item.name)]
+
+
 class Cheap(nn.Module):
     """Logits from the mean colour."""
 
@@ -143,15 +153,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "configs").symlink_to(REPOSITORY / "configs")
     (folder / "my_models").mkdir()
     trimesh.creation.box().export(folder / "my_models" / "mug.glb")
-    shapenet = folder / "ShapeNetCore.v2" / "03797390" / "a1" / "models"
-    shapenet.mkdir(parents=True)
-    trimesh.creation.box().export(shapenet / "model_normalized.obj")
-    page = {path.stem: path.read_text() for path in (REPOSITORY / "docs" / "howto").glob("*.md")}
-    for module, source in {"my_axis": page["axis"], "my_finder": page["finder"]}.items():
-        (code,) = [match[3] for match in FENCE.finditer(source) if match[2] == "python"]
-        (folder / f"{module}.py").write_text(code)
-    (table,) = [match[3] for match in FENCE.finditer(page["meshes"]) if match[2] == "yaml"]
-    (folder / "classes.yaml").write_text(table)
+    paper = ("aeroplane", "bathtub", "bench", "bottle", "chair", "cup", "piano", "rifle", "vase", "toilet")
+    for classes in ("ShapeNetCore.v2/03797390", *(f"scale/{name}" for name in paper)):
+        models = folder / classes / "a1" / "models"
+        models.mkdir(parents=True)
+        trimesh.creation.box().export(models / "model_normalized.obj")
+    for _, text in [*blocks("python"), *blocks("yaml")]:
+        if named := re.match(r"# (\w+\.(?:py|yaml))\n", text):
+            (folder / named[1]).write_text(text)
     (folder / "my_scene.py").write_text(
         "def images(u):\n    return (u[:, 0, None, None, None] / 3).expand(-1, 3, 224, 224)\n"
     )
@@ -166,8 +175,9 @@ def place(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in (workspace, REPOSITORY / "examples", scripts, scripts / "leaderboard"):
         monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("WANDB_MODE", "offline")
-    for module in ("environment", "commands.audit", "networks"):
-        monkeypatch.setattr(f"lightning_semrob.{module}.build_network", cheap_network)
+    for module in package():
+        if hasattr(module, "build_network"):
+            monkeypatch.setattr(module, "build_network", cheap_network)
     return workspace
 
 
@@ -250,6 +260,7 @@ def take(program: str, args: list[str], monkeypatch: pytest.MonkeyPatch) -> None
     path = REPOSITORY / f"{program}.py"
     file = str(path if path.is_file() else REPOSITORY / program)
     monkeypatch.setattr(sys, "argv", [program, *args])
+    monkeypatch.syspath_prepend(str(path.parent))
     with pytest.raises(Parsed):
         _ = run_command(args) if program == "lightning_semrob" else runpy.run_path(file, run_name="__main__")
 
@@ -373,7 +384,8 @@ def namespace() -> dict[str, Any]:
     from lightning_semrob import Box, SemanticSpace
     from lightning_semrob.functions import AnalyticFunction
 
-    f = AnalyticFunction(lambda u: torch.sigmoid((60 - (u[..., 0] - 120).abs()) / 5))
+    f: Any = AnalyticFunction(lambda u: torch.sigmoid((60 - (u[..., 0] - 120).abs()) / 5))
+    f.space = SemanticSpace.default()
     u0 = torch.tensor([[120.0, 30.0]])
     box = Box(u0.double() - 5, u0.double() + 5, ["converged"])
     index = torch.zeros(1, dtype=torch.int64)
@@ -383,8 +395,8 @@ def namespace() -> dict[str, Any]:
 @pytest.mark.parametrize(("source", "code"), [pytest.param(*block, id=block[0]) for block in blocks("python")])
 def test_a_snippet_runs(source: str, code: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With small pictures and a cheap network where it asks for the defaults."""
-    monkeypatch.setattr(Rasterizer.__init__, "__defaults__", (32, *(Rasterizer.__init__.__defaults__ or ())[1:]))
-    monkeypatch.setitem(RENDERERS, "rasterizer", lambda image_size=32: Rasterizer(32))
+    original = Rasterizer.__init__
+    monkeypatch.setattr(Rasterizer, "__init__", lambda self, size=32, *rest, **more: original(self, 32, *rest, **more))
     exec(compile(code, source, "exec"), namespace())
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+import lightning_semrob
+
 
 def configuration(repository: Path) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((repository / "mkdocs.yml").read_text())
@@ -63,6 +65,8 @@ def test_the_interface_pages_name_what_exists(repository: Path) -> None:
         module, _, attribute = name.rpartition(".")
         assert getattr(importlib.import_module(module), attribute).__doc__, f"{name} has no docstring"
     assert len(names) == len(set(names)) > 50
+    shown = {name.rpartition(".")[2] for name in names}
+    assert set(lightning_semrob.__all__) - {"__version__"} <= shown
 
 
 @pytest.mark.slow
