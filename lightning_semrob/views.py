@@ -212,8 +212,8 @@ class RegionViews(ViewSampler):
 
     def __init__(
         self,
-        clean_share: float = 0.125,
-        uniform_share: float = 0.5,
+        clean_share: float = 0.1875,
+        uniform_share: float = 0.4375,
         finder: str = "naive",
         num_iterations: int = 10,
         regions: int = 64,
@@ -344,8 +344,8 @@ class RenderedRegionViews(RegionViews):
 
     def __init__(
         self,
-        clean_share: float = 0.125,
-        uniform_share: float = 0.5,
+        clean_share: float = 0.1875,
+        uniform_share: float = 0.4375,
         finder: str = "naive",
         num_iterations: int = 6,
         regions: int = 16,
