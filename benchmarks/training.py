@@ -1,6 +1,6 @@
 """Four ways to draw training views, several seeds each, at equal numbers of rendered images, on held-out shapes.
 
-    python benchmarks/training.py                       # 4 modes x 3 seeds, about an hour on 2 free CPU cores
+    python benchmarks/training.py                       # 4 modes x 3 seeds, two hours on 2 shared CPU cores
     python benchmarks/training.py --seeds 0 --modes uniform regions --output outputs/short
 
 Everything but the views is that of configs/train_demo.yaml. Trains with `train.py`'s own code, judges
