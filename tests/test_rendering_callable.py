@@ -80,7 +80,7 @@ def test_bad_names_are_refused(name: str) -> None:
 
 
 def test_by_name_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_scene.py").write_text(
+    (tmp_path / "blurred_scene.py").write_text(
         "import torch\ndef images(u):\n    return (0.2 + u[:, :1, None, None] / 4).expand(-1, 3, 32, 32)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
@@ -89,7 +89,7 @@ def test_by_name_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "--data.networks=[tiny_network:build]",
         "--data.shapes=[teapot]",
         "--data.renderer=lightning_semrob.rendering.CallableRenderer",
-        "--data.renderer.images=my_scene:images",
+        "--data.renderer.images=blurred_scene:images",
         f"--data.renderer.axes={axes}",
         "--data.renderer.image_size=32",
         "--data.space=[blur]",
