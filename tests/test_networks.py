@@ -14,7 +14,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_semrob import networks
 from lightning_semrob.networks import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -25,6 +24,7 @@ from lightning_semrob.networks import (
     network_spec,
     register_network,
 )
+from lightning_semrob.networks import registry as registry_module
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "weights" / "squeezenet1_0.pth"
 LITE = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
@@ -71,8 +71,8 @@ def tiny(**options: Any) -> Classifier:
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, NetworkSpec]]:
-    monkeypatch.setattr(networks, "_registry", {})
-    return networks._registry  # type: ignore[return-value]
+    monkeypatch.setattr(registry_module, "_registry", {})
+    return registry_module._registry  # type: ignore[return-value]
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,9 @@ from PIL import Image
 from lightning_semrob import __main__ as program
 from lightning_semrob.cli import evaluate
 from lightning_semrob.maps import SemanticMaps, grid_points
-from lightning_semrob.report import html
-from lightning_semrob.report.html import environment_of, report_folder, write_report
+from lightning_semrob.output_folder import environment_of
+from lightning_semrob.report import html, markup, regions, trap_cards
+from lightning_semrob.report.html import report_folder, write_report
 from lightning_semrob.report.pictures import map_evaluations, measure_maps
 from lightning_semrob.report.tables import (
     format_comparisons,
@@ -163,11 +164,11 @@ def test_the_settings_on_the_page_repeat_the_job(
 
 def test_boxes_over_the_end_of_a_turn_are_drawn_at_both_ends() -> None:
     axes = SemanticSpace.default()
-    assert html._outlines([350.0, 0.0], [380.0, 20.0], axes) == [[350, 380, 0, 20], [-10, 20, 0, 20]]
-    assert html._outlines([10.0, 0.0], [5.0, 20.0], axes) == []
-    assert html._outlines(None, [5.0, 20.0], axes) == []
+    assert regions.box_outlines([350.0, 0.0], [380.0, 20.0], axes) == [[350, 380, 0, 20], [-10, 20, 0, 20]]
+    assert regions.box_outlines([10.0, 0.0], [5.0, 20.0], axes) == []
+    assert regions.box_outlines(None, [5.0, 20.0], axes) == []
     line = SemanticSpace((Axis("distance", 1.5, 5.0, "unit"),))
-    assert html._outlines([2.0], [3.0], line) == [[2, 3, 0, 1]]
+    assert regions.box_outlines([2.0], [3.0], line) == [[2, 3, 0, 1]]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ def test_traps_are_found_and_listed(finished: Path) -> None:
         | {"a_azimuth": 60.0, "b_azimuth": 290.0, "a_elevation": 0.0, "b_elevation": 80.0}
         for verdict in ("valid", "invalid")
     ]
-    traps = html.page_traps(rows, maps, space, {"eps_m": 0.3, "eps_v": 0.05})
+    traps = trap_cards.page_traps(rows, maps, space, {"eps_m": 0.3, "eps_v": 0.05})
     found = [trap for trap in traps if trap.kind == "adversarial box"]
     assert len(found) >= 1
     for trap in found:
@@ -212,18 +213,18 @@ def test_traps_are_found_and_listed(finished: Path) -> None:
         assert 150 <= trap.a[0] <= trap.b[0] <= 210
         assert trap.mean <= 0.3
     assert {trap.kind for trap in traps} == {"adversarial box", "shared hole", "worst view"}
-    section = html._traps_section(traps, environment, maps)
+    section = trap_cards.traps_section(traps, environment, maps)
     assert section.count("<li>") == section.count("<img ") == len(traps)
     assert "No box in which" not in section
-    assert "adversarial box" not in {trap.kind for trap in html.page_traps(rows[1:], maps, space, {})}
+    assert "adversarial box" not in {trap.kind for trap in trap_cards.page_traps(rows[1:], maps, space, {})}
 
 
 def test_names_are_escaped() -> None:
     hostile = "</script><img src=x onerror=alert(1)>\"'&"
-    assert not set("<>\"'") & set(html._text(hostile))
-    assert "<" not in html._json({"name": hostile})
-    assert json.loads(html._json({"name": hostile})) == {"name": hostile}
-    assert "<img" not in html._name(hostile) + html._table(([hostile], [[hostile]]), 1, hostile)
+    assert not set("<>\"'") & set(markup.html_text(hostile))
+    assert "<" not in markup.embedded_json({"name": hostile})
+    assert json.loads(markup.embedded_json({"name": hostile})) == {"name": hostile}
+    assert "<img" not in markup.network_name(hostile) + markup.html_table(([hostile], [[hostile]]), 1, hostile)
 
 
 def test_a_shape_that_cannot_be_loaded_is_said(finished: Path, tmp_path: Path) -> None:

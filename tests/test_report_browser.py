@@ -12,7 +12,7 @@ import pytest
 from test_report import SMALL
 
 from lightning_semrob.cli import evaluate
-from lightning_semrob.report.html import environment_of
+from lightning_semrob.output_folder import environment_of
 from lightning_semrob.report.pictures import saved_grid
 from lightning_semrob.report.training import write_training_report
 

@@ -49,7 +49,7 @@ from lightning_semrob.cli import evaluate
 from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.finders import VerifiedFinder
 from lightning_semrob.networks import build_network
-from lightning_semrob.report.html import environment_of
+from lightning_semrob.output_folder import environment_of
 from lightning_semrob.results import write_atomically
 
 #: Of an entry, what a second run need not have.

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from lightning_semrob.finders.base import prepare_function
-from lightning_semrob.report.html import environment_of
+from lightning_semrob.output_folder import environment_of
 from lightning_semrob.report.tables import format_table
 from lightning_semrob.space import Box
 from lightning_semrob.verification import verify

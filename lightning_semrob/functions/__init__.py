@@ -1,0 +1,24 @@
+"""f: u -> score, the one seam that finders, maps and metrics know.
+
+Shapes: K tasks, P points each, n axes. ``f(u, index)`` takes u (K, P, n) in the units of the axes and index (K,),
+which says of each row to which recorded map (or other item) it belongs, and returns (K, P) float64 scores in
+[0, 1]; ``f.value_and_grad(u, index)`` adds the gradients (K, P, n). Evaluations are counted.
+"""
+
+from lightning_semrob.functions.analytic import AnalyticFunction
+from lightning_semrob.functions.base import SemanticFunction
+from lightning_semrob.functions.recorded import RecordedFunction
+from lightning_semrob.functions.rendered import RenderedFunction, Top1OfLast
+from lightning_semrob.functions.wrappers import Complement, FiniteDifference, Reordered, window_half_widths
+
+__all__ = [
+    "AnalyticFunction",
+    "Complement",
+    "FiniteDifference",
+    "RecordedFunction",
+    "RenderedFunction",
+    "Reordered",
+    "SemanticFunction",
+    "Top1OfLast",
+    "window_half_widths",
+]

@@ -1,0 +1,69 @@
+"""What every f has: shape checks and counters."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+
+class SemanticFunction(ABC):
+    """Base of all f: shape checks and counters here, values in the subclass.
+
+    Attributes:
+        names: names of the columns of u, None where they are not known.
+        differentiable: whether :meth:`value_and_grad` works.
+        evaluations, gradient_evaluations: points evaluated so far, forward and backward. A gradient evaluation
+            counts in both, since it computes the value too.
+    """
+
+    names: tuple[str, ...] | None = None
+    differentiable: bool = True
+
+    def __init__(self) -> None:
+        self.evaluations = 0
+        self.gradient_evaluations = 0
+
+    def __call__(self, u: Tensor, index: Tensor | None = None) -> Tensor:
+        """Scores at u (K, P, n); ``index`` (K,) defaults to zeros. Returns (K, P) float64."""
+        u, index = self._check(u, index)
+        self.evaluations += u.shape[0] * u.shape[1]
+        return self._value(u, index)
+
+    def value_and_grad(self, u: Tensor, index: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Scores (K, P) and gradients (K, P, n) per unit of each axis, float64.
+
+        Raises:
+            ValueError: the function has no gradient.
+        """
+        if not self.differentiable:
+            raise ValueError(f"{type(self).__name__} has no gradient: use a black-box finder, or FiniteDifference")
+        u, index = self._check(u, index)
+        forward, backward = self.gradient_cost(u.shape[-1])
+        self.evaluations += forward * u.shape[0] * u.shape[1]
+        self.gradient_evaluations += backward * u.shape[0] * u.shape[1]
+        return self._value_and_grad(u, index)
+
+    def gradient_cost(self, n: int) -> tuple[int, int]:
+        """Forward and gradient evaluations that :meth:`value_and_grad` spends on one point of n axes."""
+        return 1, 1
+
+    @abstractmethod
+    def _value(self, u: Tensor, index: Tensor) -> Tensor:
+        """Scores at u (K, P, n), float64."""
+
+    @abstractmethod
+    def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores and gradients at u (K, P, n), float64."""
+
+    def _check(self, u: Tensor, index: Tensor | None) -> tuple[Tensor, Tensor]:
+        if u.dim() != 3:
+            raise ValueError(f"u must be (tasks, points, axes), got {tuple(u.shape)}")
+        if self.names is not None and u.shape[-1] != len(self.names):
+            raise ValueError(f"u has {u.shape[-1]} axes, the function takes {len(self.names)}: {self.names}")
+        if index is None:
+            index = torch.zeros(u.shape[0], dtype=torch.int64, device=u.device)
+        if index.shape != u.shape[:1]:
+            raise ValueError(f"index must be ({u.shape[0]},), got {tuple(index.shape)}")
+        return u.double(), index

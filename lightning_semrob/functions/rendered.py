@@ -1,0 +1,215 @@
+"""f as the score of a network on renderings of a mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_semrob.functional.scores import SCORES, log_softmax_score, top1_score
+from lightning_semrob.functions.base import SemanticFunction
+from lightning_semrob.micro_batch import MicroBatch, in_micro_batches
+from lightning_semrob.networks import build_network
+from lightning_semrob.rendering import RENDERERS, Renderer
+from lightning_semrob.shapes import Mesh, resolve_shapes
+from lightning_semrob.space import SemanticSpace
+
+#: Gradients of float16 networks are computed of so many times the score, or small ones would vanish.
+_FLOAT16_SCALE = 1024.0
+
+
+class RenderedFunction(SemanticFunction):
+    """f of Eq. 1: the score of the target class for one mesh rendered at u.
+
+    Every network call has the same batch shape ``micro_batch_size`` (the last one padded), since scores change by
+    1e-7 to 1e-6 with the batch size. Gradients go through log-softmax, ``grad f = f * grad log f``.
+
+    Args:
+        renderer: images in [0, 1] from a mesh and semantic parameters.
+        classifier: images (B, 3, H, W) in [0, 1] to logits (B, classes), in evaluation mode.
+        mesh: the shape.
+        target: index of the true class, or a set of synonyms whose probabilities add up.
+        space: the swept axes; everything else keeps the renderer's default.
+        score: ``softmax``, ``margin`` or ``top1`` (the last has no gradient).
+        micro_batch_size: images in every call of renderer and network, halved when memory runs out; one
+            :class:`~lightning_semrob.micro_batch.MicroBatch` may serve several functions.
+        autocast: ``torch.bfloat16`` or ``torch.float16`` for the network, never for the renderer; float32 if None.
+        watch: makes a context for each part of the work: ``rendering``, ``network``, ``gradient``.
+
+    Raises:
+        ValueError: an axis that the renderer does not know, an empty target, an unknown score.
+        MemoryError: when called, out of memory with a single image.
+
+    Examples:
+        >>> from lightning_semrob.networks import build_network
+        >>> from lightning_semrob.rendering import Rasterizer
+        >>> from lightning_semrob.shapes import resolve_shapes
+        >>> renderer, (shape,) = Rasterizer(32), resolve_shapes(["teapot"])
+        >>> space, network = renderer.space("azimuth", "elevation"), build_network("small_resnet")
+        >>> f = RenderedFunction(renderer, network, shape.load(), shape.target, space)
+        >>> f(torch.tensor([[[30.0, 20.0], [60.0, 20.0]]])).shape  # 1 task, 2 points
+        torch.Size([1, 2])
+    """
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        classifier: nn.Module,
+        mesh: Mesh,
+        target: int | Sequence[int],
+        space: SemanticSpace,
+        score: str = "softmax",
+        micro_batch_size: int | MicroBatch = 16,
+        autocast: torch.dtype | None = None,
+        watch: Callable[[str], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        super().__init__()
+        renderer.space(*space.names)  # raises on an unknown axis
+        if score not in SCORES:
+            near = get_close_matches(score, SCORES, n=1)
+            raise ValueError(f"unknown score '{score}'{f', did you mean {near[0]}?' if near else ''}: {sorted(SCORES)}")
+        self.renderer = renderer
+        self.classifier = classifier
+        self.mesh = mesh
+        self.target = (target,) if isinstance(target, int) else tuple(target)
+        if not self.target:
+            raise ValueError("the target needs at least one class index")
+        self.space = space
+        self.names = space.names
+        self.score = score
+        self.micro_batch = (
+            micro_batch_size if isinstance(micro_batch_size, MicroBatch) else MicroBatch(micro_batch_size)
+        )
+        self.autocast = autocast
+        self.watch = watch
+        self._top1: tuple[Tensor, Tensor] | None = None
+        smooth = all(renderer.semantic_parameters[axis.name].axis.differentiable for axis in space)
+        self.differentiable = renderer.differentiable and smooth and score != "top1"
+
+    @classmethod
+    def of(
+        cls,
+        shape: str,
+        network: str | nn.Module,
+        axes: Sequence[str] | SemanticSpace = ("azimuth", "elevation"),
+        renderer: str | Renderer = "rasterizer",
+        image_size: int = 224,
+        score: str = "softmax",
+        micro_batch_size: int = 16,
+        device: torch.device | str = "cpu",
+    ) -> RenderedFunction:
+        """f from the names of one shape and one network.
+
+        Args:
+            shape: as in :func:`lightning_semrob.shapes.resolve_shapes`: ``teapot``, ``mug.glb=coffee_mug``.
+            network: a name as in :func:`lightning_semrob.networks.build_network`, or a module from images
+                (B, 3, H, W) in [0, 1] to logits, which is put in evaluation mode.
+            axes: names of swept axes over the renderer's widest ranges, or a space of them.
+            renderer: a renderer, or the name of one in :data:`lightning_semrob.rendering.RENDERERS`.
+            image_size: side of the image in pixels, where ``renderer`` is a name.
+            score, micro_batch_size: of the function.
+            device: where mesh, renderer and network go.
+
+        Raises:
+            ValueError: a name that is not known, or one that stands for several shapes.
+        """
+        specs = resolve_shapes([shape])
+        if len(specs) > 1:
+            raise ValueError(f"'{shape}' stands for {len(specs)} shapes, f is about one: say which, e.g. 'teapot:3'")
+        if isinstance(renderer, str):
+            if renderer not in RENDERERS:
+                near = get_close_matches(renderer, RENDERERS, n=1)
+                hint = f", did you mean '{near[0]}'?" if near else ":"
+                raise ValueError(f"unknown renderer '{renderer}'{hint} {sorted(RENDERERS)}")
+            renderer = RENDERERS[renderer](image_size)
+        classifier = build_network(network) if isinstance(network, str) else network.eval()
+        space = axes if isinstance(axes, SemanticSpace) else renderer.space(*axes)
+        mesh, target = specs[0].load().to(device), specs[0].target
+        return cls(renderer.to(device), classifier.to(device), mesh, target, space, score, micro_batch_size)
+
+    def images(self, u: Tensor) -> Tensor:
+        """Renderings at u (B, n), (B, 3, H, W) float32."""
+        assert self.names is not None
+        images: Tensor = self.renderer(self.mesh, u.to(self.mesh.vertices.device), self.names)
+        return images
+
+    def logits(self, u: Tensor) -> Tensor:
+        """Logits at u (B, n) in micro-batches, (B, classes) float32."""
+        with torch.no_grad():
+            parts = in_micro_batches(u, self.micro_batch, self._logits)
+        return torch.cat([part[:count] for part, count in parts])
+
+    def _logits(self, u: Tensor) -> Tensor:
+        with self.watch("rendering"):
+            images = self.images(u)
+        with (
+            self.watch("network"),
+            torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None),
+        ):
+            logits: Tensor = self.classifier(images)
+        return logits.float()
+
+    def _value(self, u: Tensor, index: Tensor) -> Tensor:
+        if not u.numel():
+            return u.new_zeros(u.shape[:2])
+        logits = self.logits(u.flatten(0, 1))
+        self._top1 = u, top1_score(logits, self.target).to(u.device).view(u.shape[:2])
+        return SCORES[self.score](logits, self.target).to(u.device).view(u.shape[:2])
+
+    def top1_of(self, u: Tensor) -> Tensor:
+        """Top-1 hits (K, P) float64 at the points u (K, P, n) of the last call of f, at no cost.
+
+        Raises:
+            ValueError: f was last called at other points.
+        """
+        if self._top1 is None or not torch.equal(self._top1[0], u):
+            raise ValueError("f was last evaluated at other points")
+        return self._top1[1]
+
+    def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        if not u.numel():
+            return u.new_zeros(u.shape[:2]), torch.zeros_like(u)
+        parts = in_micro_batches(u.flatten(0, 1), self.micro_batch, self._part_with_gradient)
+        values, gradients = (torch.cat([part[k][:count] for part, count in parts]) for k in range(2))
+        return values.view(u.shape[:2]), gradients.view(u.shape)
+
+    def _part_with_gradient(self, part: Tensor) -> tuple[Tensor, Tensor]:
+        # The softmax score saturates: its logarithm keeps the gradient's digits.
+        logarithmic = self.score == "softmax"
+        scale = _FLOAT16_SCALE if self.autocast == torch.float16 else 1.0
+        with torch.enable_grad():
+            point = part.detach().clone().requires_grad_(True)
+            logits = self._logits(point)
+            with self.watch("gradient"):
+                root = (log_softmax_score if logarithmic else SCORES[self.score])(logits, self.target)
+                (gradient,) = torch.autograd.grad(root.sum() * scale, point)
+        root, gradient = root.detach().to(part.device), gradient.to(part.device) / scale
+        if not logarithmic:
+            return root, gradient
+        value = root.exp()
+        return value, value[:, None] * gradient
+
+
+class Top1OfLast(SemanticFunction):
+    """Whether the target was the top-1 class at the points at which a rendered f was just evaluated.
+
+    Args:
+        function: the f whose last call is asked about.
+    """
+
+    differentiable = False
+
+    def __init__(self, function: RenderedFunction) -> None:
+        super().__init__()
+        self.function = function
+        self.names = function.names
+
+    def _value(self, u: Tensor, index: Tensor) -> Tensor:
+        return self.function.top1_of(u)
+
+    def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError

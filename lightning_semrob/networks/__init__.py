@@ -1,0 +1,43 @@
+"""Networks by name: how to feed a network travels with its name.
+
+A name is ``network``, ``network@file`` or either with ``?option=value&option=value`` behind it:
+
+========================================  ===================================================================
+``efficientnet_lite0`` (``1``, ``2``)     ImageNet weights that come with pip packages
+``efficientnet_lite0@weights.pth``        the same architecture and preprocessing, a local state dict
+``small_resnet``, ``small_resnet@file``   a small network for ``train.py``, random or a local state dict
+``torchvision/resnet50``                  torchvision's network; its default weights are downloaded
+``torchvision/resnet50@weights.pth``      the same architecture and preprocessing, a local state dict
+``timm/resnet18.a1_in1k``, ``…@file``     the same for timm, where it is installed
+``open_clip/ViT-B-32``, ``…@file``        CLIP by the names of the ImageNet classes, where open_clip is installed
+``package.module:callable``               your callable: no arguments, returns an nn.Module, images to logits
+a name given to `register_network`        the same for a callable at hand
+========================================  ===================================================================
+
+Options, for every kind of name:
+
+- ``normalize=none`` (images go in as they are, in [0, 1]), ``normalize=imagenet``, or ``normalize=imagenet255``
+  (values of 0 to 255 less the mean, for weights that were trained so: fed otherwise, such a network does not fail,
+  but its scores are almost uniform);
+- ``input_size`` in pixels, ``num_classes``;
+- for torchvision and open_clip ``weights``, another entry of its weights, which a preprocessing belongs to.
+
+A network in the paper's protocol is ``torchvision/resnet50?normalize=none&weights=IMAGENET1K_V1``.
+"""
+
+from lightning_semrob.networks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, NetworkSpec
+from lightning_semrob.networks.registry import available_networks, build_network, network_spec, register_network
+from lightning_semrob.networks.trainable import build_trainable, with_weights
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "Classifier",
+    "NetworkSpec",
+    "available_networks",
+    "build_network",
+    "build_trainable",
+    "network_spec",
+    "register_network",
+    "with_weights",
+]

@@ -1,0 +1,53 @@
+"""What stands behind the ``?`` of a network's name, and what to say of a wrong name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Any
+
+from lightning_semrob.networks.classifier import IMAGENET_MEAN, IMAGENET_STD, ONE, ZERO, NetworkSpec, Triple
+
+_OPTIONS = ("input_size", "normalize", "num_classes", "weights")
+_NORMALIZE: dict[str, tuple[Triple, Triple]] = {
+    "none": (ZERO, ONE),
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    "imagenet255": (IMAGENET_MEAN, (1 / 255,) * 3),
+}
+
+
+def split_name(name: str) -> tuple[str, dict[str, str]]:
+    """``head?key=value&key=value`` as its head and checked options."""
+    head, mark, tail = name.rpartition("?")
+    if not mark:
+        return name, {}
+    options: dict[str, str] = {}
+    for item in tail.split("&"):
+        key, equals, value = item.partition("=")
+        if key not in _OPTIONS or not equals or key in options:
+            raise ValueError(
+                f"'{name}': cannot read the option '{item}'{nearest(key, _OPTIONS)}; options are "
+                "'normalize=none', 'input_size=224', 'num_classes=1000' and 'weights=IMAGENET1K_V1', joined by '&'"
+            )
+        if key == "normalize" and value not in _NORMALIZE:
+            raise ValueError(
+                f"'{name}': normalize is 'none', 'imagenet' or 'imagenet255', not '{value}'{nearest(value, _NORMALIZE)}"
+            )
+        if key in ("input_size", "num_classes") and not (value.isdecimal() and int(value) > 0):
+            raise ValueError(f"'{name}': {key} must be a positive whole number, got '{value}'")
+        options[key] = value
+    return head, options
+
+
+def with_options(spec: NetworkSpec, options: Mapping[str, str]) -> NetworkSpec:
+    if "normalize" in options:
+        mean, std = _NORMALIZE[options["normalize"]]
+        spec = replace(spec, mean=mean, std=std)
+    sizes: dict[str, Any] = {key: int(options[key]) for key in ("input_size", "num_classes") if key in options}
+    return replace(spec, **sizes)
+
+
+def nearest(name: str, known: Iterable[str], first: Iterable[str] = ()) -> str:
+    near = [*first, *get_close_matches(name, list(known), n=1)]
+    return f"; did you mean '{near[0]}'?" if near else ""

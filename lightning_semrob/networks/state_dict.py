@@ -1,0 +1,96 @@
+"""State dicts from files, read without executing code from them, and loaded only where they fit."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_semrob.networks.options import nearest
+
+
+def require(module: str, what: str, pip: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise ImportError(f"{what} needs the package {module}: pip install {pip}") from error
+
+
+def existing_file(file: str, name: str) -> Path:
+    path = Path(file).expanduser()
+    if not path.is_file():
+        folder = path.parent
+        if not folder.is_dir():
+            raise FileNotFoundError(f"'{name}': there is no folder {folder.absolute()}")
+        near = nearest(path.name, os.listdir(folder))
+        raise FileNotFoundError(f"'{name}': there is no file {path.absolute()}{near}")
+    return path
+
+
+def read_state_dict(path: Path) -> Mapping[str, Tensor]:
+    """A state dict of ``path`` (torch.save's format, or safetensors), read without executing code from it."""
+    if path.suffix == ".safetensors":
+        state = require("safetensors.torch", f"the file {path}", "safetensors").load_file(path)
+    else:
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ValueError(
+                f"{path} was refused: it is not a file of tensors alone ({reason}); "
+                "save a state dict, torch.save(network.state_dict(), path)"
+            ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        holds = f"a dictionary of {sorted(map(str, state))[:8]}" if isinstance(state, Mapping) else type(state).__name__
+        raise ValueError(f"{path} holds {holds}, not tensors by name: save the network's state_dict() by itself")
+    return state
+
+
+def load_state(network: nn.Module, state: Mapping[str, Tensor], name: str, source: str) -> nn.Module:
+    """``network`` with the weights of ``state``, or an error that names the first key that does not fit."""
+    expected = network.state_dict()
+    wrong = [
+        f"'{key}' has the shape {tuple(state[key].shape)} where {tuple(value.shape)} is expected"
+        for key, value in expected.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    if not wrong:
+        missing, unexpected = network.load_state_dict(state, strict=False)
+        wrong = [f"'{key}' {tuple(expected[key].shape)} is missing" for key in missing]
+        wrong += [f"'{key}' {tuple(state[key].shape)} is not in the network" for key in unexpected]
+    if not wrong:
+        return network
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    prefix = next(iter(state), "").partition(".")[0]
+    if all(f"{prefix}.{key}" in state for key in expected):
+        remedy = f"remove '{prefix}.' from the front of its keys"
+    else:
+        remedy = "name the architecture that it was saved from; for another number of classes give '?num_classes=…'"
+    raise ValueError(f"{source} does not fit '{name}': {wrong[0]}{more}; {remedy}")
+
+
+def replace_head(backbone: nn.Module, name: str, old: int, new: int) -> None:
+    """Put a random last layer with ``new`` outputs in place of the last one with ``old``."""
+    found: str | None = None
+    for path, module in backbone.named_modules():
+        linear = isinstance(module, nn.Linear) and module.out_features == old
+        if linear or (isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.out_channels == old):
+            found = path
+    if found is None:
+        raise ValueError(f"network '{name}' has no last layer with {old} outputs to replace: train another one")
+    parent_path, _, attribute = found.rpartition(".")
+    layer = backbone.get_submodule(found)
+    if isinstance(layer, nn.Linear):
+        head: nn.Module = nn.Linear(layer.in_features, new, bias=layer.bias is not None)
+    else:
+        assert isinstance(layer, nn.Conv2d)
+        head = nn.Conv2d(layer.in_channels, new, 1, bias=layer.bias is not None)
+    setattr(backbone.get_submodule(parent_path), attribute, head)
