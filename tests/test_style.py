@@ -26,6 +26,7 @@ LAYERS = (
     "audit",
     "work",
     "environment",
+    "output_folder",
     "precision",
     "profiling",
     "statements",
