@@ -13,7 +13,7 @@ import nox
 nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["minimum", "newest"]
 
-TOOLS = ["pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100"]
+TOOLS = ["pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.5", "hypothesis>=6.100"]
 #: What depends on other packages most: Lightning's loops, torchmetrics, the command line, files, kernels.
 SUBSET = [
     f"tests/test_{name}.py"

@@ -69,7 +69,6 @@ def test_the_interface_pages_name_what_exists(repository: Path) -> None:
     assert set(lightning_semrob.__all__) - {"__version__"} <= shown
 
 
-@pytest.mark.slow
 def test_the_site_builds_without_a_warning(repository: Path, tmp_path: Path) -> None:
     for package in ("mkdocs", "material", "mkdocstrings", "latex2mathml"):
         pytest.importorskip(package, reason="the site needs the extra 'docs'")

@@ -108,7 +108,7 @@ def test_a_resumed_job_states_the_same_and_hashes_each_network_and_mesh_once(
         hashed.append(1)
         return tensors_sha256(named)
 
-    for module in ("networks", "shapes.mesh"):
+    for module in ("networks.classifier", "shapes.mesh"):
         monkeypatch.setattr(f"lightning_semrob.{module}.tensors_sha256", counted)
     evaluate([*SMALL, f"--output={folder}"])
     assert statements(folder) == statements(finished)
