@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         SemanticFunction,
     )
     from lightning_semrob.maps import score_map
-    from lightning_semrob.metrics import SRVR
+    from lightning_semrob.metrics import SRVR, RegionQuality
     from lightning_semrob.monitor import SemanticRobustnessCallback
     from lightning_semrob.networks import build_network, register_network
     from lightning_semrob.rendering import CallableRenderer, Rasterizer, Renderer, SemanticParameter
@@ -58,6 +58,7 @@ _LAZY = {
     "RenderedFunction": "functions",
     "SemanticFunction": "functions",
     "score_map": "maps",
+    "RegionQuality": "metrics",
     "SRVR": "metrics",
     "SemanticRobustnessCallback": "monitor",
     "build_network": "networks",
@@ -92,6 +93,7 @@ __all__ = [
     "Rasterizer",
     "RecordedFunction",
     "RegionFinder",
+    "RegionQuality",
     "RenderedFunction",
     "Renderer",
     "SemanticEnvironment",

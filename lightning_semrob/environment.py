@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
@@ -17,7 +18,8 @@ from lightning_semrob.folding import fold_batch_norms
 from lightning_semrob.functional.scores import SCORES
 from lightning_semrob.functions import FiniteDifference, RenderedFunction, SemanticFunction
 from lightning_semrob.micro_batch import MicroBatch
-from lightning_semrob.networks import Classifier, build_network, network_spec
+from lightning_semrob.networks import Classifier, NetworkSpec, build_network, network_spec
+from lightning_semrob.networks.sources import UserCallable
 from lightning_semrob.rendering import RENDERERS, Renderer
 from lightning_semrob.rendering.cache import CachedRenderer
 from lightning_semrob.shapes import ShapeSpec, resolve_shapes
@@ -71,6 +73,16 @@ def sweep_space(renderer: Renderer, axes: Mapping[str, Sequence[float] | None] |
         periodic = known.periodic and abs((high - low) - known.extent) < 1e-9
         swept.append(Axis(name, low, high, known.unit, periodic, known.differentiable))
     return SemanticSpace(tuple(swept))
+
+
+def _check_targets(specs: Sequence[NetworkSpec], shapes: Sequence[ShapeSpec]) -> None:
+    """Refuse a class that a network has no output for; of a callable only its network itself knows how many it has."""
+    for spec, shape in itertools.product(specs, shapes):
+        if max(shape.target) >= spec.num_classes and not isinstance(spec.build, UserCallable):
+            raise ValueError(
+                f"class '{shape.class_name}' is output {max(shape.target)}, and network '{spec.name}' has "
+                f"{spec.num_classes} outputs: give the indices of its classes in data.class_table, or leave one out"
+            )
 
 
 def _seed_for(seed: int, *parts: str) -> int:
@@ -174,11 +186,11 @@ class SemanticEnvironment(pl.LightningDataModule):
         """Resolve names and make the task table; every mistake in names, files or points is raised here."""
         if self.shapes:
             return
-        for name in self.networks:
-            network_spec(name)
+        specs = [network_spec(name) for name in self.networks]
         if self.class_table is not None:
             load_class_table(self.class_table)
         self.shapes = resolve_shapes(self.shape_specs)
+        _check_targets(specs, self.shapes)
         points = torch.stack([self._points_of(shape) for shape in self.shapes])  # shapes, points, axes
         self.space.validate(points.flatten(0, 1))
         self.points_per_shape = points.shape[1]

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from lightning_semrob.functional.statistics import eq2_start, eq2_update, eq2_verdict
 from lightning_semrob.functional.volume_ratio import grouped_sums, srvr_from_sums
 
-__all__ = ["SRVR"]
+__all__ = ["SRVR", "RegionQuality"]
 
 
 class SRVR(Metric):
@@ -66,10 +67,20 @@ class SRVR(Metric):
         Args:
             ratio: (K,) volumes over the volume of the space; a NaN is left out (not measured).
             network, class_index, method: (K,) int64 group of each run.
+
+        Raises:
+            ValueError: a group that the metric does not have, or tensors that are not all (K,).
         """
         device = self.total.device
         networks, classes, methods = self.total.shape
         groups = network.to(device), class_index.to(device), method.to(device)
+        for name, group, size in zip(("network", "class_index", "method"), groups, self.total.shape, strict=True):
+            if group.shape != ratio.shape or ratio.dim() != 1:
+                raise ValueError(
+                    f"ratio and {name} must both be (K,), got {tuple(ratio.shape)} and {tuple(group.shape)}"
+                )
+            if len(group) and not 0 <= int(group.min()) <= int(group.max()) < size:
+                raise ValueError(f"{name} must lie in 0 to {size - 1}, got {int(group.min())} to {int(group.max())}")
         total, count = grouped_sums(ratio.to(device), *groups, (networks, classes, methods))
         # Assigned, not changed in place: an in-place change is lost or doubled when states are synchronised.
         self.total, self.count = self.total + total, self.count + count
@@ -97,6 +108,86 @@ class SRVR(Metric):
         return figure, axis
 
     def set_dtype(self, dst_type: str | torch.dtype) -> SRVR:
+        """Volumes stay float64."""
+        return self
+
+
+class RegionQuality(Metric):
+    """How many regions satisfy Eq. 2, judged from scores sampled in them, and how much of the space those fill.
+
+    A region is ``valid`` where its samples show that mean f >= 1 - eps_m and variance of f <= eps_v, ``invalid`` where
+    they show that it is not so, else ``undecided``; each verdict is wrong with probability <= 1 - confidence
+    (:mod:`lightning_semrob.functional.statistics`).
+
+    Args:
+        eps_m, eps_v: thresholds of Eq. 2.
+        confidence: of each verdict.
+        kwargs: of :class:`torchmetrics.Metric`.
+
+    Raises:
+        ValueError: thresholds or confidence out of range.
+
+    Examples:
+        >>> metric = RegionQuality(eps_m=0.3, eps_v=0.05)
+        >>> scores = torch.tensor([[0.9], [0.2]]).expand(2, 100)  # 100 samples in each of two regions
+        >>> {name: round(float(value), 2) for name, value in metric(scores, torch.tensor([0.4, 0.6])).items()}
+        {'valid': 0.5, 'invalid': 0.5, 'undecided': 0.0, 'verified_ratio': 0.2}
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+
+    verdicts: Tensor
+    ratio: Tensor
+
+    def __init__(self, eps_m: float = 0.3, eps_v: float = 0.05, confidence: float = 0.95, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        eq2_start(1, eps_m, eps_v)  # raises on thresholds that cannot be met
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
+        self.eps_m, self.eps_v, self.confidence = eps_m, eps_v, confidence
+        self.add_state("verdicts", torch.zeros(3, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("ratio", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, scores: Tensor, ratio: Tensor) -> None:
+        """Add regions.
+
+        Args:
+            scores: (K, S) f at independent uniform samples in each region, in [0, 1]; of an odd S one is left out.
+            ratio: (K,) volumes over the volume of the space.
+
+        Raises:
+            ValueError: shapes that do not fit, or scores outside [0, 1].
+        """
+        if scores.dim() != 2 or ratio.shape != scores.shape[:1]:
+            raise ValueError(
+                f"scores must be (K, S) and ratio (K,), got {tuple(scores.shape)} and {tuple(ratio.shape)}"
+            )
+        if not bool(((scores >= 0) & (scores <= 1)).all()):
+            raise ValueError("scores must lie in [0, 1]; leave out regions in which f is not finite")
+        samples = scores[:, : scores.shape[1] // 2 * 2].double().cpu()
+        test = eq2_update(eq2_start(len(samples), self.eps_m, self.eps_v), samples, self.eps_m, self.eps_v)
+        verdict = eq2_verdict(test, 1 - self.confidence).to(self.verdicts.device)
+        counts = torch.stack([(verdict == code).sum() for code in (1, -1, 0)])
+        self.verdicts = self.verdicts + counts
+        self.ratio = self.ratio + (ratio.to(self.ratio) * (verdict == 1)).sum()
+
+    def compute(self) -> dict[str, Tensor]:
+        """Shares ``valid``, ``invalid``, ``undecided`` of the regions, and ``verified_ratio``, the mean ratio of the
+        regions with that of the others counted as 0; NaN before the first region."""
+        total = self.verdicts.sum()
+        shares = dict(zip(("valid", "invalid", "undecided"), self.verdicts / total, strict=True))
+        return shares | {"verified_ratio": self.ratio / total}
+
+    def plot(self, val: Any = None, ax: Any = None) -> tuple[Any, Any]:
+        """Draw the shares: of one result, of several in turn, or of ``compute()`` if None; figure and axis."""
+        figure, axis = self._plot(self.compute() if val is None else val, ax)
+        return figure, axis
+
+    def set_dtype(self, dst_type: str | torch.dtype) -> RegionQuality:
         """Volumes stay float64."""
         return self
 

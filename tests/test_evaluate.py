@@ -301,6 +301,7 @@ def test_dry_run_prints_costs_and_computes_no_run(tmp_path: Path, capsys: pytest
         (["--data.score=softmaxx"], "softmax"),
         (["--data.score=top1"], "needs gradients"),
         (["--data.networks=[]"], "data.networks is empty"),
+        (["--data.networks=['small_resnet?num_classes=16']"], r"output 849, and network 'small_resnet.*' has 16"),
     ],
 )
 def test_mistakes_are_one_clear_error_before_any_work(arguments: list[str], message: str, tmp_path: Path) -> None:

@@ -194,8 +194,15 @@ def test_rendered_function_refuses_bad_input(rendered: RenderedFunction) -> None
         RenderedFunction(*parts, 849, SemanticSpace((Axis("azimut", 0, 1),)))
     with pytest.raises(ValueError, match="did you mean softmax"):
         RenderedFunction(*parts, 849, rendered.space, "softmaxx")
-    with pytest.raises(ValueError, match="at least one class"):
-        RenderedFunction(*parts, (), rendered.space)
+    for target in ((), (-1,)):
+        with pytest.raises(ValueError, match="at least one class"):
+            RenderedFunction(*parts, target, rendered.space)
+    with pytest.raises(ValueError, match="output 1000 of a classifier with 1000 outputs"):
+        RenderedFunction(*parts, 1000, rendered.space)(torch.zeros(1, 1, 2))
+    random = torch.nn.Sequential(torch.nn.Dropout(), rendered.classifier).train()
+    with pytest.raises(ValueError, match=r"'0' of the classifier is in training mode: call classifier.eval\(\)"):
+        RenderedFunction(parts[0], random, parts[2], 849, rendered.space)
+    assert RenderedFunction(parts[0], random.eval(), parts[2], 849, rendered.space).differentiable
 
 
 def test_finite_differences_stay_inside_and_count_what_they_cost() -> None:

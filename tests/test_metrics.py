@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from torchmetrics import MetricCollection
 
 import lightning_semrob
+from lightning_semrob.functional.statistics import eq2_start, eq2_update, eq2_verdict
 from lightning_semrob.functional.volume_ratio import srvr
-from lightning_semrob.metrics import SRVR
+from lightning_semrob.metrics import SRVR, RegionQuality
 
 assert lightning_semrob.__version__
 mpl.use("Agg")
@@ -179,3 +180,61 @@ def test_plot(sizes: tuple[int, int]) -> None:
     pyplot.close(figure)
     for figure, _ in MetricCollection({"a": metric.clone(), "b": metric.clone()}).plot():
         pyplot.close(figure)
+
+
+def test_a_group_that_is_not_there_is_refused() -> None:
+    """A negative index would count for the last class, without a word."""
+    metric, zero = SRVR(2, 3, 1), torch.zeros(1, dtype=torch.int64)
+    ratio = torch.tensor([0.5])
+    with pytest.raises(ValueError, match="class_index must lie in 0 to 2, got -1"):
+        metric.update(ratio, zero, zero - 1, zero)
+    with pytest.raises(ValueError, match="network must lie in 0 to 1, got 2"):
+        metric.update(ratio, zero + 2, zero, zero)
+    with pytest.raises(ValueError, match=r"must both be \(K,\)"):
+        metric.update(ratio.repeat(2), zero, zero, zero)
+    assert metric.compute().isnan().all()
+
+
+def scores_of_regions() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    level = torch.tensor([0.95, 0.9, 0.6, 0.2, 0.7])[:, None]
+    return (level + 0.05 * torch.randn(5, 400, generator=generator)).clamp(0, 1), torch.linspace(0.1, 0.5, 5)
+
+
+def test_quality_counts_the_verdicts_of_eq2() -> None:
+    scores, ratio = scores_of_regions()
+    found = RegionQuality(0.3, 0.05, 0.95)(scores, ratio)
+    test = eq2_update(eq2_start(5, 0.3, 0.05), scores.double(), 0.3, 0.05)
+    verdict = eq2_verdict(test, 0.05)
+    assert verdict.tolist() == [1, 1, -1, -1, 0]
+    assert [float(found[name]) for name in ("valid", "invalid", "undecided")] == pytest.approx([0.4, 0.4, 0.2])
+    assert float(found["verified_ratio"]) == pytest.approx((0.1 + 0.2) / 5)
+
+
+def test_quality_in_parts_in_a_collection_and_pickled() -> None:
+    scores, ratio = scores_of_regions()
+    whole = MetricCollection({"quality": RegionQuality()})
+    whole.update(scores=scores, ratio=ratio)
+    parts = pickle.loads(pickle.dumps(RegionQuality()))
+    for rows in (slice(0, 2), slice(2, 5)):
+        parts.update(scores[rows, : 399 if rows.start else 400], ratio[rows])
+    computed = whole.compute()
+    assert {name.removeprefix("quality_"): float(value) for name, value in computed.items()} == pytest.approx(
+        {name: float(value) for name, value in parts.compute().items()}
+    )
+    figure, _ = parts.plot()
+    pyplot.close(figure)
+    parts.reset()
+    assert float(parts.verdicts.sum()) == 0
+
+
+def test_quality_refuses_what_it_cannot_judge() -> None:
+    with pytest.raises(ValueError, match="eps_m"):
+        RegionQuality(eps_m=2.0)
+    with pytest.raises(ValueError, match="confidence"):
+        RegionQuality(confidence=1.0)
+    for scores in (torch.full((1, 4), math.nan), torch.full((1, 4), 1.5)):
+        with pytest.raises(ValueError, match=r"\[0, 1\]"):
+            RegionQuality().update(scores, torch.ones(1))
+    with pytest.raises(ValueError, match=r"\(K, S\)"):
+        RegionQuality().update(torch.ones(4), torch.ones(1))

@@ -393,6 +393,8 @@ def test_timm_networks(tmp_path: Path) -> None:
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (spec.mean, spec.std))
     with torch.no_grad():
         torch.testing.assert_close(classifier(x), network((x - mean) / std), atol=1e-4, rtol=0)
+    with pytest.raises(ValueError, match="have 1000 classes, not 16"):  # timm itself would make a random head
+        network_spec("timm/mobilenetv3_small_050.lamb_in1k?num_classes=16")
     with pytest.raises(ValueError, match="did you mean 'timm/mobilenetv3_small_050'"):
         network_spec("timm/mobilenetv3_smal_050")
     assert "timm/mobilenetv3_small_050" in available_networks()

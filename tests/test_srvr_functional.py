@@ -66,6 +66,19 @@ def test_one_shape_in_each_class_still_has_an_interval() -> None:
     assert high[0] - low[0] > 0.2
 
 
+def test_the_only_class_with_one_shape_is_given_the_spread_of_all() -> None:
+    """Without a spread of its own it would look as if it were known exactly."""
+    value = torch.tensor([[0.10, 0.11, 0.12, 0.11, 0.10, 0.12, 0.90]]).double()
+    classes = torch.tensor([0, 0, 0, 0, 0, 0, 1])
+    estimate, low, high, _ = bootstrap_interval(value, classes)
+    assert float(estimate) == pytest.approx((0.11 + 0.9) / 2)
+    assert float(high - low) > 0.2
+    same = torch.full((1, 7), 0.4).double()
+    _, low, high, _ = bootstrap_interval(same, classes)
+    assert float(low) == pytest.approx(0.4)
+    assert float(high) == pytest.approx(0.4)
+
+
 def test_pairing_finds_what_the_spread_over_shapes_hides() -> None:
     generator = torch.Generator().manual_seed(1)
     classes = torch.arange(5).repeat_interleave(6)

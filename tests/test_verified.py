@@ -10,6 +10,9 @@ from lightning_semrob import Axis, Box, SemanticSpace
 from lightning_semrob.finders.exhaustive import ExhaustiveFinder
 from lightning_semrob.finders.growth import FaceGrowth, SurrogateGrowth
 from lightning_semrob.finders.search import VerifiedSearch
+from lightning_semrob.finders.suite import FinderSuite
+from lightning_semrob.finders.verified import VerifiedFinder
+from lightning_semrob.functional.statistics import mean_interval
 from lightning_semrob.functions import AnalyticFunction, RecordedFunction, SemanticFunction
 from lightning_semrob.verification import AxisDensity, box_mass, verify
 
@@ -158,6 +161,44 @@ def test_errors() -> None:
             VerifiedSearch(**arguments)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="outside"):
         VerifiedSearch().find(plateau(2), torch.full((1, 2), 2.0).double(), cube(2))
+
+
+def test_intervals_hold_at_the_share_of_their_attempt() -> None:
+    """All attempts of a run share its error: the interval of the one that succeeded may spend its own part only."""
+    finder = VerifiedFinder(eps_m=0.3, eps_v=0.05)
+    f, space = RecordedFunction(smooth_maps(8, seed=0)), SemanticSpace.default()
+    finder.start(space.sobol(8, 3), space, torch.arange(8))
+    attempts = set()
+    for row in range(8):
+        state = finder.search.start(finder.u0[row : row + 1], space, torch.tensor([row]))
+        finder.search.run(f, state, torch.tensor([row]))
+        (run,), (scores,) = state.runs, finder.search.verification_scores(state)
+        if run.status != "verified":
+            continue
+        attempts.add(run.attempt)
+        found = finder._statement(state)
+        share = (0.75, 0.2, 0.05)[run.attempt]
+        low, high = mean_interval(scores[None], 0.05 * share)
+        assert (found["mean_low"], found["mean_high"]) == (float(low), float(high))
+        assert found["mean_low"] < float(mean_interval(scores[None], 0.05)[0])
+    assert attempts
+
+
+def test_a_finder_of_its_own_runs_does_not_join_another_statement() -> None:
+    finder = VerifiedFinder(runs=5, seed=3)
+    with pytest.raises(ValueError, match=r"about 5 runs together, the job makes them about 1\b"):
+        finder.join(1, seed=0)
+    finder.join(5, seed=0)
+    assert finder.search.seed == 3
+    other = VerifiedFinder()
+    other.join(7, seed=4)
+    assert (other.search.runs, other.search.seed) == (7, 4)
+
+
+def test_a_suite_refuses_a_finder_of_other_thresholds() -> None:
+    with pytest.raises(ValueError, match=r"\(0.6, 0.05, 0.95\) cannot be judged by a suite with \(0.3, 0.05, 0.95\)"):
+        FinderSuite([VerifiedFinder(eps_m=0.6)])
+    assert FinderSuite([VerifiedFinder(eps_m=0.6)], eps_m=0.6).names == ["verified"]
 
 
 def half_good(u: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightning_semrob.audit import AxisAgreement, agreement, audit_gradient
-from lightning_semrob.finders.modes import INVALID_SCORE, MODES, REST_MOVE, RUNNING
+from lightning_semrob.finders.modes import INVALID_SCORE, MODES, REST_MOVE, RUNNING, Mode
 from lightning_semrob.finders.quadrature import QUADRATURES
 from lightning_semrob.finders.rounds import RoundModule
 from lightning_semrob.functional.regions import cross_sections
@@ -106,7 +106,7 @@ class RegionFinder(RoundModule):
         if num_iterations is not None and num_iterations < 1:
             raise ValueError(f"num_iterations must be at least 1, got {num_iterations}")
         self.mode = mode
-        self.rules = MODES[mode]()
+        self.rules: Mode = MODES[mode]()
         self.num_iterations = num_iterations if num_iterations is not None else self.rules.num_iterations
         self.adversarial = adversarial
         self.automatic_optimization = False

@@ -132,7 +132,7 @@ class FinderSuite(RoundModule):
         verification: most evaluations for verifying a box of the paper's finders: ``growing`` for as many as its
             growing took, or a number; 0 for no verification.
         verified_evaluations: most evaluations of a run of the verified finder, half of them for growing; its own
-            defaults (1,150 and 1,200 for n <= 3) if None.
+            defaults if None (:class:`~lightning_semrob.finders.search.VerifiedSearch`).
     """
 
     micro_batch: Tensor
@@ -157,11 +157,18 @@ class FinderSuite(RoundModule):
         made: list[RegionFinder] = []
         for finder in finders:
             if isinstance(finder, RegionFinder):
+                if isinstance(finder, VerifiedFinder):
+                    own = (finder.search.eps_m, finder.search.eps_v, finder.search.confidence)
+                    if own != (eps_m, eps_v, confidence):
+                        raise ValueError(
+                            f"a verified finder with (eps_m, eps_v, confidence) = {own} cannot be judged by a suite "
+                            f"with {(eps_m, eps_v, confidence)}: give both the same"
+                        )
                 made.append(finder)
                 continue
             if finder == VerifiedFinder.name:
                 half = None if verified_evaluations is None else verified_evaluations // 2
-                made.append(VerifiedFinder(eps_m, eps_v, confidence, 1, half, half, adversarial=adversarial))
+                made.append(VerifiedFinder(eps_m, eps_v, confidence, None, half, half, adversarial=adversarial))
                 continue
             if finder not in FINDERS:
                 known = [*sorted(FINDERS), VerifiedFinder.name]
@@ -218,8 +225,7 @@ class FinderSuite(RoundModule):
                 )
             if finder.space is None:
                 if isinstance(finder, VerifiedFinder):
-                    finder.search.seed = environment.seed
-                    finder.search.runs = self.statements_together(environment)
+                    finder.join(self.statements_together(environment), environment.seed)
                 finder.start(environment.u0, environment.space)
         if not self._stated.numel():
             self._stated = torch.zeros(len(self.finders), len(environment), dtype=torch.bool)
@@ -342,6 +348,14 @@ class FinderSuite(RoundModule):
         self.merge(self.environment.owned_rows())
         for finder in self:
             warn_of_failing_axes(finder)
+
+    def on_test_epoch_start(self) -> None:
+        """Every test counts its own table alone."""
+        assert self.srvr is not None
+        metrics: Any
+        for metrics in self.srvr.values():
+            for metric in metrics.values():
+                metric.reset()
 
     def test_step(self, batch: TaskBatch, batch_idx: int) -> None:
         """Feed the volumes of a group of this process to the metrics; boxes without a verdict are verified first."""

@@ -29,9 +29,10 @@ class VerifiedFinder(RegionFinder):
     Args:
         eps_m, eps_v: Eq. 2: mean f >= 1 - eps_m and variance of f <= eps_v.
         confidence: of the statement about each run.
-        runs: number of runs that the confidence holds for together (Bonferroni); 1 for each run alone.
+        runs: number of runs that the confidence holds for together (Bonferroni); None for each run alone, or for what a
+            suite states.
         growth_evaluations, verification_evaluations: budgets of each run; None for those of the search.
-        seed: of the samples.
+        seed: of the samples; None for 0, or for the seed of the job in a suite.
         adversarial: regions in which 1 - f satisfies Eq. 2.
 
     Examples:
@@ -51,16 +52,39 @@ class VerifiedFinder(RegionFinder):
         eps_m: float = 0.3,
         eps_v: float = 0.05,
         confidence: float = 0.95,
-        runs: int = 1,
+        runs: int | None = None,
         growth_evaluations: int | None = None,
         verification_evaluations: int | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         adversarial: bool = False,
     ) -> None:
         super().__init__(adversarial=adversarial)
-        self.search = VerifiedSearch(eps_m, eps_v, confidence, runs, growth_evaluations, verification_evaluations, seed)
+        self.search = VerifiedSearch(
+            eps_m,
+            eps_v,
+            confidence,
+            1 if runs is None else runs,
+            growth_evaluations,
+            verification_evaluations,
+            0 if seed is None else seed,
+        )
+        self._own_runs, self._own_seed = runs, seed
         self._states: dict[int, VerifiedState] = {}
         self._found: dict[int, dict[str, float]] = {}
+
+    def join(self, runs: int, seed: int) -> None:
+        """Take the number of runs that a job makes a statement about, and its seed where the finder has none.
+
+        Raises:
+            ValueError: the finder was made for another number of runs.
+        """
+        if self._own_runs not in (None, runs):
+            raise ValueError(
+                f"the verified finder was made for statements about {self._own_runs} runs together, the job makes them "
+                f"about {runs}: leave runs out of the finder, and set model.simultaneous"
+            )
+        self.search.runs = runs
+        self.search.seed = seed if self._own_seed is None else self._own_seed
 
     @property
     def budget(self) -> tuple[int, int] | None:
@@ -105,14 +129,13 @@ class VerifiedFinder(RegionFinder):
             del self._states[row]
 
     def _statement(self, state: VerifiedState) -> dict[str, float]:
-        """What the verification samples of the box say, at the level of one run's error."""
+        """What the verification samples of the box say, at the share of the run's error that this attempt may spend."""
         run, scores = state.runs[0], self.search.verification_scores(state)[0]
         spent = int(self.search.costs(state)[1])
         if run.status != "verified" or not len(scores):
             return {"verification_evaluations": spent}
-        alpha = (1 - self.search.confidence) / self.search.runs
         x = scores[None]
-        mean, variance = mean_interval(x, alpha), variance_interval(x, alpha)
+        mean, variance = mean_interval(x, run.level), variance_interval(x, run.level)
         return {
             "mean": float(x.mean()),
             "mean_low": float(mean[0]),

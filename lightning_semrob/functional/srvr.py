@@ -75,13 +75,14 @@ def _resampled(values: Tensor, classes: Tensor, resamples: int, seed: int) -> Te
     """Class means of bootstrap samples, (R, N) for values (N, S): the same shapes for all N.
 
     Resampling s shapes understates the variance of their mean by (s - 1) / s; deviations are rescaled for that (Rao and
-    Wu, JASA 1988). Classes with a single shape are resampled as one stratum, which errs on the wide side.
+    Wu, JASA 1988). Classes with a single shape are resampled as one stratum, which errs on the wide side; where
+    there is one such class it is given the spread of all shapes.
     """
     generator = torch.Generator().manual_seed(seed)
     labels, counts = classes.unique(return_counts=True)
     single = classes[:, None].eq(labels[counts == 1]).any(-1)
     strata = [(classes == c) for c in labels[counts > 1].tolist()]
-    strata += [single] if bool(single.any()) else []
+    strata += [single] if int(single.sum()) > 1 else []
     result = torch.zeros(resamples, values.shape[0], dtype=torch.float64)
     for members in strata:
         part = values[:, members]
@@ -90,7 +91,12 @@ def _resampled(values: Tensor, classes: Tensor, resamples: int, seed: int) -> Te
         pick = torch.randint(size, (resamples, size), generator=generator)
         center = part.mean(1)
         deviation = part[:, pick].mean(-1).T - center
-        result += weight * (center + (size / max(size - 1, 1)) ** 0.5 * deviation)
+        result += weight * (center + (size / (size - 1)) ** 0.5 * deviation)
+    if int(single.sum()) == 1:
+        size = values.shape[1]
+        pick = torch.randint(size, (resamples,), generator=generator)
+        deviation = (size / (size - 1)) ** 0.5 * (values[:, pick] - values.mean(1, keepdim=True))
+        result += (values[:, single] + deviation).T / len(labels)
     return result
 
 

@@ -22,6 +22,11 @@ from lightning_semrob.space import SemanticSpace
 _FLOAT16_SCALE = 1024.0
 
 
+def _varies(part: nn.Module) -> bool:
+    """Whether a module answers in training mode otherwise than in evaluation mode."""
+    return isinstance(part, (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd))
+
+
 class RenderedFunction(SemanticFunction):
     """f of Eq. 1: the score of the target class for one mesh rendered at u.
 
@@ -41,7 +46,8 @@ class RenderedFunction(SemanticFunction):
         watch: makes a context for each part of the work: ``rendering``, ``network``, ``gradient``.
 
     Raises:
-        ValueError: an axis that the renderer does not know, an empty target, an unknown score.
+        ValueError: an axis that the renderer does not know, an empty target, an unknown score, a classifier in
+            training mode; when called, a target beyond the classifier's outputs.
         MemoryError: when called, out of memory with a single image.
 
     Examples:
@@ -76,8 +82,11 @@ class RenderedFunction(SemanticFunction):
         self.classifier = classifier
         self.mesh = mesh
         self.target = (target,) if isinstance(target, int) else tuple(target)
-        if not self.target:
-            raise ValueError("the target needs at least one class index")
+        if not self.target or min(self.target) < 0:
+            raise ValueError(f"the target needs at least one class index, and none below 0, got {self.target}")
+        training = next((name for name, part in classifier.named_modules() if part.training and _varies(part)), None)
+        if training is not None:
+            raise ValueError(f"'{training}' of the classifier is in training mode: call classifier.eval() first")
         self.space = space
         self.names = space.names
         self.score = score
@@ -102,12 +111,12 @@ class RenderedFunction(SemanticFunction):
         micro_batch_size: int = 16,
         device: torch.device | str = "cpu",
     ) -> RenderedFunction:
-        """f from the names of one shape and one network.
+        """f from the names of one shape and one network; a network given as a module is put in evaluation mode.
 
         Args:
             shape: as in :func:`lightning_semrob.shapes.resolve_shapes`: ``teapot``, ``mug.glb=coffee_mug``.
             network: a name as in :func:`lightning_semrob.networks.build_network`, or a module from images
-                (B, 3, H, W) in [0, 1] to logits, which is put in evaluation mode.
+                (B, 3, H, W) in [0, 1] to logits.
             axes: names of swept axes over the renderer's widest ranges, or a space of them.
             renderer: a renderer, or the name of one in :data:`lightning_semrob.rendering.RENDERERS`.
             image_size: side of the image in pixels, where ``renderer`` is a name.
@@ -151,6 +160,11 @@ class RenderedFunction(SemanticFunction):
             torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None),
         ):
             logits: Tensor = self.classifier(images)
+        if max(self.target) >= logits.shape[-1]:
+            raise ValueError(
+                f"the target is output {max(self.target)} of a classifier with {logits.shape[-1]} outputs: give the "
+                "index of the class in this classifier"
+            )
         return logits.float()
 
     def _value(self, u: Tensor, index: Tensor) -> Tensor:

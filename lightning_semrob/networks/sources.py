@@ -139,6 +139,8 @@ def timm_spec(name: str, model: str, path: Path | None, options: Mapping[str, st
     if data.input_size[1] != data.input_size[2] or data.input_size[0] != 3:
         raise ValueError(f"'{name}' takes inputs of {data.input_size}: only square colour images are supported")
     classes = int(options.get("num_classes", data.num_classes))
+    if path is None and classes != data.num_classes:
+        raise ValueError(f"'{name}': timm's weights of '{model}' have {data.num_classes} classes, not {classes}")
     build = partial(_build_timm, name, model, path, classes)
     return NetworkSpec(name, build, data.input_size[1], triple(data.mean), triple(data.std), data.num_classes)
 
