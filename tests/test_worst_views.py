@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_semrob import AnalyticFunction, Axis, Box, SemanticFunction, SemanticSpace
 from lightning_semrob.worst_views import CMAESSearch, RandomSearch, ViewSearch
 
-pytest.importorskip("cma", reason="cma is absent: pip install 'lightning-semrob[search]'")
+pytest.importorskip("cma", reason="cma is absent: pip install cma")
 
 SPACE = SemanticSpace.default()
 SEARCHES = [RandomSearch, CMAESSearch]

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -142,7 +143,7 @@ def main(args: Sequence[str]) -> dict[str, Judgement]:
 
 def save_arrays(results: AuthorsResults, path: Path) -> None:
     """Write :func:`~lightning_semrob.authors.paper_arrays` as a compressed npz file, and say what it holds."""
-    arrays = paper_arrays(results)
+    arrays: dict[str, Any] = {**paper_arrays(results)}
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
