@@ -8,8 +8,8 @@ ellipsoid with a smooth edge, whose largest box is found by SLSQP on 2^16 fixed 
 the growing at the plain thresholds: the error of its volume per axis, |log(V / V*)| / n; the mean and the largest
 error of a bound in units of the true width of its axis; the evaluations after which their mean, and all of them, stay
 within 5 % (inf: not within the budget), and those spent; whether the box of the whole finder (with its margins) was
-verified, and at which cost. Beside it the cost of the corner methods for 30 updates (paper, Table 2: 2^n forward
-evaluations an update for naive, 2^(n + 1) for OIR_B, 2^n forward and backward for OIR_W).
+verified, and at which cost. Beside it the cost of the corner methods for 30 updates (Table 1 of the paper's first
+version: 2^n forward evaluations an update for naive, 2^(n + 1) for OIR_B, 2^n forward and backward for OIR_W).
 """
 
 from __future__ import annotations

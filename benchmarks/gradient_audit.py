@@ -1,7 +1,7 @@
 """The audit tables of docs/rendering.md: gradient against fitted slope, smooth score and real network.
 
     python benchmarks/gradient_audit.py                        # the embedded shapes
-    python benchmarks/gradient_audit.py --reference ../shared/reference/shapes
+    python benchmarks/gradient_audit.py --reference path/to/shapes
 
 Each table is one ``python -m lightning_semrob audit`` command, printed above it.
 """

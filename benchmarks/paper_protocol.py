@@ -1,6 +1,10 @@
 """The pictures of configs/paper.yaml, and whether they are the authors': our f on the same shapes against their maps.
 
-    python benchmarks/paper_protocol.py [--reference ../shared/reference] [--sheet protocol.png] [--per_class 1]
+    python benchmarks/paper_protocol.py [--reference FOLDER] [--sheet protocol.png] [--per_class 1]
+
+The folder holds paper_maps.npz (docs/differences.md says how to get it), the meshes as
+shapes/class/id/models/model_normalized.obj, and torchvision's SqueezeNet as weights/squeezenet1_0.pth, trained on RGB
+from 0 to 255 less the mean.
 
 Renders reference shapes by the protocol of configs/paper.yaml, evaluates SqueezeNet with its local weights at 12
 azimuths and the elevations 5 and 35, and prints its correlation with the mean map of the authors' four networks,
@@ -12,7 +16,6 @@ shows what is rendered at the paper's initial points.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,9 +73,10 @@ def correlations(ours: Tensor, theirs: Tensor) -> list[float]:
 
 def present(folder: Path, per_class: int) -> list[tuple[ShapeSpec, int, int]]:
     """The first shapes of every class that are there, with their class and object in the authors' maps."""
-    entries = json.loads((folder / "shapes" / "index.json").read_text())
-    places = {(e["cls"], e["shape_id"]): e["object"] for e in entries if e["present"]}
-    classes = list(dict.fromkeys(e["cls"] for e in entries))
+    with np.load(folder / "paper_maps.npz") as data:
+        classes = data["classes"].tolist()
+        rows = zip(classes, data["shape_ids"].tolist(), strict=True)
+        places = {(label, name): item for label, row in rows for item, name in enumerate(row)}
     specs = [s for s in resolve_shapes([str(folder / "shapes")]) if (s.class_name, s.shape_id) in places]
     taken: list[tuple[ShapeSpec, int, int]] = []
     for spec in specs:

@@ -50,7 +50,7 @@ def load_paper_data(path: Path = REFERENCE / "paper_maps.npz") -> PaperData:
         SystemExit: the file is absent.
     """
     if not path.is_file():
-        raise SystemExit(f"{path} is absent: the authors' maps are not part of the repository; give their path")
+        raise SystemExit(f"{path} is absent: docs/differences.md says how to get the authors' maps; give their path")
     with np.load(path) as data:
         bounds = {m: torch.as_tensor(data[f"bounds_{m}"]).double().reshape(-1, 2, 2) for m in METHODS}
         traces = {m: torch.as_tensor(data[f"trace_{m}"]).double().reshape(len(bounds[m]), -1, 2, 2) for m in METHODS}

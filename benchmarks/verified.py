@@ -1,6 +1,6 @@
 """Verified regions on the recorded maps of the paper's authors, against the exact answer.
 
-    python benchmarks/verified.py [--maps ../shared/reference/paper_maps.npz] [--limit N]
+    python benchmarks/verified.py [--maps path/to/paper_maps.npz] [--limit N]
 
 Every map (f multilinear between its samples, azimuth periodic) is searched from the four initial points at two pairs of
 thresholds. Printed for each: the exact yardstick (ExhaustiveFinder, 1.5 x 2 degree cells), VerifiedFinder against the
@@ -102,9 +102,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=None, help="maps to use, evenly spread; all by default")
     arguments = parser.parse_args()
     if not arguments.maps.exists():
-        sys.exit(
-            f"{arguments.maps} is not there: give the authors' recorded maps with --maps (see docs/verification.md)"
-        )
+        sys.exit(f"{arguments.maps} is not there: give the authors' maps with --maps (see docs/differences.md)")
     torch.set_num_threads(1)
     begin = time.perf_counter()
 

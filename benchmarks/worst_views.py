@@ -1,6 +1,6 @@
 """The worst view at equal evaluations: random search and CMA-ES against what the finders meet on their way.
 
-    python benchmarks/worst_views.py [--maps ../shared/reference/paper_maps.npz] [--limit N] [--shape teapot]
+    python benchmarks/worst_views.py [--maps path/to/paper_maps.npz] [--limit N] [--shape teapot]
 
 Recorded maps, where the lowest f is known (on a fine grid): within the whole space, and within the boxes that
 VerifiedFinder verifies around the paper's four initial points. Printed for each budget: the mean gap to the lowest f,

@@ -31,7 +31,7 @@ from lightning_semrob.verification import verify
 
 __all__ = ["Explorer", "Growing", "View", "build_app"]
 
-_INSTALL = "explore needs Dash: pip install 'lightning-semrob[explore]'"
+_INSTALL = "explore needs Dash: pip install dash plotly"
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ class SemanticSpace:
         return a, b
 
     def intersected_volume(self, a: Tensor, b: Tensor) -> Tensor:
-        """Volume of each box inside the space, (...) float64 (math.md, SRVR).
+        """Volume of each box inside the space, (...) float64 (docs/conventions.md).
 
         Product over axes of ``min(r, period)`` on periodic axes and of the overlap with ``[low, high]`` on the
         others; an inverted axis, or a NaN bound, gives 0. Infinite bounds are allowed.

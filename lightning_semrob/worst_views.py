@@ -201,4 +201,4 @@ def _cma() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "cma":
             raise
-        raise ImportError("CMAESSearch needs the package cma: pip install 'lightning-semrob[search]'") from error
+        raise ImportError("CMAESSearch needs the package cma: pip install cma") from error

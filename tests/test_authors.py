@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from lightning_semrob.__main__ import main as program
-from lightning_semrob.authors import RefusedFileError, load_results, read_pt
+from lightning_semrob.authors import TRACE_STEPS, RefusedFileError, load_results, read_pt
 from lightning_semrob.commands.authors import box_moments, main
 from lightning_semrob.functions import RecordedFunction
 from lightning_semrob.space import SemanticSpace
@@ -77,10 +77,12 @@ def save_map(place: Path, scores: np.ndarray, **more: object) -> None:
     save(place / "map.pt", {"xx": AZIMUTH, "yy": ELEVATION, "z": scores.astype(np.float32), "class_nb": 0} | more)
 
 
-def save_bounds(place: Path, region: Any, boxes: dict[str, Any], u0: list[Any], **more: object) -> None:
+def save_bounds(
+    place: Path, region: Any, boxes: dict[str, Any], u0: list[Any], traces: dict[str, Any] | None = None, **more: object
+) -> None:
     found: dict[str, Any] = {"initial_point": u0, "class_nb": 0} | more
     for method, bounds in boxes.items():
-        trace = [[(a, b)] for a, b in bounds]
+        trace = [[(a, b)] for a, b in bounds] if traces is None else traces[method]
         found[method] = {
             "regions": [region(a, b) for a, b in bounds],
             "optim_trace": trace,
@@ -262,11 +264,23 @@ def write_paper(reference: Path, folder: Path, region: Any, objects: int) -> Non
     with np.load(reference / "paper_maps.npz") as data:
         networks, points = [str(name) for name in data["networks"]], list(data["initial_points"].astype(float))
         bounds = {theirs: data[f"bounds_{ours}"] for theirs, ours in OURS.items()}
-        maps = data["maps"]
+        maps, shapes = data["maps"], data["shape_ids"]
+        traces = {theirs: data[f"trace_{ours}"] for theirs, ours in OURS.items()}
     for n, c, o in np.ndindex(*maps.shape[:2], objects):
         place = folder / networks[n] / str(c) / str(o)
-        save_map(place, maps[n, c, o])
-        save_bounds(place, region, {m: [tuple(x) for x in bounds[m][n, c, o]] for m in METHODS}, points)
+        save_map(place, maps[n, c, o], shape_id=str(shapes[c, o]))
+        boxes = {m: [tuple(x) for x in bounds[m][n, c, o]] for m in METHODS}
+        updates = {m: [trace_of(kept) for kept in traces[m][n, c, o]] for m in METHODS}
+        save_bounds(place, region, boxes, points, updates)
+
+
+def trace_of(kept: np.ndarray) -> list[tuple[Any, ...]]:
+    """Bounds before each of 600 updates, of which 13 are known; none where none is."""
+    if np.isnan(kept).all():
+        return []
+    known = dict(zip(TRACE_STEPS, (tuple(bounds) for bounds in kept), strict=True))
+    unknown = (np.zeros(2), np.zeros(2))
+    return [known.get(step, unknown) for step in range(600)]
 
 
 def srvr(text: str, label: str) -> list[float]:
@@ -300,6 +314,49 @@ def test_one_object_of_every_class_as_the_replay_counts_it(
     assert srvr(text, "ours: inside the space, azimuth periodic") == pytest.approx(
         mean_by_network(inside, network, 4), abs=0.006
     )
+
+
+def test_the_folder_becomes_the_arrays_of_the_benchmarks(
+    reference: Path, tmp_path: Path, region: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``--npz`` undoes the layout: maps, bounds, traces and labels as they were."""
+    write_paper(reference, tmp_path, region, objects=1)
+    program(["authors", str(tmp_path), "--npz", str(tmp_path / "again.npz")])
+    assert "again.npz: 4 networks, 10 classes, objects 0" in capsys.readouterr().out
+    with np.load(reference / "paper_maps.npz") as data, np.load(tmp_path / "again.npz") as again:
+        for name in set(data.files) - {"imagenet_index"}:  # that of the class table
+            before = data[name][:, :, :1] if data[name].ndim > 2 else data[name]
+            before = before[..., :1] if name in ("objects", "shape_ids") else before
+            assert again[name].shape == before.shape, name
+            assert np.array_equal(again[name], before, equal_nan=before.dtype.kind == "f"), name
+
+
+def test_arrays_hold_the_objects_that_are_complete(
+    folder: Path, tmp_path: Path, region: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([str(folder), "--objects=1", f"--npz={tmp_path / 'x.npz'}"])
+    assert "Mine/5/2" not in capsys.readouterr().out  # not read
+    main([str(folder), f"--npz={tmp_path / 'x.npz'}"])
+    with np.load(tmp_path / "x.npz") as found:
+        assert found["objects"].tolist() == [0]
+        assert found["classes"].tolist() == ["aeroplane", "cup"]
+        assert found["maps"].shape == (2, 2, 1, 34, 120)
+        assert found["bounds_oir_w"][1, 1, 0, 0].tolist() == [[0, -10], [180, 140]]
+        assert np.isnan(found["bounds_oir_w"][1, 1, 0, 1, 0, 1])
+        assert found["trace_naive"][0, 0, 0, 0, 0].tolist() == [[0, -10], [180, 140]]
+        assert np.isnan(found["trace_naive"][..., 1:, :, :]).all()
+    with pytest.raises(ValueError, match="positive number, got 0"):
+        load_results(folder, objects=0)
+    place = tmp_path / "one" / "AlexNet" / "0" / "0"
+    save_bounds(place, region, {"naive": [box((0, 0), (1, 1))] * 2}, POINTS)
+    with pytest.raises(ValueError, match="no object has a map"):
+        main([str(tmp_path / "one"), "--npz=y.npz"])
+    for number, points in enumerate((POINTS, POINTS[::-1])):
+        place = tmp_path / "two" / "AlexNet" / str(number) / "0"
+        save_map(place, np.zeros((34, 120)))
+        save_bounds(place, region, {method: [box((0, 0), (1, 1))] * 2 for method in METHODS}, points)
+    with pytest.raises(ValueError, match="the same initial points"):
+        main([str(tmp_path / "two"), "--npz=y.npz"])
 
 
 @pytest.mark.slow

@@ -1,8 +1,9 @@
-"""Every command and every snippet of the documents is run: bash and python blocks, and benchmarks named in the text.
+"""The commands and snippets of the documents: bash, python and yaml blocks, and commands and flags named in the text.
 
-A bash line goes through the first rule that knows it; a line that no rule knows fails. By default jobs are made as
-written and estimated (``--dry_run``), training is resolved (``--print_config``), other programs take their arguments
-and stop. ``-m slow`` runs them, with small pictures and a cheap network.
+A bash line goes through the first rule that knows it; a line that no rule knows fails. By default snippets run, jobs
+are made as written and estimated (``--dry_run``), training is resolved (``--print_config``), other programs take their
+arguments and stop. ``-m slow`` runs the jobs, the training and the commands of ``RUN`` in bash blocks, with small
+pictures and a cheap network; ``explore`` (a server), benchmarks and examples only take their arguments there too.
 """
 
 from __future__ import annotations
@@ -15,21 +16,26 @@ import runpy
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import jsonargparse
+import numpy as np
 import pytest
 import torch
 import trimesh
 import yaml
+from test_authors import METHODS as AUTHORS_METHODS
+from test_authors import POINTS as AUTHORS_POINTS
+from test_authors import box, region, save_bounds, save_map  # noqa: F401 (region is a fixture)
 from torch import nn
 
 import lightning_semrob
 from lightning_semrob.__main__ import main as run_command
-from lightning_semrob.cli import evaluate
+from lightning_semrob.cli import EvaluateCLI, evaluate
 from lightning_semrob.networks import Classifier, NetworkSpec, network_spec
 from lightning_semrob.rendering import Rasterizer
 from lightning_semrob.training_cli import TrainCLI
@@ -48,8 +54,8 @@ NOT_RUN = {
     ". .venv/bin/activate": "of the same environment",
     ".venv/bin/python -m pip install": "as above",
     ".venv/bin/python -m pytest": "is this test suite",
-    ".venv/bin/ruff": "test_style.py runs it",
-    ".venv/bin/mypy": "test_style.py runs it",
+    "ruff": "test_style.py runs it",
+    "mypy": "test_style.py runs it",
     "pip install": "installs packages; test_packaging.py installs the wheel",
     "mkdocs": "test_site.py builds the site",
     "nox": "makes environments; its sessions are checked by test_packaging.py",
@@ -109,13 +115,16 @@ def commands() -> list[Any]:
     return [pytest.param(list(words), id=f"{place} {' '.join(words)}"[:100]) for words, place in found.items()]
 
 
-def named_benchmarks() -> list[str]:
-    """Benchmarks that the text names with their arguments, between backticks."""
-    found = []
-    for document in DOCUMENTS:
-        text = FENCE.sub("", document.read_text())
-        found += [" ".join(match.split()) for match in re.findall(r"`(python benchmarks/[^`]+)`", text)]
-    return sorted(set(found))
+def inline(pattern: str) -> list[str]:
+    """What the text names between backticks, outside of blocks."""
+    texts = [FENCE.sub("", document.read_text()) for document in DOCUMENTS]
+    return sorted({" ".join(match.split()) for text in texts for match in re.findall(rf"`({pattern}[^`]*)`", text)})
+
+
+def named_commands() -> list[str]:
+    """Our programs with their arguments; a bare name is none."""
+    pattern = r"python (?:benchmarks/|(?:evaluate|train)\.py |-m lightning_semrob \w+ )"
+    return [line for line in inline(pattern) if "…" not in line]
 
 
 # ---- where they run
@@ -140,6 +149,30 @@ class Cheap(nn.Module):
         return logits
 
 
+@contextmanager
+def forgotten(*folders: Path) -> Iterator[None]:
+    """Modules of these folders that are imported meanwhile leave ``sys.modules``: other tests have such names too."""
+    before = set(sys.modules)
+    try:
+        yield
+    finally:
+        for name in set(sys.modules) - before:
+            file = Path(getattr(sys.modules[name], "__file__", None) or "/")
+            if any(file.is_relative_to(folder) for folder in folders):
+                del sys.modules[name]
+
+
+def test_modules_of_the_documents_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a_scene_of_the_documents.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with forgotten(tmp_path):
+        importlib.import_module("a_scene_of_the_documents")
+        assert "a_scene_of_the_documents" in sys.modules
+        kept = importlib.import_module("this")
+    assert "a_scene_of_the_documents" not in sys.modules
+    assert sys.modules["this"] is kept
+
+
 def cheap_network(name: str, **settings: Any) -> Classifier:
     """A network of any name, as the name says that it is fed, on small pictures."""
     spec: NetworkSpec = network_spec(name)
@@ -153,6 +186,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "configs").symlink_to(REPOSITORY / "configs")
     (folder / "my_models").mkdir()
     trimesh.creation.box().export(folder / "my_models" / "mug.glb")
+    (folder / "path" / "to").mkdir(parents=True)
+    (folder / "path" / "to" / "shapes").symlink_to(folder / "scale")
+    torch.save({}, folder / "weights.pth")
     paper = ("aeroplane", "bathtub", "bench", "bottle", "chair", "cup", "piano", "rifle", "vase", "toilet")
     for classes in ("ShapeNetCore.v2/03797390", *(f"scale/{name}" for name in paper)):
         models = folder / classes / "a1" / "models"
@@ -168,7 +204,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The workspace as the current folder, its modules importable, networks cheap, nothing sent anywhere."""
     monkeypatch.chdir(workspace)
     scripts = REPOSITORY / "benchmarks"
@@ -178,7 +214,8 @@ def place(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in package():
         if hasattr(module, "build_network"):
             monkeypatch.setattr(module, "build_network", cheap_network)
-    return workspace
+    with forgotten(workspace, REPOSITORY / "examples", scripts):
+        yield workspace
 
 
 @pytest.fixture
@@ -265,10 +302,8 @@ def take(program: str, args: list[str], monkeypatch: pytest.MonkeyPatch) -> None
         _ = run_command(args) if program == "lightning_semrob" else runpy.run_path(file, run_name="__main__")
 
 
-@pytest.mark.parametrize("words", commands())
-def test_a_command_is_as_the_documents_say(
-    words: list[str], place: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
-) -> None:
+def check(words: list[str], request: pytest.FixtureRequest) -> None:
+    """A command by its rule."""
     line = " ".join(words)
     program = program_of(words)
     if program is None:
@@ -284,21 +319,42 @@ def test_a_command_is_as_the_documents_say(
         take(name, args, request.getfixturevalue("monkeypatch"))
 
 
-@pytest.mark.parametrize("line", named_benchmarks())
-def test_a_benchmark_that_the_text_names(
-    line: str, place: Path, parse_only: None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("words", commands())
+def test_a_command_is_as_the_documents_say(
+    words: list[str], place: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, path, *args = shlex.split(line)
-    if "FIGURE" in args or "[--" in line:  # a form, not a command
-        args = []
-    take(path.removesuffix(".py"), args, monkeypatch)
+    check(words, request)
+
+
+@pytest.mark.parametrize("line", named_commands())
+def test_a_command_that_the_text_names(
+    line: str, place: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = shlex.split(line)
+    form = "FIGURE" in words or "[--" in line  # a form, not a command
+    check(words[:2] if form else words, request)
+
+
+@pytest.mark.parametrize("line", inline(r"--(?:data|model|trainer|report_grid|overwrite)[\w.]*="))
+def test_a_flag_that_the_text_names_is_one(line: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of ``evaluate.py`` or of ``train.py fit``, with a value of its type."""
+    if "…" in line:
+        return
+    flags = [*shlex.split(line), "--print_config"]
+    with suppress(SystemExit):
+        EvaluateCLI(flags)
+    if "error" in capsys.readouterr().err:
+        resolve(["fit", *flags[:-1]])
 
 
 def test_what_no_rule_knows_fails(place: Path, request: pytest.FixtureRequest, capsys: Any) -> None:
     assert len(commands()) > 40
     for line in ("rm -r outputs", "python setup.py install"):
         with pytest.raises(AssertionError, match="no rule knows"):
-            test_a_command_is_as_the_documents_say(line.split(), place, request, capsys)
+            check(line.split(), request)
+    with pytest.raises(SystemExit):
+        test_a_flag_that_the_text_names_is_one("--data.netwroks=[x]", place, capsys)
+    assert len(named_commands()) > 20
     with pytest.raises(SystemExit):
         estimate(["--data.netwroks=[efficientnet_lite0]"])
     for start in NOT_RUN:
@@ -315,6 +371,7 @@ SMALL_JOB = {
     "--model.verified_evaluations": "40",
     "--report_grid": "[]",
     "--trainer.devices": "1",
+    "--trainer.num_nodes": "1",
     "--trainer.accelerator": "cpu",
     "--trainer.enable_progress_bar": "false",
 }
@@ -334,30 +391,37 @@ SMALL_TRAINING = {
     "--trainer.enable_progress_bar": "false",
 }
 SMALL_MAPS = {"--data.image_size": "16", "--maps.steps": "[12,4]", "--accelerator": "cpu"}
-#: Commands that run on what the jobs above leave behind; others only take their arguments.
-RUN = ("audit", "doctor", "figures", "maps", "merge", "report", "traps")
-#: What an argument of the documents decides stays as it is.
+#: Commands that run on what the jobs of ``folders`` leave behind; others only take their arguments.
+RUN = ("audit", "authors", "compare", "doctor", "figures", "maps", "merge", "profile", "report", "traps", "verify")
+#: What an argument of a job in the documents decides stays as it is.
 KEPT = ("--data.shapes", "--data.initial_points")
 
 
-def shrunk(args: Sequence[str], small: dict[str, str]) -> list[str]:
+def shrunk(args: Sequence[str], small: dict[str, str], kept: Sequence[str] = KEPT) -> list[str]:
     """The arguments with those of a small job behind them."""
     given = {word.partition("=")[0] for word in args}
-    more = {name: value for name, value in small.items() if not (name in KEPT and name in given)}
+    more = {name: value for name, value in small.items() if not (name in kept and name in given)}
     if "--maps.axes" in given:
         more["--maps.steps"] = "[4]"
     return [*args, *(f"{name}={value}" for name, value in more.items())]
 
 
 @pytest.fixture(scope="module")
-def folders(workspace: Path) -> Path:
-    """What earlier commands left: maps, finished jobs, parts of an array job."""
+def folders(workspace: Path, request: pytest.FixtureRequest) -> Path:
+    """What earlier commands left: maps, finished jobs, parts of an array job; and the authors' published files."""
+    made = request.getfixturevalue("region")
+    for network in ("AlexNet", "VGG"):
+        place = workspace / "semantic-robustness" / "checkpoint" / network / "0" / "0"
+        save_map(place, np.full((34, 120), 0.9))
+        save_bounds(place, made, dict.fromkeys(AUTHORS_METHODS, [box((100, 0), (200, 50))] * 2), AUTHORS_POINTS)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(workspace)
         patch.setattr("lightning_semrob.environment.build_network", cheap_network)
         run_command(["maps", *shrunk(["--data.shapes=[teapot:0-1]"], SMALL_MAPS)])
-        for name, shape in (("1a2b3c4d", "cup"), ("cups", "cup:0-1"), ("part-0", "teapot"), ("part-1", "cup")):
+        for name, shape in (("1a2b3c4d", "cup"), ("cups", "cup:0-1"), ("array/0", "teapot"), ("array/1", "cup")):
             evaluate(shrunk([f"--data.shapes=[{shape}]", f"--output=outputs/{name}"], SMALL_JOB))
+        for name, network in (("released", "efficientnet_lite0"), ("candidate", "efficientnet_lite1")):
+            evaluate(shrunk([f"--data.networks=[{network}]", f"--output=outputs/{name}"], SMALL_JOB))
     return workspace
 
 
@@ -370,10 +434,11 @@ def test_a_command_runs(words: list[str], place: Path, folders: Path, capsys: py
     if name == "evaluate":
         leaves(lambda: evaluate(shrunk(args, SMALL_JOB)))
     elif name == "train" and args[0] == "fit":
-        assert TrainCLI(shrunk(args, SMALL_TRAINING)).result["srvr"]
+        assert TrainCLI(shrunk(args, SMALL_TRAINING, kept=())).result["srvr"]
     elif name == "lightning_semrob" and args[0] in RUN:
         args = [path for word in args for path in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]
-        run_command(shrunk(args, SMALL_MAPS) if args[0] == "maps" else args)
+        small = {"maps": SMALL_MAPS, "profile": SMALL_JOB}.get(args[0], {})
+        run_command(shrunk(args, small))
 
 
 # ---- snippets
@@ -404,7 +469,8 @@ def test_a_snippet_runs(source: str, code: str, place: Path, monkeypatch: pytest
 @pytest.mark.parametrize(("source", "code"), [pytest.param(*block, id=block[0]) for block in blocks("python")])
 def test_a_snippet_runs_as_written(source: str, code: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workspace)
-    exec(compile(code, source, "exec"), namespace())
+    with forgotten(workspace):
+        exec(compile(code, source, "exec"), namespace())
 
 
 @pytest.mark.parametrize(("source", "text"), [pytest.param(*block, id=block[0]) for block in blocks("yaml")])

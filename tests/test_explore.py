@@ -120,7 +120,7 @@ class Client:
 
 
 def test_the_server_answers(explorer: Explorer) -> None:
-    pytest.importorskip("dash", reason="dash is absent: pip install 'lightning-semrob[explore]'")
+    pytest.importorskip("dash", reason="dash is absent: pip install dash")
     client = Client(build_app(explorer))
     page = client.client.get("/")
     assert page.status_code == 200
@@ -160,7 +160,7 @@ def test_the_server_answers(explorer: Explorer) -> None:
 
 
 def test_the_command_builds_the_application(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("dash", reason="dash is absent: pip install 'lightning-semrob[explore]'")
+    pytest.importorskip("dash", reason="dash is absent: pip install dash")
     words = ["--shape=teapot", "--network=tiny_network:build", "--image_size=32", "--space=[distance]", "--steps=[4]"]
     app, config = application([*words, "--port=8051"])
     assert config.port == 8051

@@ -31,8 +31,8 @@ from lightning_semrob.report.tables import (
 )
 from lightning_semrob.space import Axis, SemanticSpace
 
-pytest.importorskip("plotly", reason="plotly is absent: pip install 'lightning-semrob[report]'")
-pytest.importorskip("h5netcdf", reason="h5netcdf is absent: pip install 'lightning-semrob[report]'")
+pytest.importorskip("plotly", reason="plotly is absent: pip install plotly")
+pytest.importorskip("h5netcdf", reason="h5netcdf is absent: pip install h5netcdf")
 
 GRID = (8, 5)
 SMALL = [
@@ -243,7 +243,7 @@ def test_without_plotly_one_sentence_says_how_to_get_it(finished: Path, monkeypa
     monkeypatch.setattr(html, "find_spec", lambda name: None if name == "plotly" else object())
     said: list[str] = []
     assert report_folder(finished, say=said.append) is None
-    assert said == ["no report.html: it needs plotly; pip install 'lightning-semrob[report]'"]
+    assert said == ["no report.html: it needs plotly; pip install plotly"]
 
 
 def test_mistakes_are_named(finished: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from lightning_semrob.output_folder import environment_of
 from lightning_semrob.report.pictures import saved_grid
 from lightning_semrob.report.training import write_training_report
 
-pytest.importorskip("plotly", reason="plotly is absent: pip install 'lightning-semrob[report]'")
+pytest.importorskip("plotly", reason="plotly is absent: pip install plotly")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is absent: pip install playwright")
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -405,7 +405,7 @@ def test_fit_trains_both_runs_and_judges_them(trained: tuple[Path, dict[str, Any
 
 
 def test_the_page_shows_maps_before_and_after(trained: tuple[Path, dict[str, Any], list[str]]) -> None:
-    pytest.importorskip("plotly", reason="plotly is absent: pip install 'lightning-semrob[report]'")
+    pytest.importorskip("plotly", reason="plotly is absent: pip install plotly")
     folder, result, _ = trained
     page = (folder / "report.html").read_text()
     section = page[page.index('<section id="training">') : page.index('<section id="verdict"')]

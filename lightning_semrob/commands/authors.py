@@ -6,15 +6,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from jsonargparse import ArgumentParser
 from torch import Tensor
 
-from lightning_semrob.authors import CLASSES, METHODS, AuthorsResults, load_results
+from lightning_semrob.authors import CLASSES, METHODS, AuthorsResults, load_results, paper_arrays
 from lightning_semrob.functional.statistics import eq2_start
 from lightning_semrob.functions import RecordedFunction
 from lightning_semrob.report.tables import format_table
+from lightning_semrob.results import write_atomically
 from lightning_semrob.space import Axis, SemanticSpace
 
 __all__ = ["Judgement", "box_moments", "judge", "main"]
@@ -126,12 +129,29 @@ def main(args: Sequence[str]) -> dict[str, Judgement]:
     parser.add_argument("folder", type=str, help="the authors' repository, or its folder 'checkpoint'")
     parser.add_argument("--eps_m", type=float, default=0.3, help="Eq. 2: mean of f at least 1 - eps_m")
     parser.add_argument("--eps_v", type=float, default=0.05, help="Eq. 2: variance of f at most eps_v")
+    parser.add_argument("--objects", type=int, help="read the first so many objects of each class alone")
+    parser.add_argument("--npz", type=str, help="file for the maps, bounds and traces as arrays (paper_maps.npz)")
     config = parser.parse_args(list(args))
     eq2_start(1, config.eps_m, config.eps_v)  # raises on thresholds that cannot be met
-    results = load_results(Path(config.folder), _say_progress if sys.stderr.isatty() else None)
+    results = load_results(Path(config.folder), _say_progress if sys.stderr.isatty() else None, config.objects)
     found = {method: judge(results, method, config.eps_m, config.eps_v) for method in METHODS.values()}
     print_tables(results, found, config.eps_m, config.eps_v)
+    if config.npz:
+        save_arrays(results, Path(config.npz))
     return found
+
+
+def save_arrays(results: AuthorsResults, path: Path) -> None:
+    """Write :func:`~lightning_semrob.authors.paper_arrays` as a compressed npz file, and say what it holds."""
+    arrays: dict[str, Any] = {**paper_arrays(results)}
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    write_atomically(path, write)
+    objects = ", ".join(map(str, arrays["objects"]))
+    print(f"\n{path}: {len(arrays['networks'])} networks, {len(arrays['classes'])} classes, objects {objects}")
 
 
 def print_tables(results: AuthorsResults, found: Mapping[str, Judgement], eps_m: float, eps_v: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -79,14 +80,16 @@ def _requirements() -> list[Requirement]:
         return []
 
 
-def _unmet(requirements: Sequence[Requirement]) -> list[str]:
-    """``name (what is wrong)`` of those that are absent or of another version than asked for."""
+def _unmet(requirements: Sequence[Requirement]) -> str:
+    """Those that are absent or of another version than asked for, and the command that installs them; or nothing."""
     found = [(item, _version(item.name)) for item in requirements]
-    return [
-        f"{item.name} ({'absent' if version is None else f'{version}, needs {item.specifier}'})"
+    unmet = [
+        (item, "absent" if version is None else f"{version}, needs {item.specifier}")
         for item, version in found
         if version is None or not item.specifier.contains(version, prereleases=True)
     ]
+    wrong = ", ".join(f"{item.name} ({what})" for item, what in unmet)
+    return f"{wrong}; pip install {' '.join(shlex.quote(f'{x.name}{x.specifier}') for x, _ in unmet)}" if unmet else ""
 
 
 def package_findings() -> Iterator[Finding]:
@@ -98,7 +101,7 @@ def package_findings() -> Iterator[Finding]:
     required = [item for item in _requirements() if item.marker is None or item.marker.evaluate({"extra": ""})]
     unmet = _unmet(required)
     if unmet:
-        yield Finding("required packages", f"{', '.join(unmet)}; pip install {PACKAGE}", "broken")
+        yield Finding("required packages", unmet, "broken")
 
 
 def device_findings() -> Iterator[Finding]:
@@ -157,8 +160,7 @@ def extra_findings() -> Iterator[Finding]:
             if item.marker and item.marker.evaluate({"extra": extra}) and not item.marker.evaluate({"extra": ""})
         ]
         unmet = _unmet(asked)
-        text = f"{', '.join(unmet)}; pip install '{PACKAGE}[{extra}]'" if unmet else "there"
-        yield Finding(f"extra {extra}", text, "absent" if unmet else "ok")
+        yield Finding(f"extra {extra}", unmet or "there", "absent" if unmet else "ok")
 
 
 def wandb_finding() -> Finding:

@@ -98,7 +98,7 @@ class PaperMode:
 
 
 class DefaultMode:
-    """Unit space, steps that do not vanish with the width, projection, convergence (math.md, "Default mode").
+    """Unit space, steps that do not vanish with the width, projection, convergence (docs/finders.md, "Two modes").
 
     Directions are divided by the cross section ``prod_{i != k} r_i``: positive, so their zeros stay. Points beyond
     the space are evaluated on its edge; periodic axes wrap.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["DataMap", "SemanticMaps", "axis_values", "grid_points", "score_map"]
 
 SCHEMA_VERSION = 1
-_HINT = "saved maps need xarray, h5netcdf and h5py: pip install 'lightning-semrob[report]'"
+_HINT = "saved maps need xarray, h5netcdf and h5py: pip install xarray h5netcdf h5py"
 
 
 def axis_values(axis: Axis, count: int) -> Tensor:

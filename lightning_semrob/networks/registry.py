@@ -80,7 +80,7 @@ def available_networks() -> tuple[str, ...]:
 
 
 def network_spec(name: str) -> NetworkSpec:
-    """The spec of a name (see the module's docstring); neither builds the network nor fetches its weights.
+    """The spec of a name (docs/howto/networks.md); neither builds the network nor fetches its weights.
 
     Raises:
         ValueError: for an unknown name or option, with the nearest known one.

@@ -35,8 +35,8 @@ def package_version(module: str) -> str | None:
 class Renderer(nn.Module, ABC):
     """Renders one mesh under a batch of semantic parameters.
 
-    Subclasses declare ``parameters_table`` (name -> :class:`SemanticParameter`) and implement :meth:`render`.
-    A parameter that a call does not name takes its default.
+    Subclasses give the property ``semantic_parameters`` (name -> :class:`SemanticParameter`) and implement
+    :meth:`render`. A parameter that a call does not name takes its default.
 
     Args:
         image_size: side of the square image, pixels.

@@ -43,7 +43,6 @@ from lightning_semrob.results import write_atomically
 __all__ = ["REPORT_FILE", "build_page", "missing_packages", "report_folder", "write_report"]
 
 REPORT_FILE = "report.html"
-_INSTALL = "pip install 'lightning-semrob[report]'"
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
@@ -52,8 +51,8 @@ _POLICY = (
 
 def missing_packages() -> str | None:
     """One sentence on what the page needs and how to get it; None where everything is there."""
-    absent = [name for name in ("plotly", "xarray", "h5netcdf") if find_spec(name) is None]
-    return f"no {REPORT_FILE}: it needs {', '.join(absent)}; {_INSTALL}" if absent else None
+    absent = [name for name in ("plotly", "xarray", "h5netcdf", "h5py") if find_spec(name) is None]
+    return f"no {REPORT_FILE}: it needs {', '.join(absent)}; pip install {' '.join(absent)}" if absent else None
 
 
 def titles_of(environment: SemanticEnvironment) -> list[str]:
