@@ -133,8 +133,9 @@ class TrainCLI(LightningCLI):
         start = time.perf_counter()
         if self.trainer.is_global_zero:
             if settings.overwrite:
-                for path in [*output.glob("*.pth"), *output.glob("*/last.ckpt"), *output.glob("*.json")]:
-                    path.unlink()
+                for kind in ("*.pth", "*/last.ckpt", "*.json", "maps.png"):
+                    for path in output.glob(kind):
+                        path.unlink()
             RunFolder(output).open(config, overwrite=settings.overwrite)
         before: ViewSampler | None = self.config_init[str(self.subcommand)].get("before")
         runs = [(model, self.trainer)]

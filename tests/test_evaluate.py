@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
 import json
 import os
@@ -17,6 +19,7 @@ import pytorch_lightning as pl
 import torch
 import trimesh
 import yaml
+from processes import in_processes
 from pytorch_lightning.callbacks import Callback
 
 from lightning_semrob.cli import EvaluateCLI, config_folder, evaluate
@@ -609,13 +612,19 @@ def test_print_config_can_be_run_again(repository: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("points", [2, 1])
-def test_two_processes_give_the_boxes_of_one(repository: Path, tmp_path: Path, points: int) -> None:
+def test_two_processes_give_the_boxes_of_one(tmp_path: Path, points: int) -> None:
     """gloo, uneven groups; with one shape, one network and one point there are fewer tasks than processes."""
     arguments = [*SMALL, f"--data.initial_points={points}", "--data.shapes=[teapot]"]
     if points == 1:
         arguments.append("--data.networks=[tiny_network:build]")
     evaluate([*arguments, "--output", str(tmp_path / "one")])
-    done = command(repository, *arguments, "--trainer.devices=2", "--output", str(tmp_path / "two"))
+
+    def start(rank: int) -> str:
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            evaluate([*arguments, "--trainer.devices=2", "--output", str(tmp_path / "two")])
+        return said.getvalue()
+
+    printed = in_processes(2, start)
     one, two = rows_of(tmp_path / "one"), rows_of(tmp_path / "two")
     assert one == two
-    assert done.stdout.count("How the runs ended") == 1
+    assert ["How the runs ended" in text for text in printed] == [True, False]
