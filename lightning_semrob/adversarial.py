@@ -213,8 +213,10 @@ class SemanticTraining(pl.LightningModule):
     # ---- validation and test
 
     def validation_step(self, batch: ViewBatch, batch_idx: int) -> None:
-        """Score and accuracy on a shape that is not trained on, uniform or clean views."""
+        """Score and accuracy on a shape that is not trained on, uniform or clean views; an empty batch has none."""
         assert self.classifier is not None
+        if not len(batch.shape):
+            return
         probability = self.classifier(batch.images).float().softmax(-1)
         kind = "space" if bool(batch.exploratory[0]) else "clean"
         metrics: Any = self.judged

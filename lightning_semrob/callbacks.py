@@ -17,7 +17,6 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from tqdm import tqdm
 
 from lightning_semrob.finders.rounds import UpdateCallback
-from lightning_semrob.finders.verified import VerifiedFinder
 from lightning_semrob.work import TaskBatch, Work
 
 if TYPE_CHECKING:
@@ -31,8 +30,7 @@ __all__ = ["CleanExit", "ResultsWriter", "RunProgress", "Stopwatch"]
 class ResultsWriter(UpdateCallback):
     """Keeps every run in the output folder as soon as it has ended, and again with its verdict.
 
-    A (network, shape) group of this process has one file, rewritten whenever a run of it ends. Runs of the verified
-    finder are kept with their verdict only: its box and its statement are one result.
+    A (network, shape) group of this process has one file, rewritten whenever a run of it ends.
 
     Args:
         folder: the output folder.
@@ -46,14 +44,14 @@ class ResultsWriter(UpdateCallback):
     def on_update_start(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
         """Runs that a resumed job brought along are in the folder already."""
         if self._name(batch) not in self._kept:
-            self._kept[self._name(batch)] = self._finished(module, batch)
+            self._kept[self._name(batch)] = module.finished(batch.rows.tolist())
 
     def on_update_end(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
         """Save the runs of the rows that have ended, if there are new ones."""
         self._save(trainer.datamodule, module, batch)  # type: ignore[attr-defined]
 
     def _save(self, environment: SemanticEnvironment, module: FinderSuite, batch: TaskBatch) -> None:
-        finished, name = self._finished(module, batch), self._name(batch)
+        finished, name = module.finished(batch.rows.tolist()), self._name(batch)
         if finished != self._kept.get(name):
             self._kept[name] = finished
             rows = [module.row(environment, number, row) for number, row in finished]
@@ -65,15 +63,6 @@ class ResultsWriter(UpdateCallback):
     def _name(batch: TaskBatch) -> str:
         rows = "-".join(map(str, batch.rows.tolist()))
         return hashlib.sha256(f"{batch.network} {batch.shape} {rows}".encode()).hexdigest()[:20]
-
-    @staticmethod
-    def _finished(module: FinderSuite, batch: TaskBatch) -> dict[tuple[int, int], bool]:
-        return {
-            (number, row): (number, row) in module.statements
-            for number, finder in enumerate(module)
-            for row in batch.rows.tolist()
-            if finder.code[row] != 0 and ((number, row) in module.statements or not isinstance(finder, VerifiedFinder))
-        }
 
 
 class CleanExit(UpdateCallback):

@@ -16,6 +16,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import yaml
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.strategies import DDPStrategy
 
@@ -41,9 +42,9 @@ from lightning_semrob.report.tables import (
     format_verified_table,
     summarize,
 )
-from lightning_semrob.results import RunFolder, versions
+from lightning_semrob.results import Row, RunFolder, versions
 from lightning_semrob.statements import describe_job
-from lightning_semrob.strategies import SharedTableStrategy
+from lightning_semrob.strategies import SharedTableStrategy, value_of_first
 
 __all__ = ["EvaluateCLI", "config_folder", "evaluate", "main", "quiet_lightning", "with_packaged_configs"]
 
@@ -205,26 +206,80 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
             print(f"report: {missing_packages() or f'{maps} evaluations of f for its maps'}")
         return estimate
     folder = RunFolder(output)
+    job = _go_on(cli, folder, config)
+    before = suite.counts()
+    watch, dashboard = Stopwatch(), Dashboard() if trainer.loggers else None
+    _measure(cli, folder, [watch, *([dashboard] if dashboard else [])])
+    seconds = time.perf_counter() - start
+    rows = [
+        suite.row(environment, number, row) for number in range(len(suite.finders)) for row in range(len(environment))
+    ]
+    summary = summarize(rows, PAPER_METHODS, eps_m=suite.eps_m, eps_v=suite.eps_v)
+    if not trainer.is_global_zero:
+        return summary
+    summary |= {
+        "seconds": seconds,
+        "startup_seconds": watch.began - start,
+        "measuring_seconds": watch.ended - watch.began,
+        "processes": trainer.world_size,
+        "executed_evaluations": environment.work.evaluations,
+        **{f"computed_{name}": count - before[name] for name, count in suite.counts().items() if name != "active"},
+        "precision_change": precision_change(environment),
+        "not_measured": environment.failures,
+        "space": environment.space.as_dict(),
+    }
+    if isinstance(trainer.profiler, ShareProfiler):  # type: ignore[attr-defined]
+        summary["profile"] = trainer.profiler.shares()  # type: ignore[attr-defined]
+    folder.finish(rows, environment.space, summary, job)
+    print_summary(summary, output)
+    print_start(summary)
+    if with_report:
+        write_report(environment, output, grid)
+    if dashboard:
+        settings = {"config": yaml.safe_load(config), "versions": versions(), "output": str(output)}
+        maps_file = output / MAPS_FILE
+        saved = SemanticMaps.load(maps_file) if with_report and maps_file.exists() else None
+        dashboard.finish(trainer, rows, summary, settings, saved)
+    return summary
+
+
+def _go_on(cli: EvaluateCLI, folder: RunFolder, config: str) -> dict[str, Any]:
+    """Open the output folder and give every process the finished runs that the first one finds in it.
+
+    Returns:
+        What all statements of the job share.
+    """
+    suite, environment, trainer = cli.model, cli.datamodule, cli.trainer
+    suite.prepare(environment)
+    found: tuple[dict[str, Any], list[Row]] | None = None
     if trainer.is_global_zero:
         folder.open(config, overwrite=cli.config.overwrite)
-        _check_disk(output)
-    finished = folder.load_parts() if output.exists() else []
-    suite.prepare(environment)
-    if trainer.is_global_zero:
-        job = folder.note_job(describe_job(environment, suite, versions(), yaml.safe_load(config)["data"]["renderer"]))
+        _check_disk(folder.path)
+        finished = folder.load_parts()
+        renderer = yaml.safe_load(config)["data"]["renderer"]
+        found = folder.note_job(describe_job(environment, suite, versions(), renderer)), finished
+    found = value_of_first(trainer, found)
+    assert found is not None
+    job, finished = found
     taken = suite.restore(environment, finished)
     if trainer.is_global_zero and taken:
-        print(f"{taken} finished runs taken over from '{output}'")
-    before = suite.counts()
+        print(f"{taken} finished runs taken over from '{folder.path}'")
+    return job
+
+
+def _measure(cli: EvaluateCLI, folder: RunFolder, callbacks: Sequence[Callback]) -> None:
+    """Run the job, every run kept in the folder as soon as it ends; a signal ends it with one sentence.
+
+    Raises:
+        SystemExit: a signal came.
+    """
+    trainer, leaving = cli.trainer, CleanExit()
     progress = [RunProgress()] if trainer.progress_bar_callback is not None else []
-    trainer.callbacks = [c for c in trainer.callbacks if c is not trainer.progress_bar_callback]  # type: ignore[attr-defined]
-    dashboard = Dashboard() if trainer.loggers else None
-    watch, leaving = Stopwatch(), CleanExit()
-    trainer.callbacks += [*progress, ResultsWriter(folder), leaving, watch]  # type: ignore[attr-defined]
-    trainer.callbacks += [dashboard] if dashboard else []  # type: ignore[attr-defined]
+    others = [callback for callback in trainer.callbacks if callback is not trainer.progress_bar_callback]  # type: ignore[attr-defined]
+    trainer.callbacks = [*others, *progress, ResultsWriter(folder), leaving, *callbacks]  # type: ignore[attr-defined]
     try:
-        trainer.fit(suite, datamodule=environment)
-        trainer.test(suite, datamodule=environment, verbose=False)
+        trainer.fit(cli.model, datamodule=cli.datamodule)
+        trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
     except (KeyboardInterrupt, SystemExit, RuntimeError) as error:
         if leaving.signal is None:
             raise
@@ -232,38 +287,8 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
             raise SystemExit(0) from error  # Lightning kills the first process if another one ends with an error
         if trainer.is_global_zero:
             kept = len(folder.load_parts())
-            print(f"\ninterrupted: {kept} runs are kept in '{output}'; the same command goes on", file=sys.stderr)
+            print(f"\ninterrupted: {kept} runs are kept in '{folder.path}'; the same command goes on", file=sys.stderr)
         raise SystemExit(128 + leaving.signal) from error  # what shells make of a signal
-    seconds = time.perf_counter() - start
-    rows = [
-        suite.row(environment, number, row) for number in range(len(suite.finders)) for row in range(len(environment))
-    ]
-    summary = summarize(rows, PAPER_METHODS, eps_m=suite.eps_m, eps_v=suite.eps_v)
-    if trainer.is_global_zero:
-        summary |= {
-            "seconds": seconds,
-            "startup_seconds": watch.began - start,
-            "measuring_seconds": watch.ended - watch.began,
-            "processes": trainer.world_size,
-            "executed_evaluations": environment.work.evaluations,
-            **{f"computed_{name}": count - before[name] for name, count in suite.counts().items() if name != "active"},
-            "precision_change": precision_change(environment),
-            "not_measured": environment.failures,
-            "space": environment.space.as_dict(),
-        }
-        if isinstance(trainer.profiler, ShareProfiler):  # type: ignore[attr-defined]
-            summary["profile"] = trainer.profiler.shares()  # type: ignore[attr-defined]
-        folder.finish(rows, environment.space, summary, job)
-        print_summary(summary, output)
-        print_start(summary)
-        if with_report:
-            write_report(environment, output, grid)
-        if dashboard:
-            settings = {"config": yaml.safe_load(config), "versions": versions(), "output": str(output)}
-            maps_file = output / MAPS_FILE
-            saved = SemanticMaps.load(maps_file) if with_report and maps_file.exists() else None
-            dashboard.finish(trainer, rows, summary, settings, saved)
-    return summary
 
 
 def main() -> None:

@@ -276,10 +276,22 @@ class SemanticEnvironment(pl.LightningDataModule):
 
     def report_failure(self, shape: int, error: Exception) -> None:
         """Note that a shape could not be measured, and say so once."""
-        name = self.shapes[shape].shape_id
+        self._note_failure(self.shapes[shape].shape_id, str(error))
+
+    def _note_failure(self, name: str, reason: str) -> None:
         if name not in self.failures:
-            self.failures[name] = str(error)
-            rank_zero_warn(f"shape '{name}' is not measured: {error}")
+            self.failures[name] = reason
+            rank_zero_warn(f"shape '{name}' is not measured: {reason}")
+
+    def gather_failures(self) -> None:
+        """Note what the other processes could not measure; a collective."""
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return
+        parts: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(parts, self.failures)
+        for part in parts:
+            for name, reason in part.items():
+                self._note_failure(name, reason)
 
     # ---- f
 

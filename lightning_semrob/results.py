@@ -66,6 +66,12 @@ _KINDS = {
     "verification_evaluations": pa.int64(),
 }
 
+#: What a job writes beside its configuration and its parts.
+_WRITTEN = (
+    "job.json", "runs.parquet", "runs.csv", "statements.jsonl", "summary.json", "versions.json", "maps.nc",
+    "report.html",
+)  # fmt: skip
+
 #: Identity of a run: two rows with equal values here are the same run.
 KEY = ("network", "class_name", "shape_id", "point", "method")
 
@@ -205,7 +211,7 @@ class RunFolder:
 
         Args:
             config: the resolved configuration that decides the numbers, as yaml.
-            overwrite: start anew, dropping what the folder holds.
+            overwrite: start anew, dropping what the folder holds of a job.
 
         Raises:
             ValueError: the folder belongs to another configuration; the difference is in the message.
@@ -214,7 +220,7 @@ class RunFolder:
         target = self.path / "config.yaml"
         if overwrite:
             shutil.rmtree(self.path / "parts", ignore_errors=True)
-            for name in ("maps.nc", "job.json"):
+            for name in _WRITTEN:
                 (self.path / name).unlink(missing_ok=True)
         elif target.exists():
             old = target.read_text()

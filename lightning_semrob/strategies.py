@@ -1,10 +1,16 @@
-"""How processes share the table of runs."""
+"""How processes share the table of runs, and what the first of them read."""
 
 from __future__ import annotations
 
-from pytorch_lightning.strategies import DDPStrategy
+import signal
+from typing import TypeVar
 
-__all__ = ["SharedTableStrategy"]
+import pytorch_lightning as pl
+from pytorch_lightning.strategies import DDPStrategy, Strategy
+
+__all__ = ["SharedTableStrategy", "value_of_first"]
+
+Value = TypeVar("Value")
 
 
 class SharedTableStrategy(DDPStrategy):
@@ -16,3 +22,25 @@ class SharedTableStrategy(DDPStrategy):
 
     def configure_ddp(self) -> None:
         """Leave the module unwrapped."""
+
+
+def value_of_first(trainer: pl.Trainer, value: Value) -> Value:
+    """What the first process has as ``value``, on every process; starts and connects them where nothing has yet.
+
+    Processes that look into a folder each for itself may find different things: before the first one has emptied it,
+    or by the cache of a network file system. So the first one looks, then all call this.
+    """
+    launcher = trainer.strategy.launcher
+    if launcher is None:
+        return value
+    try:
+        told: Value = launcher.launch(_tell, trainer.strategy, value)
+    except KeyboardInterrupt:
+        launcher.kill(signal.SIGKILL)  # the others wait for this process to connect and hear of nothing else
+        raise
+    return told
+
+
+def _tell(strategy: Strategy, value: Value) -> Value:
+    strategy.setup_environment()
+    return strategy.broadcast(value)

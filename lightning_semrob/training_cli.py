@@ -23,6 +23,7 @@ from lightning_semrob.adversarial import SemanticTraining, TrainingSpeed
 from lightning_semrob.cli import quiet_lightning, with_packaged_configs
 from lightning_semrob.comparison import Judging, compare, format_training_table, format_verdicts, report_training
 from lightning_semrob.results import RunFolder, versions, write_atomically
+from lightning_semrob.strategies import value_of_first
 from lightning_semrob.training_data import RenderedViews
 from lightning_semrob.views import ViewSampler
 
@@ -132,8 +133,9 @@ class TrainCLI(LightningCLI):
         start = time.perf_counter()
         if self.trainer.is_global_zero:
             if settings.overwrite:
-                for path in [*output.glob("*.pth"), *output.glob("*/last.ckpt"), *output.glob("*.json")]:
-                    path.unlink()
+                for kind in ("*.pth", "*/last.ckpt", "*.json", "maps.png"):
+                    for path in output.glob(kind):
+                        path.unlink()
             RunFolder(output).open(config, overwrite=settings.overwrite)
         before: ViewSampler | None = self.config_init[str(self.subcommand)].get("before")
         runs = [(model, self.trainer)]
@@ -253,22 +255,23 @@ def train_run(
         ``images_per_second`` (also of rendering and network apart) and ``waiting_share`` of its training steps.
     """
     name = module.views.name
-    weights, report = output / f"{name}.pth", output / f"{name}.json"
-    if weights.exists() and report.exists():
-        if trainer.is_global_zero:
+    weights, report, last = output / f"{name}.pth", output / f"{name}.json", output / name / "last.ckpt"
+    known: dict[str, Any] | None = None
+    if trainer.is_global_zero:
+        if weights.exists() and report.exists():
+            known = json.loads(report.read_text())
             print(f"views '{name}': taken over from '{weights}'")
-        known: dict[str, Any] = json.loads(report.read_text())
+        elif ckpt_path is None and last.exists():
+            ckpt_path = str(last)
+            print(f"views '{name}': going on from '{last}'")
+        if known is None and ckpt_path is not None:
+            check_checkpoint(ckpt_path)
+    known, ckpt_path = value_of_first(trainer, (known, ckpt_path))
+    if known is not None:
         return known
     speed = TrainingSpeed()
     checkpoint = epoch_checkpoint(output / name)
     trainer.callbacks += [speed, checkpoint]  # type: ignore[attr-defined]
-    last = output / name / "last.ckpt"
-    if ckpt_path is None and last.exists():
-        ckpt_path = str(last)
-        if trainer.is_global_zero:
-            print(f"views '{name}': going on from '{last}'")
-    if ckpt_path is not None:
-        check_checkpoint(ckpt_path)
     trainer.fit(module, datamodule=data, ckpt_path=ckpt_path)
     assert module.classifier is not None
     spent = {

@@ -131,6 +131,12 @@ class _Plan:
     candidates: int
     rendered: int
 
+    def empty(self) -> _Plan:
+        """Nothing to render."""
+        none = slice(0)
+        groups = Groups(self.groups.shape[none], self.groups.u[none], self.groups.exploratory[none])
+        return _Plan(groups, self.randomized[none], self.real[none], self.flip[none], self.candidates, 0)
+
 
 class _PlannedImages(Dataset[ViewBatch]):
     """Renders a plan; the index of an item is the plan itself."""
@@ -155,7 +161,7 @@ class _PlannedImages(Dataset[ViewBatch]):
             images.append((picture.flip(-1) if flipped else picture)[None])
             label = torch.cat([label, torch.tensor([target])])
         return ViewBatch(
-            torch.cat(images),
+            torch.cat(images) if images else torch.zeros(0, 3, *[data.renderer.image_size] * 2),
             label,
             shape,
             plan.groups.u.flatten(0, 1),
@@ -428,8 +434,9 @@ class RenderedViews(pl.LightningDataModule):
         rank, world = self._place()
         self.prepare_shapes(split)
         plans = self.judging_plans(split)
-        size = len(plans) // world * world  # the same number on every process
-        own = plans[rank:size:world]
+        # The same number on every process: those with fewer end with an empty plan.
+        plans += [plans[0].empty()] * (-len(plans) % world)
+        own = plans[rank::world]
         return self._loader(split, _Plans(len(own), own.__getitem__))
 
     def _loader(self, split: str, plans: _Plans) -> PlannedLoader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -94,9 +95,13 @@ class Work:
 
         Returns:
             Whether any process has something left.
+
+        Raises:
+            ValueError: at the first meeting, processes that do not have the same rows left.
         """
         if self._first:
             self._first = False
+            self._agree(torch.cat([pending, growing]))
             self.owners = share(pending.double(), self.shape, self.group, self.processes)
             self._spent[-1] = 0
         state = torch.full_like(self.owners, OPEN)
@@ -122,6 +127,19 @@ class Work:
             soonest = float(left[left > 0].min()) if bool((left > 0).any()) else 0.0
             self._deadline = time.perf_counter() + min(max(soonest, _SHORTEST), _LONGEST)
         return self.remaining > 0
+
+    def _agree(self, rows: Tensor) -> None:
+        """Raise, on every process, if ``rows`` differs between them: a row that one takes for ended would be lost."""
+        if self.processes == 1:
+            return
+        digest = int.from_bytes(hashlib.sha256(rows.numpy().tobytes()).digest()[:7], "big")
+        ends = torch.tensor([digest, -digest], device=self.device)
+        torch.distributed.all_reduce(ends, op=torch.distributed.ReduceOp.MAX)
+        if int(ends.sum()) != 0:
+            raise ValueError(
+                "the processes disagree about which runs have ended: start the same command again; if that does not "
+                "help, let them see the same files"
+            )
 
     def _cost(self, spent: Tensor) -> Tensor:
         """Expected seconds of a whole row, (N,): seconds an evaluation of its network, times evaluations a row."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 import yaml
+from processes import free_port, in_processes
 
 from lightning_semrob.cli import evaluate
 from lightning_semrob.results import RunFolder
@@ -87,11 +89,31 @@ def test_task_order_and_logical_batch_do_not_matter(one: Path, tmp_path: Path) -
                 assert row[name] == pytest.approx(known[name], abs=1e-6), name
 
 
-def free_port() -> int:
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        port: int = made.getsockname()[1]
-        return port
+def test_every_process_goes_on_from_what_the_first_one_read(one: Path, tmp_path: Path) -> None:
+    """Started by torchrun or SLURM, the second process is there while the old runs still lie in the folder."""
+    shutil.copytree(one, tmp_path / "job")
+
+    def start(rank: int) -> None:
+        time.sleep(0 if rank else 2)
+        evaluate([*JOB, "--trainer.devices=2", "--overwrite=true", f"--output={tmp_path / 'job'}"])
+
+    in_processes(2, start)
+    assert_same(tmp_path / "job", one)
+
+
+def test_a_shape_that_another_process_could_not_load_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.obj").write_text("this is no mesh\n")
+    job = [word.replace("dumbbell,teapot:1", f"{tmp_path / 'broken.obj'}=dumbbell") for word in JOB]
+
+    def start(rank: int) -> list[str]:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.filterwarnings("always", "shape .* is not measured")
+            evaluate([*job, "--model.finders=[naive]", "--trainer.devices=2", f"--output={tmp_path / 'out'}"])
+        return [str(warning.message).partition(":")[0] for warning in said]
+
+    first, second = in_processes(2, start)
+    assert list(summary_of(tmp_path / "out")["not_measured"]) == ["broken"]  # type: ignore[call-overload]
+    assert (first, second) == (["shape 'broken' is not measured"], [])
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
 import json
 import os
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import urllib.error
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet
 import pytest
@@ -16,6 +19,8 @@ import pytorch_lightning as pl
 import torch
 import trimesh
 import yaml
+from processes import in_processes
+from pytorch_lightning.callbacks import Callback
 
 from lightning_semrob.cli import EvaluateCLI, config_folder, evaluate
 from lightning_semrob.environment import SemanticEnvironment, TaskBatch
@@ -380,6 +385,58 @@ def test_the_metric_of_the_suite_equals_the_table(finished: Path) -> None:
         torch.testing.assert_close(suite.srvr_values[volume]["mean"], expected)
 
 
+class SaveAndStop(Callback):
+    """A checkpoint after some rounds, the fit ends there."""
+
+    def __init__(self, path: Path, rounds: int) -> None:
+        self.path, self.rounds = path, rounds
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx + 1 == self.rounds:
+            trainer.save_checkpoint(self.path)
+            trainer.should_stop = True
+
+
+@pytest.mark.filterwarnings("ignore:.*checkpoint that ended before the epoch ended")
+def test_a_checkpoint_without_an_output_folder_goes_on(finished: Path, tmp_path: Path) -> None:
+    """In a notebook, say: what has ended is taken over, what was under way begins anew, as from a folder."""
+    whole = rows_of(finished)
+    names = ["naive", "oir_b", "oir_w"]
+    first, stopped = FinderSuite(names, num_iterations=4), trainer()
+    stopped.callbacks.append(SaveAndStop(tmp_path / "rounds.ckpt", 9))  # type: ignore[attr-defined]
+    stopped.fit(first, datamodule=environment())
+    suite, made, again = FinderSuite(names, num_iterations=4), environment(), trainer()
+    again.fit(suite, datamodule=made, ckpt_path=tmp_path / "rounds.ckpt")
+    again.test(suite, datamodule=made, verbose=False)
+    places = itertools.product(range(3), range(len(made)))
+    found = sorted((suite.row(made, *place) for place in places), key=lambda row: [row[name] for name in ORDER])
+    assert [{name: row.get(name) for name in whole[0]} for row in found] == whole
+    ended = [row for row in (first.row(made, *place) for place in itertools.product(range(3), range(len(made))))
+             if row["status"] != "running"]  # fmt: skip
+    assert 0 < len(ended) < len(whole)
+    kinds = ("evaluations", "audit_evaluations", "verification_evaluations")
+    kept = sum(row.get(kind) or 0 for row in ended for kind in kinds)
+    assert suite.spent() == sum(row[kind] or 0 for row in whole for kind in kinds) - kept  # type: ignore[misc]
+
+
+def test_counting_and_restoring_do_not_go_through_the_whole_table(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _ready(environment())
+    suite = FinderSuite(["naive", "oir_b", "verified"], num_iterations=2, verified_evaluations=60)
+    suite.prepare(made)
+    kept = [row for row in RunFolder(finished).load_parts() if row["shape_id"] == made.shapes[0].shape_id]
+    for name in ("counts", "row"):
+        monkeypatch.setattr(FinderSuite, name, lambda *_, name=name: pytest.fail(name))
+    assert suite.restore(made, kept) == 8  # of naive and oir_b
+    trainer().fit(suite, datamodule=made)
+    monkeypatch.undo()
+    kinds = ("evaluations", "audit_evaluations", "verification_evaluations")
+    total = sum(suite.counts()[kind] for kind in kinds)
+    known = sum(row[kind] or 0 for row in kept if row["method"] != "oir_w" for kind in kinds)
+    assert suite.spent() == made.work.evaluations == total - known
+
+
 def _ready(made: SemanticEnvironment) -> SemanticEnvironment:
     made.setup()
     return made
@@ -555,13 +612,19 @@ def test_print_config_can_be_run_again(repository: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("points", [2, 1])
-def test_two_processes_give_the_boxes_of_one(repository: Path, tmp_path: Path, points: int) -> None:
+def test_two_processes_give_the_boxes_of_one(tmp_path: Path, points: int) -> None:
     """gloo, uneven groups; with one shape, one network and one point there are fewer tasks than processes."""
     arguments = [*SMALL, f"--data.initial_points={points}", "--data.shapes=[teapot]"]
     if points == 1:
         arguments.append("--data.networks=[tiny_network:build]")
     evaluate([*arguments, "--output", str(tmp_path / "one")])
-    done = command(repository, *arguments, "--trainer.devices=2", "--output", str(tmp_path / "two"))
+
+    def start(rank: int) -> str:
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            evaluate([*arguments, "--trainer.devices=2", "--output", str(tmp_path / "two")])
+        return said.getvalue()
+
+    printed = in_processes(2, start)
     one, two = rows_of(tmp_path / "one"), rows_of(tmp_path / "two")
     assert one == two
-    assert done.stdout.count("How the runs ended") == 1
+    assert ["How the runs ended" in text for text in printed] == [True, False]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,24 @@ def test_a_corrupted_part_is_named_and_only_its_runs_are_computed_again(whole: P
     summary = evaluate([*JOB, f"--output={tmp_path}"])
     assert summary["computed_evaluations"] == sum(row["evaluations"] for row in lost)
     assert table(tmp_path) == table(whole)
+
+
+def test_overwriting_leaves_no_result_of_the_old_configuration(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before its first run ends, the new job must not pass for the old one: others read these files."""
+    shutil.copytree(whole, tmp_path / "job")
+    (tmp_path / "job" / "report.html").write_text("of the old runs")
+    (tmp_path / "job" / "notes.txt").write_text("the user's own")
+    RunFolder(tmp_path / "job").open("another: configuration\n", overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "job").iterdir()) == ["config.yaml", "notes.txt"]
+    # The configuration changes last: a kill in between leaves no result beside one that it is not of.
+    shutil.copytree(whole, tmp_path / "killed")
+    monkeypatch.setattr("lightning_semrob.results.write_atomically", lambda path, _: pytest.fail(path.name))
+    with pytest.raises(pytest.fail.Exception):
+        RunFolder(tmp_path / "killed").open("another: configuration\n", overwrite=True)
+    assert [path.name for path in (tmp_path / "killed").iterdir()] == ["config.yaml"]
+    assert (tmp_path / "killed" / "config.yaml").read_text() == (whole / "config.yaml").read_text()
 
 
 def test_an_empty_mesh_is_named_and_the_job_goes_on(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from processes import in_processes
 
 from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.finders import OIRBlackBoxFinder
@@ -219,6 +222,30 @@ def test_a_broken_shape_leaves_the_others(tmp_path: Path) -> None:
     assert maps.scores[:, 0].isfinite().all()
     assert maps.scores[:, 1].isnan().all()
     assert maps.evaluations == 2 * 6
+
+
+def test_processes_without_a_view_and_failures_of_others(tmp_path: Path) -> None:
+    """Adaptive maps have one batch a shape: three processes share two shapes, of which the second is broken."""
+    (tmp_path / "model.obj").write_text("nothing\n")
+
+    def map_together(rank: int) -> tuple[list[Any], list[str]]:
+        made = environment(shapes=["teapot", f"{tmp_path / 'model.obj'}=dumbbell"], micro_batch_size=8)
+        mapper = SemanticMapper(steps=[6, 3], share=0.8)
+        trainer = pl.Trainer(
+            accelerator="cpu", devices=3, strategy="ddp", logger=False, enable_progress_bar=False,
+            enable_checkpointing=False,
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "shape .* is not measured")
+            trainer.predict(mapper, datamodule=made, return_predictions=False)
+        return mapper.maps(made).scores.tolist(), list(made.failures)
+
+    alone = compute_maps(environment(shapes=["teapot"], micro_batch_size=8), steps=(6, 3), share=0.8)
+    for found, failures in in_processes(3, map_together):
+        scores = torch.tensor(found)
+        assert torch.equal(scores[:, :1], alone.scores)
+        assert bool(scores[:, 1].isnan().all())
+        assert failures == ["model"]
 
 
 def wave(shape: tuple[int, int], seed: int = 0) -> torch.Tensor:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import heapq
+import os
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import in_processes
 from torch import Tensor
 
 from lightning_semrob.functional.sharing import DONE, GROWN, OPEN, STARTED, loads, share, share_again
@@ -136,3 +139,18 @@ def test_a_single_process_does_one_step_a_round_and_finishes_a_group_first() -> 
             left[batch.rows] = (left[batch.rows] - 1).clamp(min=0)
     assert visited == [(0, 0, [0, 1])] * 3 + [(0, 1, [2, 3]), (1, 0, [4, 5]), (1, 1, [7])]
     assert work.remaining == 0
+
+
+def test_processes_that_see_different_finished_runs_say_so(tmp_path: Path) -> None:
+    """A row that only one of them takes for ended would count as ended for all, and never be measured."""
+    shape, group = table(2, 1, 2)
+
+    def meet(rank: int) -> str:
+        torch.distributed.init_process_group("gloo", f"file://{tmp_path}/{os.getppid()}", rank=rank, world_size=2)
+        try:
+            Work(shape, group % 1, rank, 2).meet(torch.arange(4) >= 2 * rank, torch.arange(4) >= 2 * rank)
+        except ValueError as error:
+            return str(error)
+        return "nothing"
+
+    assert all("the processes disagree about which runs have ended" in said for said in in_processes(2, meet))

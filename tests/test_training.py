@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from processes import in_processes
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from lightning_semrob import training_cli
@@ -22,7 +24,7 @@ from lightning_semrob.networks import build_network, build_trainable, with_weigh
 from lightning_semrob.report.training import training_section
 from lightning_semrob.shapes import resolve_shapes
 from lightning_semrob.shapes.classes import CLASS_TABLE
-from lightning_semrob.training_cli import TrainCLI, epoch_checkpoint, train
+from lightning_semrob.training_cli import TrainCLI, epoch_checkpoint, train, train_run
 from lightning_semrob.training_data import RealImages, RenderedViews, ViewBatch, stream
 from lightning_semrob.views import (
     CleanViews,
@@ -132,6 +134,21 @@ def test_judging_views_are_those_of_the_space_and_the_window_without_randomisati
     clean = plans[1].groups.u[0]
     assert bool(((clean >= made.clean_window[0]) & (clean <= made.clean_window[1])).all())
     assert plans[0].randomized.unique().tolist() == [1.0]  # the renderer's background
+
+
+def test_judging_leaves_no_shape_out_whatever_the_number_of_processes() -> None:
+    """Four plans, a shape and a kind of views each, on three processes."""
+
+    def judge(rank: int) -> dict[str, float]:
+        made, module = data(), SemanticTraining()
+        judging = trainer(devices=3, strategy="ddp") if rank >= 0 else trainer()
+        (found,) = judging.test(module, datamodule=made, verbose=False)
+        return dict(found)
+
+    alone = judge(-1)
+    assert set(alone) == {f"test/{name}" for name in ("accuracy_space", "accuracy_clean", "score_space", "score_clean")}
+    for found in in_processes(3, judge):
+        assert found == pytest.approx(alone, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -447,6 +464,23 @@ def test_the_same_command_trains_nothing_twice(
     assert "verified SRVR" in printed
     with pytest.raises(ValueError, match="holds the results of another configuration"):
         train([*words, "--model.learning_rate=0.1"])
+
+
+def test_every_process_trains_what_the_first_one_found_untrained(tmp_path: Path) -> None:
+    """Started by torchrun or SLURM with ``--overwrite``, the second process still sees the old weights."""
+    for name in ("uniform.pth", "uniform.json"):
+        (tmp_path / name).write_text("{}")
+
+    def start(rank: int) -> dict[str, Any]:
+        if rank == 0:
+            time.sleep(1)
+            for name in ("uniform.pth", "uniform.json"):
+                (tmp_path / name).unlink()
+        made = data(images=48)
+        made.setup()
+        return train_run(SemanticTraining(), trainer(1, devices=2, strategy="ddp"), made, tmp_path)
+
+    assert [spent["steps"] for spent in in_processes(2, start)] == [6, 6]
 
 
 def test_test_judges_a_checkpoint(trained: tuple[Path, dict[str, Any], list[str]]) -> None:

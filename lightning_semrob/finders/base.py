@@ -212,8 +212,8 @@ class RegionFinder(RoundModule):
         slopes = None if gradients is None else torch.stack(list(gradients))
         self.apply_update(rows, torch.stack(list(values)), slopes, optimizer)
 
-    def audit(self, rows: Tensor, f: SemanticFunction) -> None:
-        """Compare gradient and slope of f around u0 of those rows that are about to start.
+    def audit(self, rows: Tensor, f: SemanticFunction) -> int:
+        """Compare gradient and slope of f around u0 of those rows that are about to start; returns evaluations.
 
         Sixteen rows of the table, evenly spread, stand for all; ``gradient_ratio`` (N, n) keeps the gradient over the
         slope, NaN where the slope cannot be told from zero or the row is not audited.
@@ -222,10 +222,12 @@ class RegionFinder(RoundModule):
         count = len(self.u0)
         chosen = torch.linspace(0, count - 1, min(count, AUDITED_ROWS)).round().to(rows)
         rows = rows[torch.isin(rows, chosen) & (self.steps[rows] == 0).to(rows.device)]
-        if len(rows) and f.gradient_cost(len(self.space))[1]:
-            found = audit_gradient(f, self.u0[rows], self.space, AUDIT_POINTS, self.index[rows])
-            self.gradient_ratio[rows] = found.ratio.to(self.gradient_ratio)
-            self.audit_evaluations[rows] = AUDIT_POINTS * len(self.space)
+        if not len(rows) or not f.gradient_cost(len(self.space))[1]:
+            return 0
+        found = audit_gradient(f, self.u0[rows], self.space, AUDIT_POINTS, self.index[rows])
+        self.gradient_ratio[rows] = found.ratio.to(self.gradient_ratio)
+        self.audit_evaluations[rows] = AUDIT_POINTS * len(self.space)
+        return AUDIT_POINTS * len(self.space) * len(rows)
 
     def failing_axes(self) -> list[AxisAgreement]:
         """Axes along which the audited gradients mostly point the wrong way."""
@@ -289,23 +291,20 @@ class RegionFinder(RoundModule):
         """Those of the rows that still run."""
         return self.active(rows)
 
-    def advance(self, batch: TaskBatch) -> None:
+    def advance(self, batch: TaskBatch) -> int:
         """One update of the running rows of a group, by manual optimization."""
         from lightning_semrob.finders.suite import update_together
 
-        update_together([self], [self.optimizers()], batch, self.environment)
-
-    def spent(self) -> int:
-        """Evaluations of the table so far."""
-        return int(self.evaluations.sum())
+        return update_together([self], [self.optimizers()], batch, self.environment)
 
     def merge(self, owned: Tensor) -> None:
         """Every process then holds all rows."""
         merge_rows(self, owned.to(self.a.device))
 
     def on_train_epoch_end(self) -> None:
-        """Merge the rows of all processes."""
+        """Merge the rows of all processes, and what they could not measure."""
         self.merge(self.environment.owned_rows())
+        self.environment.gather_failures()
         warn_of_failing_axes(self)
 
 

@@ -30,6 +30,8 @@ class UpdateCallback(Callback):
 class RoundModule(pl.LightningModule):
     """Works on the rows of this process until the round is over (:class:`~lightning_semrob.work.Work`)."""
 
+    _spent = 0
+
     def pending(self, rows: Tensor) -> Tensor:
         """Those of the rows (R,) that have something left to do."""
         raise NotImplementedError
@@ -42,13 +44,13 @@ class RoundModule(pl.LightningModule):
         """Give every process what the others know about the rows that they own, (N,) bool; a collective."""
         raise NotImplementedError
 
-    def advance(self, batch: TaskBatch) -> None:
-        """One step of the rows of a group."""
+    def advance(self, batch: TaskBatch) -> int:
+        """One step of the rows of a group; returns evaluations of f."""
         raise NotImplementedError
 
     def spent(self) -> int:
-        """Evaluations of f on this process so far."""
-        raise NotImplementedError
+        """Evaluations of f in the rounds of this process so far."""
+        return self._spent
 
     @property
     def environment(self) -> SemanticEnvironment:
@@ -76,7 +78,7 @@ class RoundModule(pl.LightningModule):
         for part in batches:
             for callback in callbacks:
                 callback.on_update_start(self.trainer, self, part)
-            self.advance(part)
+            self._spent += self.advance(part)
             for callback in callbacks:
                 callback.on_update_end(self.trainer, self, part)
             if self.trainer.received_sigterm:

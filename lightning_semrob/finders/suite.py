@@ -53,9 +53,9 @@ FINDERS: dict[str, type[RegionFinder]] = {
 
 def update_together(
     finders: Sequence[RegionFinder], optimizers: Sequence[Any], batch: TaskBatch, environment: SemanticEnvironment
-) -> None:
+) -> int:
     """One update of the running rows of a batch in every finder, with one call of f for all that need values only
-    and one for all that need gradients.
+    and one for all that need gradients; returns evaluations of f.
 
     A shape that cannot be loaded ends its rows as ``not_measured``; the job goes on.
     """
@@ -63,14 +63,15 @@ def update_together(
     running = [(finder, optimizer, finder.active(batch.rows)) for finder, optimizer in pairs]
     running = [item for item in running if len(item[2])]
     if not running:
-        return
+        return 0
     try:
         environment.mesh(batch.shape)
     except (ValueError, OSError) as error:
         environment.report_failure(batch.shape, error)
         for finder, _, rows in running:
             finder.code[rows] = NOT_MEASURED
-        return
+        return 0
+    evaluations = 0
     f = environment.function(batch.network, batch.shape)
     for wants_gradient in (False, True):
         group = [item for item in running if item[0].needs_gradient == wants_gradient]
@@ -78,7 +79,7 @@ def update_together(
             continue
         if wants_gradient:
             for finder, _, rows in group:
-                finder.audit(rows, f)
+                evaluations += finder.audit(rows, f)
         points = [finder.request_rows(rows) for finder, _, rows in group]
         sizes = [len(part) for parts in points for part in parts]
         flat = torch.cat([part.to(environment.device) for parts in points for part in parts])[None]
@@ -87,12 +88,14 @@ def update_together(
         slopes = None if gradients is None else iter(gradients[0].split(sizes))
         for (finder, optimizer, rows), parts in zip(group, points, strict=True):
             finder.gradient_cost = f.gradient_cost(len(environment.space))
+            evaluations += sum(map(len, parts)) * (finder.gradient_cost[0] if wants_gradient else 1)
             value = [next(scores) for _ in parts]
             slope = None if slopes is None else [next(slopes) for _ in parts]
             if finder.adversarial:  # Eq. 4: the same finder on 1 - f
                 value = [1 - part for part in value]
                 slope = None if slope is None else [-part for part in slope]
             finder.apply_rows(rows, value, slope, optimizer)
+    return evaluations
 
 
 def _number(value: Tensor) -> float | None:
@@ -192,7 +195,6 @@ class FinderSuite(RoundModule):
         #: What is known about the box of (finder, row): columns of the table of runs.
         self.statements: dict[tuple[int, int], dict[str, Any]] = {}
         self._stated = torch.zeros(0, 0, dtype=torch.bool)  # (finders, rows): which of them there are
-        self._verification_evaluations = 0
         self._initial_scores: dict[int, float] = {}
         #: Images in a network call when the last step of a row began.
         self.register_buffer("micro_batch", torch.zeros(0, dtype=torch.int64))
@@ -201,6 +203,7 @@ class FinderSuite(RoundModule):
         self._restored_weights: dict[int, str | None] = {}
         self._restored_meshes: dict[int, str | None] = {}
         self.srvr: nn.ModuleDict | None = None
+        self._restored = False
         self.automatic_optimization = False
 
     def __iter__(self) -> Any:
@@ -281,43 +284,71 @@ class FinderSuite(RoundModule):
         merge_owned(self.micro_batch, owned.to(self.micro_batch.device))
         self.gather_statements()
 
-    def advance(self, batch: TaskBatch) -> None:
+    def advance(self, batch: TaskBatch) -> int:
         """One update of the running rows of a group in every finder; when all have ended, one box is verified."""
         self.micro_batch[self.pending(batch.rows)] = self.environment.micro_batch_size
         if len(self.active(batch.rows)):
             optimizers = self.optimizers()
             optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
-            update_together(list(self), optimizers, batch, self.environment)
+            evaluations = update_together(list(self), optimizers, batch, self.environment)
             self.note_origins(batch, self.environment)
-        else:
-            self._state_next(batch)
+            return evaluations
+        return self._state_next(batch)
 
-    def _state_next(self, batch: TaskBatch) -> None:
+    def _state_next(self, batch: TaskBatch) -> int:
         """Verify the next box of a group; those that need no evaluation take no step of their own."""
+        evaluations = 0
         for row in batch.rows.tolist():
             for number in (~self._stated[:, row]).nonzero().flatten().tolist():
-                if self.state(number, row, batch):
-                    return
+                evaluations += self.state(number, row, batch)
+                if self.statements[number, row].get("verification_evaluations"):
+                    return evaluations
+        return evaluations
 
     def state(self, number: int, row: int, batch: TaskBatch) -> int:
-        """Verify the box of finder ``number`` for a row of a group and keep the statement; returns evaluations."""
+        """Verify the box of finder ``number`` for a row of a group and keep the statement.
+
+        Returns:
+            Evaluations, without those for which the verified finder paid while it grew the box.
+        """
         statement = self.verify(number, row, batch, self.environment)
         self.statements[number, row] = statement
         self._stated[number, row] = True
-        spent = int(statement.get("verification_evaluations") or 0)
-        self._verification_evaluations += spent
-        return spent
+        finder = self.finders[number]
+        own = finder.statement(row) if isinstance(finder, VerifiedFinder) else {}
+        return int(statement.get("verification_evaluations") or 0) - int(own.get("verification_evaluations", 0))
 
-    def spent(self) -> int:
-        """Evaluations of the table so far, those of verification and of the audit of gradients included."""
-        counts = self.counts()
-        return counts["evaluations"] + counts["audit_evaluations"] + self._verification_evaluations
+    def finished(self, rows: Sequence[int]) -> dict[tuple[int, int], bool]:
+        """The runs (finder, row) of ``rows`` that can be kept, and whether with their verdict.
+
+        Those of the verified finder are kept with it only: its box and its statement are one result.
+        """
+        return {
+            (number, row): (number, row) in self.statements
+            for number, finder in enumerate(self)
+            for row in rows
+            if finder.code[row] != 0 and ((number, row) in self.statements or not isinstance(finder, VerifiedFinder))
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the runs that this process knows to have ended, as rows of the table of results."""
+        environment = self.environment
+        rows = (self.row(environment, *place) for place in self.finished(range(len(environment))))
+        checkpoint["runs"] = [row for row in rows if row["status"] != "not_measured"]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the table as :meth:`restore` left it: of a requeued job the output folder knows more than a checkpoint.
+        """Take the finished runs of a checkpoint over, unless :meth:`restore` was called before.
 
-        Runs that were under way begin anew, so that they end as they would have without the interruption.
+        Of a requeued job the output folder knows more than a checkpoint. Runs that were under way begin anew, so that
+        they end as they would have without the interruption.
+
+        Raises:
+            ValueError: a checkpoint without runs.
         """
+        if not self._restored:
+            if "runs" not in checkpoint:
+                raise ValueError("the checkpoint holds weights only, and no runs: save it with save_weights_only=False")
+            self.restore(self.environment, checkpoint["runs"])
         checkpoint["state_dict"] = self.state_dict()
         checkpoint["optimizer_states"] = [optimizer.state_dict() for optimizer in self.configure_optimizers()]
 
@@ -462,21 +493,25 @@ class FinderSuite(RoundModule):
             for name, values in self.srvr_values["intersected"].items():
                 self.log(f"srvr/{network}/{name}", values[number].nanmean(), sync_dist=True)
 
-    def row(self, environment: SemanticEnvironment, number: int, row: int) -> dict[str, Any]:
-        """The result of finder ``number`` for a row of the task table, as in :func:`run_schema`."""
-        finder: RegionFinder = self.finders[number]  # type: ignore[assignment]
+    def identity(self, environment: SemanticEnvironment, number: int, row: int) -> dict[str, Any]:
+        """What makes the run of finder ``number`` for a row of the task table the same run."""
         shape, network, point = environment.describe(row)
         spec = environment.shapes[shape]
-        ratios = volume_ratios(finder, torch.tensor([row]), environment)
-        names = environment.space.names
-        result: dict[str, Any] = {
+        return {
             "network": environment.networks[network],
             "class_name": spec.class_name,
             "shape_id": spec.shape_id,
             "point": point,
-            "method": finder.name,
-            "target": ",".join(str(index) for index in spec.target),
+            "method": self.names[number],
         }
+
+    def row(self, environment: SemanticEnvironment, number: int, row: int) -> dict[str, Any]:
+        """The result of finder ``number`` for a row of the task table, as in :func:`run_schema`."""
+        finder: RegionFinder = self.finders[number]  # type: ignore[assignment]
+        target = environment.shapes[environment.describe(row)[0]].target
+        ratios = volume_ratios(finder, torch.tensor([row]), environment)
+        names = environment.space.names
+        result = self.identity(environment, number, row) | {"target": ",".join(str(index) for index in target)}
         for side, bound in (("u0", finder.u0), ("a", finder.a), ("b", finder.b)):
             result |= {f"{side}_{name}": value for name, value in zip(names, bound[row].tolist(), strict=True)}
         box = finder.a.detach()[[row]].cpu(), finder.b.detach()[[row]].cpu()
@@ -501,11 +536,12 @@ class FinderSuite(RoundModule):
     @torch.no_grad()
     def restore(self, environment: SemanticEnvironment, rows: Sequence[Mapping[str, Any]]) -> int:
         """Take finished runs of an earlier start over; returns how many. Call it after :meth:`prepare`."""
+        self._restored = True
         known = {run_key(row): row for row in rows}
         taken = 0
         for number, finder in enumerate(self):
             for row in range(len(environment)):
-                old = known.get(run_key(self.row(environment, number, row)))
+                old = known.get(run_key(self.identity(environment, number, row)))
                 if old is None:
                     continue
                 for side, bound in (("a", finder.a), ("b", finder.b)):
@@ -516,7 +552,7 @@ class FinderSuite(RoundModule):
                 finder.loss[row] = torch.nan if old["loss"] is None else old["loss"]
                 for name in ("steps", "evaluations", "gradient_evaluations", "audit_evaluations"):
                     getattr(finder, name)[row] = old[name]
-                origin = {name: old[name] for name in ("weights_sha256", "mesh_sha256")}
+                origin = {name: old.get(name) for name in ("weights_sha256", "mesh_sha256")}
                 shape, network, _ = environment.describe(row)
                 self.origins[number, row] = origin
                 self._restored_weights[network] = origin["weights_sha256"]
@@ -527,15 +563,17 @@ class FinderSuite(RoundModule):
                 )
                 if old["verdict"] != NOT_VERIFIED:
                     names = set(VERIFICATION_COLUMNS) | {f"worst_{name}" for name in environment.space.names}
-                    self.statements[number, row] = {name: old[name] for name in names}
+                    self.statements[number, row] = {name: old.get(name) for name in names}
                     self._stated[number, row] = True
                 taken += 1
         return taken
 
     def gather_statements(self) -> None:
-        """Give every process what the others know about their boxes, and which network and mesh they are of."""
+        """Give every process what the others know about their boxes, which network and mesh they are of, and which
+        shapes could not be measured."""
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return
+        self.environment.gather_failures()
         parts: list[Any] = [None] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(parts, (self.statements, self.origins))
         for statements, origins in parts:

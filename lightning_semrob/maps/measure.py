@@ -190,14 +190,19 @@ class SemanticMapper(pl.LightningModule):
         """The batches of this process."""
         environment: SemanticEnvironment = self.trainer.datamodule  # type: ignore[attr-defined]
         self.prepare(environment)
-        return _BatchLoader(self.batches(environment, self.trainer.global_rank, self.trainer.world_size))
+        own = self.batches(environment, self.trainer.global_rank, self.trainer.world_size)
+        # Lightning leaves a process without batches out of the meeting at the end.
+        return _BatchLoader(own or [MapBatch(0, 0, 0)])
 
     def predict_step(self, batch: MapBatch, batch_idx: int) -> Tensor:
-        """Measure one batch: scores (N, P)."""
+        """Measure one batch: scores (N, P); P is 0 for the batch of a process that has nothing to do."""
+        if batch.start == batch.stop:
+            return self.table[:, batch.shape, :0]
         return self.measure(self.trainer.datamodule, batch)  # type: ignore[attr-defined]
 
     def on_predict_epoch_end(self) -> None:
-        """Merge the views of all processes."""
+        """Merge the views of all processes, and what they could not measure."""
+        self.trainer.datamodule.gather_failures()  # type: ignore[attr-defined]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             device = self.trainer.strategy.root_device
             for name in ("table", "seen", "error"):
