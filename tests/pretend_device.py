@@ -1,8 +1,9 @@
 """A GPU that is pretended: tensors that say that they lie on ``cuda:0``, for tests of device discipline without one.
 
 The numbers lie on the CPU and are computed there. Every call of PyTorch's Python interface is watched: it raises what
-CUDA raises where tensors of two devices meet, where a GPU tensor becomes a numpy array, and where a generator of the CPU
-draws on the GPU. Autograd, modules, optimizers and Lightning's Trainer (``accelerator="gpu"``) work through it.
+CUDA raises where tensors of two devices meet, where a GPU tensor becomes a numpy array, and where a generator of the
+CPU draws on the GPU; and it refuses sums that CUDA makes in any order, since jobs repeat to the bit. Autograd, modules,
+optimizers and Lightning's Trainer (``accelerator="gpu"``) work through it. What one call does inside is not watched.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import torch
 from pytorch_lightning.accelerators import CUDAAccelerator
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
 
 __all__ = ["GPU", "PretendTensor", "on_gpu", "pretended_gpu"]
 
@@ -25,12 +25,19 @@ CPU = torch.device("cpu")
 
 #: Calls that take tensors of several devices.
 _ACROSS = {
-    Tensor.copy_, Tensor.to, Tensor.cpu, Tensor.cuda, Tensor.type_as, Tensor.data.__set__, torch.autograd.grad,  # type: ignore[attr-defined]
-    Tensor.backward, torch.autograd.backward, torch.result_type, torch.can_cast, torch._has_compatible_shallow_copy_type,
-    torch.Tensor.__deepcopy__,
+    Tensor.copy_, Tensor.to, Tensor.cpu, Tensor.cuda, Tensor.type_as, Tensor.data.__set__, torch.autograd.grad,
+    Tensor.backward, torch.autograd.backward, torch.result_type, torch.can_cast, Tensor.__deepcopy__,
+    torch._has_compatible_shallow_copy_type,
 }  # fmt: skip
 #: Calls that also refuse a CPU tensor without dimensions among GPU tensors.
 _JOINING = {torch.cat, torch.concat, torch.stack, torch.hstack, torch.vstack, torch.column_stack}
+#: Sums of real numbers whose order CUDA leaves open.
+_UNORDERED = {
+    getattr(owner, name)
+    for owner in (torch, Tensor)
+    for name in ("index_add", "index_add_", "scatter_add", "scatter_add_")
+    if hasattr(owner, name)
+}
 _INDEXING = {Tensor.__getitem__, Tensor.__setitem__, torch.index_put, Tensor.index_put, Tensor.index_put_}
 
 
@@ -49,10 +56,21 @@ def _claim(x: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda":
         x.__class__ = PretendTensor
         if parameter:
-            x._is_param = True  # type: ignore[attr-defined]
+            x._is_param = True
     elif on_gpu(x):
         x.__class__ = torch.nn.Parameter if parameter else Tensor
     return x
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """The tensors in nested sequences and dictionaries."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return []
+    return [x for item in value for x in _tensors(item)]
 
 
 def _device(value: Any) -> torch.device:
@@ -78,7 +96,7 @@ class _Watch(TorchFunctionMode):
         special = getattr(self, _SPECIAL.get(func, ""), None)
         if special is not None:
             return special(*args, **kwargs)
-        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+        tensors = _tensors((args, kwargs))
         name = getattr(func, "__name__", str(func))
         self._check(func, name, args, kwargs, tensors)
         wanted = kwargs.pop("device", None)
@@ -92,8 +110,8 @@ class _Watch(TorchFunctionMode):
         if generator is not None and target == GPU:
             raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
         result = func(*args, **kwargs)
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor) and on_gpu(leaf) != (target == GPU):
+        for leaf in _tensors(result):
+            if on_gpu(leaf) != (target == GPU):
                 if any(leaf is x for x in tensors):
                     if leaf is result and wanted is not None:
                         return _claim(leaf.clone(), target)
@@ -104,16 +122,18 @@ class _Watch(TorchFunctionMode):
     def _check(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]
     ) -> None:
+        if func in _UNORDERED and on_gpu(tensors[0]) and tensors[0].is_floating_point():
+            raise RuntimeError(f"{name} adds up in any order on CUDA")
         if func in _ACROSS or len({on_gpu(x) for x in tensors}) < 2:
             return
         if func in _JOINING:
             raise _differs(name)
         if func in _INDEXING:
             own = args[0]
-            index = [x for x in tree_leaves(args[1]) if isinstance(x, Tensor)]
+            index = _tensors(args[1])
             if not on_gpu(own) and any(on_gpu(x) and x.dim() for x in index):
                 raise RuntimeError("indices should be either on cpu or on the same device as the indexed tensor (cpu)")
-            values = [x for x in tree_leaves((args[2:], kwargs)) if isinstance(x, Tensor)]
+            values = _tensors((args[2:], kwargs))
             copies = func is Tensor.__setitem__ and not any(x.dim() for x in index)
             if not copies and any(x.dim() and on_gpu(x) != on_gpu(own) for x in values):
                 raise _differs(name)
@@ -153,7 +173,7 @@ class _Watch(TorchFunctionMode):
         if other is not None:
             device, dtype, memory = self.device_of(other), other.dtype, None
         else:
-            device, dtype, _, memory = torch._C._nn._parse_to(*args, **kwargs)  # type: ignore[attr-defined]
+            device, dtype, _, memory = torch._C._nn._parse_to(*args, **kwargs)
         target = self.device_of(x) if device is None else _device(device)
         result = x.to(dtype=dtype or x.dtype, copy=copy, memory_format=memory or torch.preserve_format)
         if on_gpu(x) != (target == GPU) and result is x:
@@ -170,13 +190,13 @@ class _Watch(TorchFunctionMode):
         return self.to(x, other)
 
     def set_data(self, x: Tensor, data: Tensor) -> None:
-        Tensor.data.__set__(x, data)  # type: ignore[attr-defined]
+        Tensor.data.__set__(x, data)
         _claim(x, self.device_of(data))
 
     def set_grad(self, x: Tensor, grad: Tensor | None) -> None:
         if grad is not None and on_gpu(grad) != on_gpu(x):
             raise RuntimeError("attempting to assign a gradient with device type 'cuda' to a tensor with another one")
-        Tensor.grad.__set__(x, grad)  # type: ignore[attr-defined]
+        Tensor.grad.__set__(x, grad)
 
     def autograd_grad(self, outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         found = torch.autograd.grad(outputs, inputs, *args, **kwargs)
@@ -197,9 +217,9 @@ class _Watch(TorchFunctionMode):
 
 
 _SPECIAL: dict[Any, str] = {
-    Tensor.device.__get__: "device_of",  # type: ignore[attr-defined]
-    Tensor.is_cuda.__get__: "is_cuda",  # type: ignore[attr-defined]
-    Tensor.is_cpu.__get__: "is_cpu",  # type: ignore[attr-defined]
+    Tensor.device.__get__: "device_of",
+    Tensor.is_cuda.__get__: "is_cuda",
+    Tensor.is_cpu.__get__: "is_cpu",
     Tensor.get_device: "get_device",
     Tensor.numpy: "numpy",
     Tensor.__array__: "array",
@@ -207,8 +227,8 @@ _SPECIAL: dict[Any, str] = {
     Tensor.cpu: "cpu",
     Tensor.cuda: "cuda",
     Tensor.type_as: "type_as",
-    Tensor.data.__set__: "set_data",  # type: ignore[attr-defined]
-    Tensor.grad.__set__: "set_grad",  # type: ignore[attr-defined]
+    Tensor.data.__set__: "set_data",
+    Tensor.grad.__set__: "set_grad",
     torch.autograd.grad: "autograd_grad",
     Tensor.__deepcopy__: "deepcopy",
 }
@@ -227,6 +247,8 @@ def pretended_gpu(free: int = 2**33) -> Iterator[_Watch]:
         "mem_get_info": lambda device=None: (free, 2 * free),
         "memory_reserved": lambda device=None: 0,
         "memory_allocated": lambda device=None: 0,
+        "get_rng_state": lambda device=None: torch.zeros(16, dtype=torch.uint8),
+        "set_rng_state": lambda state, device=None: None,
         "get_rng_state_all": list,
         "set_rng_state_all": lambda states: None,
         "manual_seed_all": lambda seed: None,
