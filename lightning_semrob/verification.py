@@ -176,7 +176,7 @@ def verify(
         raise ValueError(f"give one density (or None) for each of the axes {space.names}, got {len(density)}")
     rows, n = box.a.shape
     a, b = box.a.detach().double().cpu(), box.b.detach().double().cpu()
-    index = torch.zeros(rows, dtype=torch.int64) if index is None else index.cpu()
+    index = torch.zeros(rows, dtype=torch.int64) if index is None else index
     alpha = (1 - confidence) / runs
     test = eq2_start(rows, eps_m, eps_v)
 

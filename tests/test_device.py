@@ -147,6 +147,8 @@ def test_find(finder: Any) -> None:
     expected = finder.find(RECORDED, U0, SPACE, INDEX)
     with pretended_gpu():
         assert_same(finder.find(RECORDED, U0.cuda(), SPACE, INDEX.cuda()), expected)
+        if isinstance(finder, nn.Module):
+            assert not any(on_gpu(state) for state in finder.state_dict().values())
 
 
 def test_verify() -> None:
@@ -185,6 +187,19 @@ def test_statistics_and_recorded_maps_stay_on_their_device() -> None:
     metric.update(torch.tensor([0.25, 0.75]), zero, zero.cuda(), zero)
     assert on_gpu(metric.compute())
     assert float(metric.compute()) == 0.5
+
+
+class PerRow(AnalyticFunction):
+    """Another score for every index."""
+
+    def _value(self, u: Tensor, index: Tensor) -> Tensor:
+        return super()._value(u, index) / (2 + index[:, None])
+
+
+@pytest.mark.usefixtures("gpu")
+def test_the_index_follows_u() -> None:
+    f = PerRow(lambda u: torch.ones_like(u[..., 0]))
+    assert f(U0[:, None].cuda(), INDEX).cpu().tolist() == f(U0[:, None], INDEX.cuda()).tolist() == [[1 / 3], [0.5]]
 
 
 # ---- f, environment, jobs

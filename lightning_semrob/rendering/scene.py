@@ -162,9 +162,8 @@ class MeshRenderer(Renderer):
     def prepared(self, mesh: Mesh) -> Any:
         """What :meth:`lay_out` makes of ``mesh``; the last one is kept, as tasks of one shape travel together."""
         if self._last is None or self._last[0]() is not mesh:
-            with torch.inference_mode(False):  # it is kept for calls that want a gradient
-                drawn = mesh if self.albedo is None else one_color(mesh, self.albedo)
-                self._last = (weakref.ref(mesh), self.lay_out(prepare(drawn, self.crease_angle)))
+            drawn = mesh if self.albedo is None else one_color(mesh, self.albedo)
+            self._last = (weakref.ref(mesh), self.lay_out(prepare(drawn, self.crease_angle)))
         return self._last[1]
 
     def lay_out(self, geometry: Geometry) -> Any:
