@@ -35,7 +35,7 @@ from lightning_semrob.functional.srvr import rank_stability
 from lightning_semrob.functional.statistics import clopper_pearson, eq2_start, eq2_update, eq2_verdict, wealth_start
 from lightning_semrob.functions import AnalyticFunction, RecordedFunction, RenderedFunction
 from lightning_semrob.maps import SemanticMapper
-from lightning_semrob.metrics import SRVR
+from lightning_semrob.metrics import SRVR, RegionQuality
 from lightning_semrob.monitor import SemanticRobustnessCallback
 from lightning_semrob.networks import register_network
 from lightning_semrob.rendering import raster
@@ -187,6 +187,11 @@ def test_statistics_and_recorded_maps_stay_on_their_device() -> None:
     metric.update(torch.tensor([0.25, 0.75]), zero, zero.cuda(), zero)
     assert on_gpu(metric.compute())
     assert float(metric.compute()) == 0.5
+    quality = RegionQuality().to("cuda")
+    quality.update(scores, torch.tensor([0.25, 0.75]))
+    assert {name: (value.device, float(value)) for name, value in quality.compute().items()} == {
+        "valid": (GPU, 1.0), "invalid": (GPU, 0.0), "undecided": (GPU, 0.0), "verified_ratio": (GPU, 0.5)
+    }  # fmt: skip
 
 
 class PerRow(AnalyticFunction):
