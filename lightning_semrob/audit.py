@@ -133,7 +133,7 @@ def audit_gradient(
     if unknown:
         raise ValueError(f"the space sweeps {space.names}, not {unknown}")
     columns = [space.names.index(name) for name in names]
-    u = u.double()
+    u = u.detach().double().cpu()
     count, n = u.shape
     half = window_half_widths(space)
     steps = torch.linspace(-1, 1, points, dtype=torch.float64)

@@ -27,7 +27,7 @@ from lightning_semrob.estimate import estimate_cost
 from lightning_semrob.finders.suite import PAPER_METHODS, FinderSuite
 from lightning_semrob.functional.srvr import MINIMUM_SHAPES
 from lightning_semrob.maps import SemanticMaps
-from lightning_semrob.precision import precision_change
+from lightning_semrob.precision import precision_change, set_arithmetic
 from lightning_semrob.profiling import ShareProfiler
 from lightning_semrob.report.html import missing_packages, write_report
 from lightning_semrob.report.pictures import MAPS_FILE, map_evaluations
@@ -191,6 +191,8 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     suite, environment, trainer = cli.model, cli.datamodule, cli.trainer
     assert isinstance(suite, FinderSuite)
     assert isinstance(environment, SemanticEnvironment)
+    environment.trainer = trainer  # whose device also the estimate is measured on
+    set_arithmetic(environment.precision)
     config = cli.result_config()
     output = Path(cli.config.output or f"outputs/{hashlib.sha256(config.encode()).hexdigest()[:8]}")
     environment.setup()

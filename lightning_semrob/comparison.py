@@ -26,6 +26,7 @@ from lightning_semrob.report.training import write_training_report
 from lightning_semrob.results import write_atomically
 from lightning_semrob.shapes import ShapeSpec
 from lightning_semrob.shapes.classes import CLASS_TABLE
+from lightning_semrob.strategies import device_of
 from lightning_semrob.training_data import RenderedViews
 
 __all__ = [
@@ -165,7 +166,7 @@ def compare(
             summary = evaluate(words)
         write_atomically(evaluation / "tables.txt", lambda path: _write(path, said.getvalue()))
 
-        environment = _environment(data, networks, data.splits["held_out"], table)
+        environment = _environment(data, networks, data.splits["held_out"], table, accelerator)
         statistics = view_statistics(environment, list(networks), data.clean_window, judging.views)
     if data.real is not None:
         for name, full in networks.items():
@@ -180,19 +181,25 @@ def compare(
 
 
 def _environment(
-    data: RenderedViews, networks: Mapping[str, str], shapes: Sequence[ShapeSpec], table: Path
+    data: RenderedViews, networks: Mapping[str, str], shapes: Sequence[ShapeSpec], table: Path, accelerator: str
 ) -> SemanticEnvironment:
     words = [shape_specification(shape) for shape in shapes]
     space: dict[str, list[float] | None] = {axis.name: [axis.low, axis.high] for axis in data.space}
     made = SemanticEnvironment(
         list(networks.values()), words, space, 1, data.renderer, class_table=str(table), seed=data.seed
     )
+    made.device = device_of(accelerator)
     made.setup()
     return made
 
 
 def report_training(
-    data: RenderedViews, result: Mapping[str, Any], costs: Mapping[str, Mapping[str, Any]], output: Path, maps: int
+    data: RenderedViews,
+    result: Mapping[str, Any],
+    costs: Mapping[str, Mapping[str, Any]],
+    output: Path,
+    maps: int,
+    accelerator: str = "auto",
 ) -> Path | None:
     """Maps of ``maps`` held-out shapes, each of another class, and the page of the training, in its folder.
 
@@ -202,6 +209,7 @@ def report_training(
         costs: as of :func:`training_table`.
         output: folder of the training.
         maps: number of shapes; with 0 nothing is written.
+        accelerator: as of a Trainer.
 
     Returns:
         The path of the page; None where there is none.
@@ -210,9 +218,8 @@ def report_training(
         return None
     networks = result["networks"]
     with _own_classes():
-        environment = _environment(
-            data, networks, _of_other_classes(data.splits["held_out"], maps), output / _TABLE_FILE
-        )
+        shapes = _of_other_classes(data.splits["held_out"], maps)
+        environment = _environment(data, networks, shapes, output / _TABLE_FILE, accelerator)
         table, findings = training_table(result, costs), format_verdicts(result).splitlines()
         evaluation = Path(result["evaluation"])
         return write_training_report(environment, output, evaluation, table, findings, list(networks))

@@ -20,6 +20,7 @@ from lightning_semrob.functions import FiniteDifference, RenderedFunction, Seman
 from lightning_semrob.micro_batch import MicroBatch
 from lightning_semrob.networks import Classifier, NetworkSpec, build_network, network_spec
 from lightning_semrob.networks.sources import UserCallable
+from lightning_semrob.precision import AUTOCAST
 from lightning_semrob.rendering import RENDERERS, Renderer
 from lightning_semrob.rendering.cache import CachedRenderer
 from lightning_semrob.shapes import ShapeSpec, resolve_shapes
@@ -39,9 +40,6 @@ GRADIENTS = ("analytic", "finite")
 
 #: Sections of the work begin with it in the report of the Trainer's profiler.
 PROFILED = "[semrob]"
-
-#: Autocast of the networks.
-PRECISIONS: dict[str, torch.dtype | None] = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}
 
 #: Meshes kept on the device at a time: shapes are visited one after the other.
 _KEPT_MESHES = 4
@@ -107,8 +105,8 @@ class SemanticEnvironment(pl.LightningDataModule):
             1 degree (1 % of an axis in another unit), which every renderer and score has, at 2n + 1 evaluations.
         micro_batch_size: images in every network call, the last one padded; a small one pads less where few runs are
             left, and costs no more an image on CPU. Halved when memory runs out.
-        precision: of the networks, ``32``, or ``bf16`` or ``16`` by autocast; rendering, bounds and statistics keep
-            theirs. The change in f is measured and reported.
+        precision: of the networks, ``32``, ``tf32`` (which rounds on CUDA only), or ``bf16`` or ``16`` by autocast;
+            rendering, bounds and statistics keep theirs. The change in f is measured and reported.
         class_table: a yaml or JSON file that adds classes, see
             :func:`lightning_semrob.shapes.classes.load_class_table`.
         density: axis -> how often its values occur in operation, weights of equal bins over its range (most views
@@ -162,8 +160,8 @@ class SemanticEnvironment(pl.LightningDataModule):
             if unknown:
                 raise ValueError(f"data.density names {unknown}, which the space {self.space.names} does not sweep")
             self.density = [AxisDensity(density[name]) if name in density else None for name in self.space.names]
-        if str(precision) not in PRECISIONS:
-            raise ValueError(f"unknown precision '{precision}' of the networks: {list(PRECISIONS)}")
+        if str(precision) not in AUTOCAST:
+            raise ValueError(f"unknown precision '{precision}' of the networks: {list(AUTOCAST)}")
         self.precision = str(precision)
         self.micro_batch = MicroBatch(micro_batch_size)
         self.seed = seed
@@ -178,6 +176,8 @@ class SemanticEnvironment(pl.LightningDataModule):
         self._classifiers: dict[int, Classifier] = {}
         self._folded: dict[int, Classifier] = {}
         self._meshes: dict[int, Mesh] = {}
+        self._device: torch.device | None = None
+        self._kept_on = self.device
         self._work: Work | None = None
 
     # ---- tasks
@@ -313,19 +313,37 @@ class SemanticEnvironment(pl.LightningDataModule):
 
     @property
     def device(self) -> torch.device:
-        """Where rendering and networks run."""
+        """Where rendering and networks run: what it is set to, or the Trainer's device, or the CPU."""
+        if self._device is not None:
+            return self._device
         return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
 
+    @device.setter
+    def device(self, device: torch.device | str) -> None:
+        self._device = torch.device(device)
+
+    def _leave_old_device(self) -> None:
+        """Forget what is kept on a device that was left."""
+        if self._kept_on != self.device:
+            self._kept_on = self.device
+            self._classifiers.clear()
+            self._folded.clear()
+            self._meshes.clear()
+
+    @torch.inference_mode(False)
     def classifier(self, network: int) -> Classifier:
         """The network by index, built at first use, on the device."""
+        self._leave_old_device()
         if network not in self._classifiers:
             classifier = build_network(self.networks[network])
             self.weights_sha256.setdefault(network, classifier.weights_sha256)
             self._classifiers[network] = classifier.to(self.device)
         return self._classifiers[network]
 
+    @torch.inference_mode(False)
     def _fast_classifier(self, network: int) -> Classifier:
         """The same network with its batch normalisations folded into convolutions."""
+        self._leave_old_device()
         if network not in self._folded:
             classifier = self.classifier(network)
             grey = torch.full((2, 3, *[classifier.spec.input_size] * 2), 0.5)
@@ -349,12 +367,14 @@ class SemanticEnvironment(pl.LightningDataModule):
         context: AbstractContextManager[Any] = trainer.profiler.profile(f"{PROFILED}{section}")
         return context
 
+    @torch.inference_mode(False)
     def mesh(self, shape: int) -> Mesh:
         """The mesh by index, on the device; the last few are kept.
 
         Raises:
             ValueError, OSError: the file is broken or gone.
         """
+        self._leave_old_device()
         if shape not in self._meshes:
             while len(self._meshes) >= _KEPT_MESHES:
                 self._meshes.pop(next(iter(self._meshes)))
@@ -379,7 +399,7 @@ class SemanticEnvironment(pl.LightningDataModule):
             self.space,
             self.score,
             self.micro_batch,
-            PRECISIONS[self.precision],
+            AUTOCAST[self.precision],
             self.watch,
         )
 

@@ -74,13 +74,12 @@ def in_micro_batches(u: Tensor, size: MicroBatch, call: Callable[[Tensor], Resul
             done += len(part)
             continue
         # Outside of the handler: its traceback holds the tensors of the failed call.
-        if u.is_cuda:
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()
         size.halve()
     return results
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    words = ("out of memory", "not enough memory", "can't allocate memory", "unable to allocate")
+    words = ("out of memory", "not enough memory", "can't allocate memory", "unable to allocate", "status_alloc_failed")
     known = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
     return known or any(word in str(error).lower() for word in words)

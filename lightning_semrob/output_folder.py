@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from lightning_semrob.environment import SemanticEnvironment
+from lightning_semrob.precision import set_arithmetic
 
 __all__ = ["environment_of"]
 
 
-def environment_of(folder: str | Path) -> SemanticEnvironment:
-    """The environment of an old output folder, from its ``config.yaml``.
+def environment_of(folder: str | Path, device: torch.device | str = "cpu") -> SemanticEnvironment:
+    """The environment of an old output folder, from its ``config.yaml``; the process takes its precision.
+
+    Args:
+        folder: output folder of ``evaluate.py``.
+        device: where rendering and networks run.
 
     Raises:
         ValueError: there is no such file, or it does not describe an environment.
@@ -30,5 +37,7 @@ def environment_of(folder: str | Path) -> SemanticEnvironment:
     except (ArgumentError, TypeError, KeyError) as error:
         raise ValueError(f"'{path}' does not describe an environment: {error}") from error
     environment: SemanticEnvironment = made.data
+    environment.device = device
+    set_arithmetic(environment.precision)
     environment.setup()
     return environment

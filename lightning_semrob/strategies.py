@@ -1,4 +1,4 @@
-"""How processes share the table of runs, and what the first of them read."""
+"""Where a job runs, how processes share the table of runs, and what the first of them read."""
 
 from __future__ import annotations
 
@@ -6,11 +6,28 @@ import signal
 from typing import TypeVar
 
 import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
-__all__ = ["SharedTableStrategy", "value_of_first"]
+__all__ = ["SharedTableStrategy", "device_of", "value_of_first"]
 
 Value = TypeVar("Value")
+
+
+def device_of(accelerator: str) -> torch.device:
+    """The device that a Trainer takes for ``cpu``, ``gpu`` or ``auto``, for work without one.
+
+    Raises:
+        ValueError: there is no such device here.
+    """
+    try:
+        trainer = pl.Trainer(
+            accelerator=accelerator, devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise ValueError(f"accelerator '{accelerator}': {error}") from error
+    return trainer.strategy.root_device
 
 
 class SharedTableStrategy(DDPStrategy):

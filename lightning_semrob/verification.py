@@ -28,7 +28,7 @@ _BATCH = 100
 
 def row_generator(seed: int, index: int, key: Tensor) -> torch.Generator:
     """The random stream of one run, fixed by the seed, its index and a vector, whatever else is in the batch."""
-    words = np.frombuffer(key.double().contiguous().numpy().tobytes(), dtype=np.uint32)
+    words = np.frombuffer(key.double().cpu().contiguous().numpy().tobytes(), dtype=np.uint32)
     entropy = np.random.SeedSequence([seed, index, *words.tolist()]).generate_state(2, np.uint32)
     return torch.Generator().manual_seed(int(entropy[0]) << 31 ^ int(entropy[1]))
 
@@ -175,7 +175,7 @@ def verify(
     if density is not None and len(density) != len(space):
         raise ValueError(f"give one density (or None) for each of the axes {space.names}, got {len(density)}")
     rows, n = box.a.shape
-    a, b = box.a.detach().double(), box.b.detach().double()
+    a, b = box.a.detach().double().cpu(), box.b.detach().double().cpu()
     index = torch.zeros(rows, dtype=torch.int64) if index is None else index
     alpha = (1 - confidence) / runs
     test = eq2_start(rows, eps_m, eps_v)

@@ -13,7 +13,7 @@ from lightning_semrob.cli import evaluate
 from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.micro_batch import MicroBatch, in_micro_batches
 from lightning_semrob.networks import register_network
-from lightning_semrob.precision import precision_change
+from lightning_semrob.precision import precision_change, set_arithmetic
 from tests.tiny_network import InkNetwork
 
 SMALL = [
@@ -55,6 +55,20 @@ def test_out_of_memory_halves_and_goes_on() -> None:
 def test_out_of_memory_with_one_image_is_an_error() -> None:
     with pytest.raises(MemoryError, match="single image"):
         in_micro_batches(torch.zeros(2, 1), MicroBatch(2), call_of(0, []))  # type: ignore[arg-type]
+
+
+def test_memory_of_cublas_counts_and_the_cache_is_emptied_wherever_u_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    emptied: list[int] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
+
+    def call(part: Tensor) -> Tensor:
+        if len(part) > 1:
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+        return part
+
+    with pytest.warns(UserWarning, match="going on with 1"):
+        in_micro_batches(torch.zeros(2, 1), MicroBatch(2), call)
+    assert emptied == [1]
 
 
 def test_other_errors_are_not_hidden() -> None:
@@ -120,6 +134,34 @@ def test_autocast_rounds_the_network_alone(precision: str) -> None:
     assert value.dtype == gradient.dtype == torch.float64
     torch.testing.assert_close(value, expected, rtol=0.05, atol=1e-4)
     assert float(torch.nn.functional.cosine_similarity(gradient.flatten(), slope.flatten(), 0)) > 0.98
+
+
+def test_only_tf32_rounds_products_of_float32() -> None:
+    rounded: list[tuple[bool, str]] = []
+
+    class Watching(InkNetwork):
+        def forward(self, images: Tensor) -> Tensor:
+            rounded.append((torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()))
+            return super().forward(images)
+
+    register_network("watching", Watching, input_size=32, overwrite=True)
+    made = SemanticEnvironment(["watching"], ["teapot"], image_size=32, precision="tf32", micro_batch_size=64)
+    made.setup()
+    try:
+        precision_change(made)
+        assert rounded == [(True, "high"), (False, "highest")]
+        assert torch.backends.cudnn.allow_tf32  # the job goes on as it was asked to
+    finally:
+        set_arithmetic("32")
+
+
+def test_a_job_of_float32_computes_in_float32(tmp_path: Path) -> None:
+    set_arithmetic("tf32")
+    register_network("fed", InkNetwork, input_size=32, overwrite=True)
+    evaluate([*SMALL, "--data.networks=[fed]", f"--output={tmp_path}", "--dry_run=true"])
+    assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.deterministic
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_float32_changes_nothing() -> None:

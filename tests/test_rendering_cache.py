@@ -36,6 +36,12 @@ def test_another_mesh_empties_the_memory() -> None:
     assert cached.rendered == 2
 
 
+def test_an_image_is_kept_without_its_batch() -> None:
+    cached = CachedRenderer(Rasterizer(image_size=16))
+    cached(procedural_mesh("dumbbell", 0), torch.tensor([[10.0, 20.0], [30.0, 20.0], [50.0, 20.0]]), NAMES)
+    assert {image.untyped_storage().nbytes() for image in cached._images.values()} == {3 * 16 * 16 * 4}
+
+
 def test_capacity_is_kept() -> None:
     cached = CachedRenderer(Rasterizer(image_size=16), capacity=2)
     mesh = procedural_mesh("dumbbell", 0)

@@ -25,7 +25,7 @@ class InkNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         ink = ((1 - images).mean(1) * self.weight).mean((-2, -1))
-        logits = torch.zeros(len(images), 1000, dtype=images.dtype)
+        logits = images.new_zeros(len(images), 1000)
         for index, offset in OFFSETS.items():
             logits[:, index] = 7.0 + 600.0 * (ink - self.factor * offset)
         return logits

@@ -16,6 +16,7 @@ from jsonargparse import ArgumentParser
 from lightning_semrob.cli import quiet_lightning, with_packaged_configs
 from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.maps import SemanticMapper, SemanticMaps
+from lightning_semrob.precision import set_arithmetic
 from lightning_semrob.report.tables import format_table
 from lightning_semrob.strategies import SharedTableStrategy
 
@@ -74,6 +75,7 @@ def main(args: Sequence[str]) -> SemanticMaps:
         use_distributed_sampler=False,
         enable_progress_bar=sys.stderr.isatty(),
     )
+    set_arithmetic(environment.precision)
     trainer.predict(mapper, datamodule=environment, return_predictions=False)
     maps: SemanticMaps = replace(mapper.maps(environment), settings=settings)
     if trainer.is_global_zero:

@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from jsonargparse import ArgumentParser
 
+from lightning_semrob.cli import quiet_lightning
 from lightning_semrob.report.html import report_folder
+from lightning_semrob.strategies import device_of
 
 __all__ = ["main"]
 
@@ -31,5 +33,7 @@ def main(args: Sequence[str]) -> Path | None:
         help="samples of the maps along the first one or two axes, e.g. [36,18]; null for those of maps.nc, or "
         "24 x 11 (48 on one axis)",
     )
+    parser.add_argument("--accelerator", type=str, default="auto", help="cpu, gpu or auto")
     config = parser.parse_args(list(args))
-    return report_folder(config.folder, config.grid)
+    quiet_lightning()
+    return report_folder(config.folder, config.grid, device=device_of(config.accelerator))

@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 
+from lightning_semrob.cli import quiet_lightning
 from lightning_semrob.finders.base import prepare_function
 from lightning_semrob.output_folder import environment_of
 from lightning_semrob.report.tables import format_table
 from lightning_semrob.space import Box
+from lightning_semrob.strategies import device_of
 from lightning_semrob.verification import verify
 
 __all__ = ["main", "verify_folder"]
@@ -22,7 +24,9 @@ __all__ = ["main", "verify_folder"]
 REFUTED = 1
 
 
-def verify_folder(folder: str | Path, seed: int = 1, evaluations: int = 1200) -> list[dict[str, Any]]:
+def verify_folder(
+    folder: str | Path, seed: int = 1, evaluations: int = 1200, device: torch.device | str = "cpu"
+) -> list[dict[str, Any]]:
     """Verify every region of ``statements.jsonl`` that was stated as valid again, from its bounds alone.
 
     Network, mesh and renderer are made anew from ``config.yaml``; nothing is taken over but the bounds.
@@ -31,6 +35,7 @@ def verify_folder(folder: str | Path, seed: int = 1, evaluations: int = 1200) ->
         folder: output folder of ``evaluate.py``.
         seed: of the fresh samples; another one than the job's.
         evaluations: of f for a region, at most.
+        device: where rendering and networks run.
 
     Returns:
         For each such statement its ``network``, ``class``, ``shape``, ``point``, ``method``, and the new ``verdict``,
@@ -43,7 +48,7 @@ def verify_folder(folder: str | Path, seed: int = 1, evaluations: int = 1200) ->
     if not path.is_file():
         raise ValueError(f"there is no '{path}': give the output folder of a finished job of evaluate.py")
     records = [json.loads(line) for line in path.read_text().splitlines()]
-    environment = environment_of(folder)
+    environment = environment_of(folder, device)
     if seed == environment.seed:
         raise ValueError(f"--seed {seed} is that of the job, whose samples would be drawn again: give another one")
     shapes = [(spec.class_name, spec.shape_id) for spec in environment.shapes]
@@ -92,9 +97,11 @@ def main(args: Sequence[str]) -> list[dict[str, Any]]:
     parser.add_argument("folder", help="output folder of evaluate.py")
     parser.add_argument("--seed", type=int, default=1, help="of the samples, another one than the job's")
     parser.add_argument("--evaluations", type=int, default=1200, help="of f for a region, at most")
+    parser.add_argument("--accelerator", default="auto", help="cpu, gpu or auto")
     options = parser.parse_args(list(args))
+    quiet_lightning()
     torch.set_num_threads(1)
-    found = verify_folder(options.folder, options.seed, options.evaluations)
+    found = verify_folder(options.folder, options.seed, options.evaluations, device_of(options.accelerator))
     columns = ["network", "class", "shape", "point", "method", "verdict", "mean", "variance", "evaluations"]
     lines = [[f"{x[name]:.3f}" if isinstance(x[name], float) else str(x[name]) for name in columns] for x in found]
     print(format_table(columns, lines, left=3) if lines else "no region is stated as valid")

@@ -153,7 +153,7 @@ class RegionFinder(RoundModule):
         self.a, self.b = nn.Parameter(a), nn.Parameter(b)
         count = len(u0)
         self.register_buffer("u0", u0)
-        self.register_buffer("index", torch.arange(count) if index is None else torch.as_tensor(index))
+        self.register_buffer("index", torch.arange(count) if index is None else torch.as_tensor(index, device="cpu"))
         for name in ROW_BUFFERS[:-1]:
             self.register_buffer(name, torch.zeros(count, dtype=torch.int64))
         self.register_buffer("loss", torch.full((count,), torch.nan, dtype=torch.float64))

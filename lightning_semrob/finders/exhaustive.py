@@ -131,7 +131,7 @@ class ExhaustiveFinder:
         Raises:
             ValueError: u0 outside the space, or more than 3 axes.
         """
-        u0 = u0.double()
+        u0 = u0.detach().double().cpu()
         space.validate(u0)
         index = torch.zeros(len(u0), dtype=torch.int64) if index is None else index
         shape = self.shape(space)

@@ -212,7 +212,7 @@ class VerifiedSearch:
 
     def start(self, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> VerifiedState:
         """State of K runs from u0 (K, n), before any evaluation; ``index`` (K,) names their rows of f."""
-        u0 = u0.double()
+        u0 = u0.detach().double().cpu()
         space.validate(u0)
         index = torch.zeros(len(u0), dtype=torch.int64) if index is None else index
         n = len(space)

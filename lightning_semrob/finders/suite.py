@@ -491,7 +491,7 @@ class FinderSuite(RoundModule):
                 self.srvr_values[volume][name] = metric.compute().cpu().view(sizes)
         for number, network in enumerate(environment.networks):
             for name, values in self.srvr_values["intersected"].items():
-                self.log(f"srvr/{network}/{name}", values[number].nanmean(), sync_dist=True)
+                self.log(f"srvr/{network}/{name}", values[number].nanmean().to(self.device), sync_dist=True)
 
     def identity(self, environment: SemanticEnvironment, number: int, row: int) -> dict[str, Any]:
         """What makes the run of finder ``number`` for a row of the task table the same run."""

@@ -206,7 +206,7 @@ def rank_stability(values: Tensor) -> tuple[float, float]:
         the mean Kendall tau-b over pairs of views, and the fraction of views that put the network first that is first
         in their mean. NaN with fewer than 2 views (tau) or none.
     """
-    values = values[~values.isnan().any(1)].double()
+    values = values[~values.isnan().any(1)].double().cpu()
     if len(values) == 0:
         return float("nan"), float("nan")
     winner = int(values.mean(0).argmax())

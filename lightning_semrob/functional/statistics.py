@@ -60,9 +60,10 @@ class Wealth(NamedTuple):
     log_peak: Tensor
 
 
-def wealth_start(shape: tuple[int, ...]) -> Wealth:
+def wealth_start(shape: tuple[int, ...], device: torch.device | str = "cpu") -> Wealth:
     """Wealth 1, before any sample."""
-    return Wealth(torch.zeros(*shape, len(_STAKES), dtype=torch.float64), torch.zeros(shape, dtype=torch.float64))
+    log_peak = torch.zeros(shape, dtype=torch.float64, device=device)
+    return Wealth(log_peak.new_zeros(*shape, len(_STAKES)), log_peak)
 
 
 def wealth_update(wealth: Wealth, x: Tensor, low: Tensor) -> Wealth:
@@ -165,12 +166,13 @@ class Eq2Test(NamedTuple):
     total: Tensor
 
 
-def eq2_start(rows: int, eps_m: float, eps_v: float) -> Eq2Test:
+def eq2_start(rows: int, eps_m: float, eps_v: float, device: torch.device | str = "cpu") -> Eq2Test:
     """Tests of Eq. 2 for ``rows`` regions, before any sample.
 
     Args:
         rows: number of regions.
         eps_m, eps_v: thresholds of Eq. 2, in the unit of f and its square.
+        device: of the samples.
 
     Raises:
         ValueError: eps_m outside (0, 1) or eps_v outside (0, 1/4].
@@ -179,8 +181,8 @@ def eq2_start(rows: int, eps_m: float, eps_v: float) -> Eq2Test:
         raise ValueError(f"eps_m must lie in (0, 1), got {eps_m}")
     if not 0 < eps_v <= 0.25:
         raise ValueError(f"eps_v must lie in (0, 0.25], the variance of a score in [0, 1]; got {eps_v}")
-    zero = torch.zeros(rows, dtype=torch.float64)
-    start = wealth_start((rows,))
+    zero = torch.zeros(rows, dtype=torch.float64, device=device)
+    start = wealth_start((rows,), device)
     return Eq2Test(start, start, start, start, zero + 1.0, zero + 1.0 - eps_m)
 
 
@@ -252,8 +254,8 @@ def eq2_verdict(test: Eq2Test, alpha: float | Tensor) -> Tensor:
         test: the state.
         alpha: level, a number or (K,). For a statement about R runs together give alpha / R.
     """
-    level = -torch.log(torch.as_tensor(alpha, dtype=torch.float64))
     valid, invalid = eq2_evidence(test)
+    level = -torch.log(torch.as_tensor(alpha, dtype=torch.float64, device=valid.device))
     return (valid >= level).long() - ((invalid >= level) & (valid < level)).long()
 
 
@@ -298,6 +300,7 @@ def clopper_pearson(successes: Tensor, trials: Tensor, confidence: float = 0.95)
     if bool(((s < 0) | (s > t)).any()):
         raise ValueError("successes must lie between 0 and the number of trials")
     tail = (1 - confidence) / 2
-    low = torch.as_tensor(beta_distribution.ppf(tail, s.clamp_min(0.5).numpy(), (t - s + 1).numpy()))
-    high = torch.as_tensor(beta_distribution.ppf(1 - tail, (s + 1).numpy(), (t - s).clamp_min(0.5).numpy()))
+    hits, misses = s.cpu(), (t - s).cpu()
+    low = torch.as_tensor(beta_distribution.ppf(tail, hits.clamp_min(0.5).numpy(), (misses + 1).numpy())).to(s)
+    high = torch.as_tensor(beta_distribution.ppf(1 - tail, (hits + 1).numpy(), misses.clamp_min(0.5).numpy())).to(s)
     return torch.where(s > 0, low, torch.zeros_like(s)), torch.where(s < t, high, torch.ones_like(s))

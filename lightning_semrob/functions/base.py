@@ -26,7 +26,7 @@ class SemanticFunction(ABC):
         self.gradient_evaluations = 0
 
     def __call__(self, u: Tensor, index: Tensor | None = None) -> Tensor:
-        """Scores at u (K, P, n); ``index`` (K,) defaults to zeros. Returns (K, P) float64."""
+        """Scores at u (K, P, n); ``index`` (K,) defaults to zeros. Returns (K, P) float64 on the device of u."""
         u, index = self._check(u, index)
         self.evaluations += u.shape[0] * u.shape[1]
         return self._value(u, index)
@@ -66,4 +66,4 @@ class SemanticFunction(ABC):
             index = torch.zeros(u.shape[0], dtype=torch.int64, device=u.device)
         if index.shape != u.shape[:1]:
             raise ValueError(f"index must be ({u.shape[0]},), got {tuple(index.shape)}")
-        return u.double(), index
+        return u.double(), index.to(u.device)

@@ -71,10 +71,11 @@ class RecordedFunction(SemanticFunction):
                 self._pole = (azimuth, elevation)
 
     def _value(self, u: Tensor, index: Tensor) -> Tensor:
-        return self._interpolate(u, index, gradient=False)[0]
+        return self._interpolate(u.to(self.maps.device), index, gradient=False)[0].to(u.device)
 
     def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        return self._interpolate(u, index, gradient=True)
+        value, gradient = self._interpolate(u.to(self.maps.device), index, gradient=True)
+        return value.to(u.device), gradient.to(u.device)
 
     def _interpolate(self, u: Tensor, index: Tensor, gradient: bool) -> tuple[Tensor, Tensor]:
         n = u.shape[-1]
@@ -115,7 +116,7 @@ class RecordedFunction(SemanticFunction):
                 elif self.outside == "zero":
                     damping = damping * ((below == 0) & (above == 0)).double()
             cells.append((lower, upper, position - position.floor() if axis.periodic else position - lower, slope))
-        base = index[:, None]
+        base = index[:, None].to(u.device)
         value = torch.zeros_like(sign)
         slopes = torch.zeros_like(u)
         for corner in itertools.product((0, 1), repeat=n):

@@ -64,7 +64,9 @@ class CachedRenderer(Renderer):
             key: self._images[key] for key in keys if key in self._images
         }
         if missing:
-            found |= {keys[k]: image for k, image in zip(missing, self.renderer(mesh, u[missing], names), strict=True)}
+            images = self.renderer(mesh, u[missing], names)
+            # Copies: a view would keep the whole batch in memory.
+            found |= {keys[k]: image.clone() for k, image in zip(missing, images, strict=True)}
         self.rendered += len(missing)
         self.reused += len(keys) - len(missing)
         for key in keys:

@@ -25,6 +25,12 @@ def _on_kernels(vertices: Tensor) -> bool:
     return vertices.device.type == "cpu" and find_spec("numba") is not None
 
 
+def _free_bytes(device: torch.device) -> int:
+    """Free memory of a GPU, with what PyTorch holds of it and does not use."""
+    held: int = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + held
+
+
 def kernel_bytes(mesh: Mesh, image_size: int, supersampling: int, images: int, gradient: bool) -> int:
     """Most bytes that the compiled kernels take for a mesh of F faces and V vertices, beside the mesh.
 
@@ -126,7 +132,7 @@ class Rasterizer(MeshRenderer):
         limit = self.memory_limit
         if limit is None:
             device = mesh.vertices.device
-            limit = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else 2**30
+            limit = _free_bytes(device) // 2 if device.type == "cuda" else 2**30
         once = self.memory_bytes(mesh, 0, gradient)
         return max(1, (limit - once) // (self.memory_bytes(mesh, 1, gradient) - once))
 

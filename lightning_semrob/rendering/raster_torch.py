@@ -285,8 +285,11 @@ def _antialias(clip: Tensor, face: Tensor, color: Tensor) -> Tensor:
         first = t.detach() < 0.5
         target, other = torch.where(first, p, q), torch.where(first, q, p)
         amount = share * torch.where(first, 0.5 - t, t - 0.5)
-        total = total.index_add(0, target, amount[:, None] * (flat[other] - flat[target]))
-        weights = weights.index_add(0, target, amount)
+        blend = amount[:, None] * (flat[other] - flat[target])
+        # Each sample is at most once the left one of a pair and once the right one: no sum depends on an order.
+        for side_of, chosen in ((q, ~first), (p, first)):
+            total = total.index_put((side_of,), total[side_of] + torch.where(chosen[:, None], blend, 0.0))
+            weights = weights.index_put((side_of,), weights[side_of] + torch.where(chosen, amount, 0.0))
     return (flat + total / weights.clamp_min(1.0)[:, None]).view_as(color)
 
 

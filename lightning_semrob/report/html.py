@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
+import torch
 
 from lightning_semrob.environment import SemanticEnvironment
 from lightning_semrob.maps import SemanticMaps
@@ -223,11 +224,14 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def report_folder(
-    folder: str | Path, grid: Sequence[int] | None = None, say: Callable[[str], None] = print
+    folder: str | Path,
+    grid: Sequence[int] | None = None,
+    say: Callable[[str], None] = print,
+    device: torch.device | str = "cpu",
 ) -> Path | None:
-    """The page of an old output folder; see :func:`write_report`."""
+    """The page of an old output folder, measured and drawn on ``device``; see :func:`write_report`."""
     missing = missing_packages()
     if missing is not None:
         say(missing)
         return None
-    return write_report(environment_of(folder), folder, saved_grid(folder) if grid is None else grid, say)
+    return write_report(environment_of(folder, device), folder, saved_grid(folder) if grid is None else grid, say)
