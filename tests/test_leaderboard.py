@@ -35,7 +35,7 @@ def board() -> Iterator[SimpleNamespace]:
 def small(board: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A protocol of small pictures and few evaluations, and the entry of a network of the tests."""
     folder = tmp_path_factory.mktemp("board")
-    settings = yaml.safe_load((board.entries.FOLDER / "embedded-1.yaml").read_text())
+    settings = yaml.safe_load((board.entries.FOLDER / "embedded-2.yaml").read_text())
     settings["data"] |= {"shapes": SHAPES, "renderer": "rasterizer", "image_size": 32}
     settings["model"]["finders"][0]["init_args"] |= {"growth_evaluations": 60, "verification_evaluations": 200}
     (folder / "small-1.yaml").write_text(yaml.safe_dump(settings))
@@ -184,14 +184,14 @@ def test_an_entry_that_does_not_fit(
 
 
 def test_the_hash_is_of_what_decides_the_numbers(board: SimpleNamespace, tmp_path: Path) -> None:
-    text = (board.entries.FOLDER / "embedded-1.yaml").read_text()
+    text = (board.entries.FOLDER / "embedded-2.yaml").read_text()
     (tmp_path / "a.yaml").write_text("# another comment\n" + text)
     (tmp_path / "b.yaml").write_text(text.replace("eps_v: 0.05", "eps_v: 0.06"))
     original, same, other = (
-        board.entries.load_protocol(name).sha256 for name in ("embedded-1", tmp_path / "a.yaml", tmp_path / "b.yaml")
+        board.entries.load_protocol(name).sha256 for name in ("embedded-2", tmp_path / "a.yaml", tmp_path / "b.yaml")
     )
     assert original == same != other
-    with pytest.raises(ValueError, match="no protocol 'embeded-1': did you mean 'embedded-1'"):
+    with pytest.raises(ValueError, match="no protocol 'embeded-1': did you mean 'embedded-2'"):
         board.entries.load_protocol("embeded-1")
     (tmp_path / "c.yaml").write_text(text.replace("  score: softmax", "  networks: [efficientnet_lite0]"))
     with pytest.raises(ValueError, match="names data"):
@@ -208,5 +208,5 @@ def test_the_table_ranks_and_compares(small: SimpleNamespace, board: SimpleNames
     assert text.index("| ink |") < text.index("| none |")
     assert "| ink | none |" in text
     assert "6 shapes of 2 classes" in text
-    with pytest.raises(ValueError, match=r"needs '<!-- leaderboard embedded-1 -->'"):
+    with pytest.raises(ValueError, match=r"needs '<!-- leaderboard embedded-2 -->'"):
         board.table.rendered("no markers")

@@ -59,7 +59,7 @@ class Protocol:
     """A configuration of evaluate.py that entries share.
 
     Args:
-        name: of its file, with the version: ``embedded-1``.
+        name: of its file, with the version: ``embedded-2``.
         path: the file.
         settings: what it says.
     """

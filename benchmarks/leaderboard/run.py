@@ -1,7 +1,7 @@
 """Measure an entry of the leaderboard: one run of evaluate.py by a protocol, then accuracies of the same shapes.
 
-    python benchmarks/leaderboard/run.py efficientnet_lite0                       # protocol embedded-1
-    python benchmarks/leaderboard/run.py torchvision/resnet50 --protocol reference-1
+    python benchmarks/leaderboard/run.py efficientnet_lite0                       # protocol embedded-2
+    python benchmarks/leaderboard/run.py torchvision/resnet50 --protocol reference-2
     python benchmarks/leaderboard/run.py 'open_clip/ViT-B-32?weights=openai'
     python benchmarks/leaderboard/run.py torchvision/resnet50@weights.pth --label my_resnet50
     python benchmarks/leaderboard/run.py efficientnet_lite0 --check               # anew, and compared with the entry
@@ -182,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write an entry, or check one; 1 where a checked entry differs, else 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", help="any name that evaluate.py takes in --data.networks")
-    parser.add_argument("--protocol", default="embedded-1", help="embedded-1, reference-1, or the path of a yaml file")
+    parser.add_argument("--protocol", default="embedded-2", help="embedded-2, reference-2, or the path of a yaml file")
     parser.add_argument("--label", help="what the table calls the network; its name without file and options if absent")
     parser.add_argument("--check", action="store_true", help="run anew and compare with the entry")
     parser.add_argument("--tolerance", type=float, default=1e-4, help="of numbers, for --check")

@@ -89,6 +89,7 @@ def section(protocol: Protocol, entries: Sequence[Entry]) -> str:
     parts = [
         f"{shapes} shapes of {classes} classes, protocol `{protocol.sha256[:8]}`; percent, intervals at {level}.",
         ranking(entries),
+        *(f"`{entry['label']}` is `{entry['network']}`." for entry in entries if entry["network"] != entry["label"]),
     ]
     if len(entries) > 1:
         parts += ["Pairs of networks on the same shapes, by verified SRVR:", comparisons(entries, protocol.confidence)]
