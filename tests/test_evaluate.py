@@ -419,6 +419,13 @@ def test_a_checkpoint_without_an_output_folder_goes_on(finished: Path, tmp_path:
     assert suite.spent() == sum(row[kind] or 0 for row in whole for kind in kinds) - kept  # type: ignore[misc]
 
 
+def test_a_checkpoint_of_weights_alone_is_refused() -> None:
+    suite = FinderSuite(["naive"])
+    suite.prepare(_ready(environment()))
+    with pytest.raises(ValueError, match="weights only, and no runs: save it with save_weights_only=False"):
+        suite.on_load_checkpoint({"state_dict": suite.state_dict()})
+
+
 def test_counting_and_restoring_do_not_go_through_the_whole_table(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from lightning_semrob.audit import AxisAgreement, agreement, audit_gradient
 from lightning_semrob.finders.modes import INVALID_SCORE, MODES, REST_MOVE, RUNNING, Mode
 from lightning_semrob.finders.quadrature import QUADRATURES
 from lightning_semrob.finders.rounds import RoundModule
+from lightning_semrob.finders.together import update_together
 from lightning_semrob.functional.regions import cross_sections
 from lightning_semrob.functions import Complement, Reordered, SemanticFunction
 from lightning_semrob.space import Box, SemanticSpace
@@ -293,8 +294,6 @@ class RegionFinder(RoundModule):
 
     def advance(self, batch: TaskBatch) -> int:
         """One update of the running rows of a group, by manual optimization."""
-        from lightning_semrob.finders.suite import update_together
-
         return update_together([self], [self.optimizers()], batch, self.environment)
 
     def merge(self, owned: Tensor) -> None:

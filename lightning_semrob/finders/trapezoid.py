@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lightning_semrob.finders.base import RegionFinder
-from lightning_semrob.finders.quadrature import CornerQuadrature
-from lightning_semrob.functional.regions import cross_sections, naive_loss
+from lightning_semrob.finders.naive import NaiveFinder
+from lightning_semrob.functional.regions import cross_sections
 
 __all__ = ["TrapezoidFinder"]
 
 
-class TrapezoidFinder(RegionFinder):
+class TrapezoidFinder(NaiveFinder):
     """The naive loss with its trapezoid approximation differentiated exactly (appendix 0.B.5).
 
     2**n evaluations and gradients a step. The authors report that it diverges; it is kept for comparison.
 
     Args:
         mode, num_iterations, adversarial, quadrature: see :class:`RegionFinder`.
-        lam: weight lambda of the size penalty, taken as in :class:`NaiveFinder`.
+        lam: weight lambda of the size penalty, taken as in :class:`NaiveFinder`, whose loss it shares.
 
     Examples:
         >>> import torch
@@ -33,17 +32,6 @@ class TrapezoidFinder(RegionFinder):
     name = "trapezoid"
     needs_gradient = True
 
-    def __init__(
-        self,
-        mode: str = "default",
-        num_iterations: int | None = None,
-        adversarial: bool = False,
-        quadrature: str = "corners",
-        lam: float = 0.1,
-    ) -> None:
-        super().__init__(mode, num_iterations, adversarial, quadrature)
-        self.lam = lam
-
     def points(self, a: Tensor, b: Tensor) -> Tensor:
         return self.quadrature.trapezoid_points(a, b)
 
@@ -56,8 +44,3 @@ class TrapezoidFinder(RegionFinder):
         grad_a, grad_b = self.quadrature.trapezoid(a, b, values, gradients, 0.0)
         section = cross_sections(b - a)
         return grad_a / section - self.lam, grad_b / section + self.lam
-
-    def losses(self, a: Tensor, b: Tensor, values: Tensor) -> Tensor:
-        if not isinstance(self.quadrature, CornerQuadrature):
-            return super().losses(a, b, values)
-        return naive_loss(a, b, values, self.lam)
