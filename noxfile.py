@@ -16,10 +16,12 @@ nox.options.sessions = ["minimum", "newest"]
 TOOLS = ["pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.5", "hypothesis>=6.100"]
 #: What depends on other packages most: Lightning's loops, torchmetrics, the command line, files, kernels.
 SUBSET = [
-    f"tests/test_{name}.py"
+    f"tests/{name}.py"
     for name in (
-        "regions", "statistics", "space", "metrics", "finders", "functions", "networks", "shapes_files",
-        "rendering_raster", "evaluate", "merge", "doctor", "docstrings",
+        "test_space", "functional/test_regions", "functional/test_statistics", "evaluation/test_metrics",
+        "finders/test_finders", "functions/test_functions", "networks/test_networks", "shapes/test_shapes_files",
+        "rendering/test_rendering_raster", "evaluation/test_evaluate", "commands/test_merge", "commands/test_doctor",
+        "project/test_docstrings",
     )
 ]  # fmt: skip
 

@@ -26,8 +26,8 @@ from torch import Tensor
 
 from lightning_semrob import Axis, SemanticSpace
 from lightning_semrob.finders import NaiveFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder
-from lightning_semrob.finders.growth import Candidate
-from lightning_semrob.finders.search import VerifiedSearch
+from lightning_semrob.finders.verified.search import VerifiedSearch
+from lightning_semrob.finders.verified.surrogate import Candidate
 from lightning_semrob.functions import AnalyticFunction
 
 UPDATES = 30

@@ -25,15 +25,16 @@ import torch
 from reference import METHODS, REFERENCE, PaperData, load_paper_data, load_paper_maps
 from torch import Tensor
 
-from lightning_semrob.environment import PAPER_INITIAL_POINTS, SemanticEnvironment
+from lightning_semrob.evaluation.environment import PAPER_INITIAL_POINTS, SemanticEnvironment
 from lightning_semrob.finders import NaiveFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder, VerifiedFinder
 from lightning_semrob.finders.trace import trace_growth
 from lightning_semrob.functional.srvr import bootstrap_interval, shape_means
 from lightning_semrob.functions import RenderedFunction
 from lightning_semrob.maps import SemanticMaps, compute_maps
+from lightning_semrob.maps.traps import shared_holes
 from lightning_semrob.networks import build_network
 from lightning_semrob.rendering.raster import Rasterizer
-from lightning_semrob.report.plots import (
+from lightning_semrob.report.figures.plots import (
     network_label,
     plot_data_map,
     plot_growth,
@@ -47,8 +48,7 @@ from lightning_semrob.report.plots import (
 )
 from lightning_semrob.shapes import ShapeSpec, resolve_shapes
 from lightning_semrob.space import Box, SemanticSpace
-from lightning_semrob.traps import shared_holes
-from lightning_semrob.verification import verify
+from lightning_semrob.verification.region import verify
 
 DOCS = Path(__file__).parents[1] / "docs" / "images"
 EMBEDDED = ("folding_chair", "coffee_mug:0-4", "teapot")

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from reference import REFERENCE, load_paper_data
 
-from lightning_semrob.environment import SemanticEnvironment
+from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.maps import SemanticMapper, adaptive_map, compute_maps
 from lightning_semrob.space import Axis, SemanticSpace
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from lightning_semrob.cli import EvaluateCLI, quiet_lightning
+from lightning_semrob.commands.evaluate import EvaluateCLI, quiet_lightning
 
 JOB = (
     "--data.shapes=[teapot,cup,vase]",

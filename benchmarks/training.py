@@ -23,14 +23,14 @@ import torch
 import yaml
 from torch import Tensor
 
-from lightning_semrob.adversarial import SemanticTraining
-from lightning_semrob.cli import config_folder
-from lightning_semrob.comparison import Judging, compare, format_training_table, held_out_ratios
+from lightning_semrob.commands.evaluate import config_folder
+from lightning_semrob.commands.train import train_run
+from lightning_semrob.evaluation.results import RunFolder
 from lightning_semrob.report.tables import format_table
-from lightning_semrob.results import RunFolder
-from lightning_semrob.training_cli import train_run
-from lightning_semrob.training_data import RenderedViews
-from lightning_semrob.views import (
+from lightning_semrob.training.data import RenderedViews
+from lightning_semrob.training.judging import Judging, compare, format_training_table, held_out_ratios
+from lightning_semrob.training.module import SemanticTraining
+from lightning_semrob.training.views import (
     CleanViews,
     RegionViews,
     RenderedRegionViews,

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from lightning_semrob import Axis, Box, RenderedFunction, SemanticFunction, SemanticSpace, VerifiedFinder, score_map
+from lightning_semrob.finders.worst_views import CMAESSearch, RandomSearch
 from lightning_semrob.functions import RecordedFunction
 from lightning_semrob.report.tables import format_table
-from lightning_semrob.worst_views import CMAESSearch, RandomSearch
 
 METHODS = ("random search", "CMA-ES", "verified", "adversarial")
 

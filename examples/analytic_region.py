@@ -8,7 +8,7 @@ import torch
 from lightning_semrob import SemanticSpace
 from lightning_semrob.finders import NaiveFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder, VerifiedFinder
 from lightning_semrob.functions import AnalyticFunction
-from lightning_semrob.verification import verify
+from lightning_semrob.verification.region import verify
 
 
 def score(u: torch.Tensor) -> torch.Tensor:

@@ -6,14 +6,19 @@ The names below are the public ones. Those that need Lightning or matplotlib are
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lightning_semrob._torchvision import ensure_torchvision
+from lightning_semrob.utilities.torchvision import ensure_torchvision
 
 ensure_torchvision()
+
+from lightning_semrob.utilities import moved  # noqa: E402
+
+moved.install()
 
 from lightning_semrob.space import Axis, Box, SemanticSpace  # noqa: E402
 
 if TYPE_CHECKING:
-    from lightning_semrob.environment import SemanticEnvironment
+    from lightning_semrob.evaluation.environment import SemanticEnvironment
+    from lightning_semrob.evaluation.metrics import SRVR, RegionQuality
     from lightning_semrob.finders import (
         ExhaustiveFinder,
         NaiveFinder,
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
         TrapezoidFinder,
         VerifiedFinder,
     )
+    from lightning_semrob.finders.worst_views import CMAESSearch, RandomSearch
     from lightning_semrob.functions import (
         AnalyticFunction,
         FiniteDifference,
@@ -31,20 +37,18 @@ if TYPE_CHECKING:
         SemanticFunction,
     )
     from lightning_semrob.maps import score_map
-    from lightning_semrob.metrics import SRVR, RegionQuality
-    from lightning_semrob.monitor import SemanticRobustnessCallback
     from lightning_semrob.networks import build_network, register_network
     from lightning_semrob.rendering import CallableRenderer, Rasterizer, Renderer, SemanticParameter
-    from lightning_semrob.report.plots import plot_contact_sheet, plot_map, save_figure
+    from lightning_semrob.report.figures.plots import plot_contact_sheet, plot_map, save_figure
     from lightning_semrob.shapes import register_class, resolve_shapes
-    from lightning_semrob.verification import verify
-    from lightning_semrob.worst_views import CMAESSearch, RandomSearch
+    from lightning_semrob.training.monitor import SemanticRobustnessCallback
+    from lightning_semrob.verification.region import verify
 
 __version__ = "0.1.0"
 
 #: Public name -> the module that it is imported from at its first use.
 _LAZY = {
-    "SemanticEnvironment": "environment",
+    "SemanticEnvironment": "evaluation.environment",
     "ExhaustiveFinder": "finders",
     "NaiveFinder": "finders",
     "OIRBlackBoxFinder": "finders",
@@ -58,23 +62,23 @@ _LAZY = {
     "RenderedFunction": "functions",
     "SemanticFunction": "functions",
     "score_map": "maps",
-    "RegionQuality": "metrics",
-    "SRVR": "metrics",
-    "SemanticRobustnessCallback": "monitor",
+    "RegionQuality": "evaluation.metrics",
+    "SRVR": "evaluation.metrics",
+    "SemanticRobustnessCallback": "training.monitor",
     "build_network": "networks",
     "register_network": "networks",
     "CallableRenderer": "rendering",
     "Rasterizer": "rendering",
     "Renderer": "rendering",
     "SemanticParameter": "rendering",
-    "plot_contact_sheet": "report.plots",
-    "plot_map": "report.plots",
-    "save_figure": "report.plots",
+    "plot_contact_sheet": "report.figures.plots",
+    "plot_map": "report.figures.plots",
+    "save_figure": "report.figures.plots",
     "register_class": "shapes",
     "resolve_shapes": "shapes",
     "verify": "verification",
-    "CMAESSearch": "worst_views",
-    "RandomSearch": "worst_views",
+    "CMAESSearch": "finders.worst_views",
+    "RandomSearch": "finders.worst_views",
 }
 
 __all__ = [

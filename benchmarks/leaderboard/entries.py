@@ -13,8 +13,8 @@ from typing import Any
 import torch
 import yaml
 
+from lightning_semrob.evaluation.results import write_atomically
 from lightning_semrob.functional.srvr import bootstrap_interval
-from lightning_semrob.results import write_atomically
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"

@@ -45,12 +45,12 @@ from entries import (
     write_entry,
 )
 
-from lightning_semrob.cli import evaluate
-from lightning_semrob.environment import SemanticEnvironment
+from lightning_semrob.commands.evaluate import evaluate
+from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.evaluation.folder import environment_of
+from lightning_semrob.evaluation.results import write_atomically
 from lightning_semrob.finders import VerifiedFinder
 from lightning_semrob.networks import build_network
-from lightning_semrob.output_folder import environment_of
-from lightning_semrob.results import write_atomically
 
 #: Of an entry, what a second run need not have.
 _OWN = ("date", "versions", "shapes_sha256")

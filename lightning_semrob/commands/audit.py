@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lightning_semrob.audit import GradientAudit, agreement, audit_gradient
 from lightning_semrob.functions import RenderedFunction, SemanticFunction
 from lightning_semrob.networks import build_network
 from lightning_semrob.rendering import RENDERERS, Renderer
 from lightning_semrob.shapes.catalog import ShapeSpec, resolve_shapes
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import SemanticSpace
+from lightning_semrob.verification.audit import GradientAudit, agreement, audit_gradient
 
 __all__ = ["ImageScore", "main", "smooth_score"]
 

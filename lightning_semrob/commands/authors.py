@@ -13,11 +13,11 @@ import torch
 from jsonargparse import ArgumentParser
 from torch import Tensor
 
-from lightning_semrob.authors import CLASSES, METHODS, AuthorsResults, load_results, paper_arrays
+from lightning_semrob.evaluation.results import write_atomically
 from lightning_semrob.functional.statistics import eq2_start
 from lightning_semrob.functions import RecordedFunction
+from lightning_semrob.maps.authors import CLASSES, METHODS, AuthorsResults, load_results, paper_arrays
 from lightning_semrob.report.tables import format_table
-from lightning_semrob.results import write_atomically
 from lightning_semrob.space import Axis, SemanticSpace
 
 __all__ = ["Judgement", "box_moments", "judge", "main"]
@@ -142,7 +142,7 @@ def main(args: Sequence[str]) -> dict[str, Judgement]:
 
 
 def save_arrays(results: AuthorsResults, path: Path) -> None:
-    """Write :func:`~lightning_semrob.authors.paper_arrays` as a compressed npz file, and say what it holds."""
+    """Write :func:`~lightning_semrob.maps.authors.paper_arrays` as a compressed npz file, and say what it holds."""
     arrays: dict[str, Any] = {**paper_arrays(results)}
 
     def write(temporary: Path) -> None:

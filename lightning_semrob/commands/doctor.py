@@ -201,7 +201,7 @@ def place_findings() -> Iterator[Finding]:
 
 def network_findings() -> Iterator[Finding]:
     """The networks of the default job, built and asked."""
-    from lightning_semrob.environment import SemanticEnvironment
+    from lightning_semrob.evaluation.environment import SemanticEnvironment
     from lightning_semrob.networks import build_network
 
     def ask(name: str) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from jsonargparse import ArgumentParser
 
-from lightning_semrob.environment import SemanticEnvironment
-from lightning_semrob.explore import Explorer, build_app
+from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.report.explore import Explorer, build_app
 
 __all__ = ["application", "main"]
 

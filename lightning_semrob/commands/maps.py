@@ -13,12 +13,12 @@ import torch
 import yaml
 from jsonargparse import ArgumentParser
 
-from lightning_semrob.cli import quiet_lightning, with_packaged_configs
-from lightning_semrob.environment import SemanticEnvironment
+from lightning_semrob.commands.evaluate import quiet_lightning, with_packaged_configs
+from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.functions.precision import set_arithmetic
 from lightning_semrob.maps import SemanticMapper, SemanticMaps
-from lightning_semrob.precision import set_arithmetic
 from lightning_semrob.report.tables import format_table
-from lightning_semrob.strategies import SharedTableStrategy
+from lightning_semrob.sharing.strategies import SharedTableStrategy
 
 __all__ = ["environment_of", "main"]
 

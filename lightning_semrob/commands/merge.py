@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
-from lightning_semrob.cli import print_summary
-from lightning_semrob.finders.suite import PAPER_METHODS
+from lightning_semrob.commands.evaluate import print_summary
+from lightning_semrob.evaluation.results import NOT_VERIFIED, RunFolder, read_runs, run_key, run_space
+from lightning_semrob.evaluation.suite import PAPER_METHODS
 from lightning_semrob.report.tables import summarize
-from lightning_semrob.results import NOT_VERIFIED, RunFolder, read_runs, run_key, run_space
 from lightning_semrob.space import SemanticSpace
 
 __all__ = ["main", "merge"]

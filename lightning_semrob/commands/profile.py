@@ -6,12 +6,12 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from lightning_semrob.cli import evaluate
-from lightning_semrob.profiling import format_shares
+from lightning_semrob.commands.evaluate import evaluate
+from lightning_semrob.evaluation.profiling import format_shares
 
 __all__ = ["main"]
 
-_PROFILER = "--trainer.profiler=lightning_semrob.profiling.ShareProfiler"
+_PROFILER = "--trainer.profiler=lightning_semrob.evaluation.profiling.ShareProfiler"
 
 
 def main(args: Sequence[str] | None = None) -> dict[str, float]:

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from jsonargparse import ArgumentParser
 
-from lightning_semrob.cli import quiet_lightning
-from lightning_semrob.report.html import report_folder
-from lightning_semrob.strategies import device_of
+from lightning_semrob.commands.evaluate import quiet_lightning
+from lightning_semrob.report.page.html import report_folder
+from lightning_semrob.sharing.strategies import device_of
 
 __all__ = ["main"]
 

@@ -12,13 +12,13 @@ from jsonargparse import ArgumentParser
 from torch import Tensor
 
 from lightning_semrob.commands.maps import environment_of
+from lightning_semrob.evaluation.results import write_atomically
 from lightning_semrob.finders import OIRBlackBoxFinder, VerifiedFinder
 from lightning_semrob.maps import SemanticMaps
-from lightning_semrob.report.plots import network_label, plot_contact_sheet, save_figure
+from lightning_semrob.maps.traps import Trap, find_traps
+from lightning_semrob.report.figures.plots import network_label, plot_contact_sheet, save_figure
 from lightning_semrob.report.tables import format_traps
-from lightning_semrob.results import write_atomically
 from lightning_semrob.space import Box
-from lightning_semrob.traps import Trap, find_traps
 
 __all__ = ["boxes_of_run", "grown_boxes", "main"]
 

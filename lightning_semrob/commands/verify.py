@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from lightning_semrob.cli import quiet_lightning
+from lightning_semrob.commands.evaluate import quiet_lightning
+from lightning_semrob.evaluation.folder import environment_of
 from lightning_semrob.finders.base import prepare_function
-from lightning_semrob.output_folder import environment_of
 from lightning_semrob.report.tables import format_table
+from lightning_semrob.sharing.strategies import device_of
 from lightning_semrob.space import Box
-from lightning_semrob.strategies import device_of
-from lightning_semrob.verification import verify
+from lightning_semrob.verification.region import verify
 
 __all__ = ["main", "verify_folder"]
 

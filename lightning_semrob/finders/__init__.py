@@ -5,7 +5,7 @@ from lightning_semrob.finders.exhaustive import ExhaustiveFinder
 from lightning_semrob.finders.naive import NaiveFinder
 from lightning_semrob.finders.oir import OIRBlackBoxFinder, OIRWhiteBoxFinder
 from lightning_semrob.finders.trapezoid import TrapezoidFinder
-from lightning_semrob.finders.verified import VerifiedFinder
+from lightning_semrob.finders.verified.finder import VerifiedFinder
 
 __all__ = [
     "ExhaustiveFinder",

@@ -11,17 +11,17 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_semrob.audit import AxisAgreement, agreement, audit_gradient
 from lightning_semrob.finders.modes import INVALID_SCORE, MODES, REST_MOVE, RUNNING, Mode
 from lightning_semrob.finders.quadrature import QUADRATURES
-from lightning_semrob.finders.rounds import RoundModule
 from lightning_semrob.finders.together import update_together
 from lightning_semrob.functional.regions import cross_sections
 from lightning_semrob.functions import Complement, Reordered, SemanticFunction
+from lightning_semrob.sharing.rounds import RoundModule
 from lightning_semrob.space import Box, SemanticSpace
+from lightning_semrob.verification.audit import AxisAgreement, agreement, audit_gradient
 
 if TYPE_CHECKING:
-    from lightning_semrob.work import TaskBatch
+    from lightning_semrob.sharing.work import TaskBatch
 
 __all__ = ["STATUSES", "RegionFinder", "prepare_function"]
 

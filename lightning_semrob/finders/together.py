@@ -10,9 +10,9 @@ import torch
 from lightning_semrob.finders.modes import NOT_MEASURED
 
 if TYPE_CHECKING:
-    from lightning_semrob.environment import SemanticEnvironment
+    from lightning_semrob.evaluation.environment import SemanticEnvironment
     from lightning_semrob.finders.base import RegionFinder
-    from lightning_semrob.work import TaskBatch
+    from lightning_semrob.sharing.work import TaskBatch
 
 __all__ = ["update_together"]
 

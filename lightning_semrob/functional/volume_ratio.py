@@ -35,7 +35,7 @@ def srvr_from_sums(total: Tensor, count: Tensor) -> Tensor:
 
 
 def srvr(ratio: Tensor, network: Tensor, class_index: Tensor, method: Tensor, sizes: tuple[int, int, int]) -> Tensor:
-    """SRVR per network and class from runs; the functional twin of :class:`lightning_semrob.metrics.SRVR`.
+    """SRVR per network and class from runs; the functional twin of :class:`lightning_semrob.evaluation.metrics.SRVR`.
 
     Args:
         ratio: (K,) volumes over the volume of the space, intersected or raw; NaN for a run that was not measured.

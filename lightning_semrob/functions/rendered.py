@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lightning_semrob.functional.scores import SCORES, log_softmax_score, top1_score
 from lightning_semrob.functions.base import SemanticFunction
-from lightning_semrob.micro_batch import MicroBatch, in_micro_batches
+from lightning_semrob.functions.micro_batch import MicroBatch, in_micro_batches
 from lightning_semrob.networks import build_network
 from lightning_semrob.rendering import RENDERERS, Renderer
 from lightning_semrob.shapes import Mesh, resolve_shapes
@@ -41,7 +41,7 @@ class RenderedFunction(SemanticFunction):
         space: the swept axes; everything else keeps the renderer's default.
         score: ``softmax``, ``margin`` or ``top1`` (the last has no gradient).
         micro_batch_size: images in every call of renderer and network, halved when memory runs out; one
-            :class:`~lightning_semrob.micro_batch.MicroBatch` may serve several functions.
+            :class:`~lightning_semrob.functions.micro_batch.MicroBatch` may serve several functions.
         autocast: ``torch.bfloat16`` or ``torch.float16`` for the network, never for the renderer; float32 if None.
         watch: makes a context for each part of the work: ``rendering``, ``network``, ``gradient``.
 

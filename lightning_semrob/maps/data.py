@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lightning_semrob.evaluation.results import versions, write_atomically
 from lightning_semrob.finders.base import prepare_function
 from lightning_semrob.functions import RecordedFunction, SemanticFunction
-from lightning_semrob.results import versions, write_atomically
 from lightning_semrob.space import Axis, SemanticSpace
 
 if TYPE_CHECKING:

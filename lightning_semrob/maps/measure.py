@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from lightning_semrob.environment import SemanticEnvironment
+from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.maps.adaptive import adaptive_map
 from lightning_semrob.maps.data import SemanticMaps, grid_points
 from lightning_semrob.space import SemanticSpace

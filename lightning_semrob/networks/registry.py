@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from lightning_semrob.clip import open_clip
 from lightning_semrob.networks.classifier import ONE, ZERO, Classifier, NetworkSpec, Triple
+from lightning_semrob.networks.clip import open_clip
 from lightning_semrob.networks.options import nearest, split_name, with_options
 from lightning_semrob.networks.sources import (
     LITE_SIZES,

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from lightning_semrob._torchvision import ensure_torchvision
-from lightning_semrob.clip import NUM_CLASSES, ClipWeights, build_zero_shot, clip_weights
 from lightning_semrob.networks.classifier import NetworkSpec, Triple
+from lightning_semrob.networks.clip import NUM_CLASSES, ClipWeights, build_zero_shot, clip_weights
 from lightning_semrob.networks.options import nearest
 from lightning_semrob.networks.state_dict import load_state, read_state_dict, replace_head, require
+from lightning_semrob.utilities.torchvision import ensure_torchvision
 
 # TensorFlow's preprocessing of the Lite networks, (255 x - 127) / 128, as mean and standard deviation in [0, 1].
 _LITE_MEAN: Triple = (127 / 255,) * 3
@@ -57,7 +57,7 @@ def small_spec(name: str, path: Path | None, options: Mapping[str, str]) -> Netw
 
 
 def _build_small(path: Path | None, num_classes: int) -> nn.Module:
-    from lightning_semrob.small_resnet import SmallResNet
+    from lightning_semrob.networks.small_resnet import SmallResNet
 
     network = SmallResNet(num_classes)
     return network if path is None else load_state(network, read_state_dict(path), SMALL, str(path))

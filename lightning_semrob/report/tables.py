@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_semrob.audit import agreement
+from lightning_semrob.evaluation.results import NOT_VERIFIED
 from lightning_semrob.functional.srvr import (
     MINIMUM_SHAPES,
     bootstrap_interval,
@@ -24,10 +24,10 @@ from lightning_semrob.functional.srvr import (
     verified_ratio,
 )
 from lightning_semrob.functional.volume_ratio import srvr
-from lightning_semrob.results import NOT_VERIFIED
+from lightning_semrob.verification.audit import agreement
 
 if TYPE_CHECKING:
-    from lightning_semrob.traps import Trap
+    from lightning_semrob.maps.traps import Trap
 
 __all__ = [
     "cost_table",
@@ -179,7 +179,7 @@ def summarize(
     """Everything the summary file holds: SRVR with intervals and comparisons, statuses, verdicts and costs.
 
     Args:
-        rows: runs as in :func:`lightning_semrob.results.run_schema`.
+        rows: runs as in :func:`lightning_semrob.evaluation.results.run_schema`.
         paper_methods: the methods whose mean is the paper's SRVR; NaN where one is absent.
         confidence: of the bootstrap intervals (clustered by shape) of SRVR and of paired differences.
         eps_m, eps_v: the thresholds of Eq. 2 that the verdicts are about.

@@ -8,9 +8,9 @@ from lightning_semrob.shapes.classes import (
     load_class_table,
     register_class,
 )
+from lightning_semrob.shapes.embedded.procedural import ALL_CLASSES, EMBEDDED_CLASSES, procedural_mesh
 from lightning_semrob.shapes.io import MeshFileError, load_mesh
 from lightning_semrob.shapes.mesh import Mesh
-from lightning_semrob.shapes.procedural import ALL_CLASSES, EMBEDDED_CLASSES, procedural_mesh
 
 __all__ = [
     "ALL_CLASSES",

@@ -9,9 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from lightning_semrob.shapes.classes import class_key, class_of_folder, class_target
+from lightning_semrob.shapes.embedded.procedural import ALL_CLASSES, EMBEDDED_CLASSES, procedural_mesh
 from lightning_semrob.shapes.io import MESH_SUFFIXES, load_mesh
 from lightning_semrob.shapes.mesh import Mesh
-from lightning_semrob.shapes.procedural import ALL_CLASSES, EMBEDDED_CLASSES, procedural_mesh
 
 __all__ = ["ShapeSpec", "resolve_shapes"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from lightning_semrob.shapes.draw import REGISTRY
-from lightning_semrob.shapes.procedural import ALL_CLASSES
+from lightning_semrob.shapes.embedded.draw import REGISTRY
+from lightning_semrob.shapes.embedded.procedural import ALL_CLASSES
 
 __all__ = [
     "CLASS_TABLE",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from lightning_semrob.functional.digest import tensors_sha256
+from lightning_semrob.utilities.digest import tensors_sha256
 
 __all__ = ["Mesh", "merge", "normalize", "one_color", "remove_degenerate_faces"]
 

@@ -1,0 +1,330 @@
+"""The command line: ``train.py`` on LightningCLI."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+import warnings
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+
+from lightning_semrob.commands.evaluate import quiet_lightning, with_packaged_configs
+from lightning_semrob.evaluation.results import RunFolder, versions, write_atomically
+from lightning_semrob.sharing.strategies import value_of_first
+from lightning_semrob.training.data import RenderedViews
+from lightning_semrob.training.judging import Judging, compare, format_training_table, format_verdicts, report_training
+from lightning_semrob.training.module import SemanticTraining, TrainingSpeed
+from lightning_semrob.training.views import ViewSampler
+
+__all__ = ["TrainCLI", "main", "train"]
+
+#: Parts of the configuration that do not decide the numbers.
+_NOT_IN_RESULTS = ("output", "overwrite", "config", "ckpt_path")
+#: What only fit reads. In a configuration the other commands leave it alone, so that one file serves all three.
+_OF_FIT = ("output", "overwrite", "before", "judging")
+_TRAINER_DECIDES = ("max_epochs", "precision", "gradient_clip_val", "accumulate_grad_batches")
+
+
+class TrainCLI(LightningCLI):
+    """LightningCLI with an output folder that the same command goes on in, and a comparison at the end."""
+
+    def __init__(self, args: Sequence[str] | None = None) -> None:
+        self.result: dict[str, Any] = {}
+        words = with_packaged_configs(sys.argv[1:] if args is None else args)
+        refuse_settings_of_fit(words)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "LightningCLI's args parameter is intended")
+            super().__init__(
+                SemanticTraining,
+                RenderedViews,
+                save_config_callback=None,
+                seed_everything_default=0,
+                args=words,
+                auto_configure_optimizers=False,
+                parser_kwargs={
+                    "description": "Train a classifier on rendered views and judge it on held-out shapes. "
+                    "Start with: train.py fit --config configs/train_demo.yaml",
+                },
+                trainer_defaults={
+                    "accelerator": "auto",
+                    "devices": 1,
+                    "max_epochs": 10,
+                    "logger": False,
+                    "enable_checkpointing": True,
+                    "enable_model_summary": False,
+                    "use_distributed_sampler": False,
+                    "num_sanity_val_steps": 0,
+                    "log_every_n_steps": 10,
+                    "reload_dataloaders_every_n_epochs": 1,
+                },
+            )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """fit, validate and test."""
+        known = LightningCLI.subcommands()
+        return {name: known[name] for name in ("fit", "validate", "test")}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Flags beside those of Trainer, model and data."""
+        parser.add_argument(
+            "--output",
+            type=str | None,
+            default=None,
+            help="folder of fit; outputs/train-<hash of the configuration> if not given, so the same command goes on",
+        )
+        parser.add_argument(
+            "--overwrite", type=bool, default=False, help="of fit: train anew, drop what the folder holds"
+        )
+        parser.add_argument(
+            "--before",
+            type=ViewSampler | None,
+            default=None,
+            help="of fit: views of a run that is trained first, all else equal, to compare the result with",
+        )
+        parser.add_class_arguments(Judging, "judging")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """The Trainer; checkpoints go to the output folder, beside those that the configuration asks for."""
+        trainer = super().instantiate_trainer(**kwargs)
+        asked = self.config_init[str(self.subcommand)].trainer.callbacks or []
+        asked = asked if isinstance(asked, list) else [asked]
+        trainer.callbacks = [  # type: ignore[attr-defined]
+            callback
+            for callback in trainer.callbacks  # type: ignore[attr-defined]
+            if not isinstance(callback, ModelCheckpoint) or callback in asked
+        ]
+        return trainer
+
+    # ---- fit
+
+    def result_config(self) -> str:
+        """The resolved configuration that decides the numbers, as yaml."""
+        resolved = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_validation=True))
+        resolved = resolved.get(self.subcommand, resolved)
+        trainer = {key: resolved["trainer"].get(key) for key in _TRAINER_DECIDES}
+        deciding = {key: value for key, value in resolved.items() if key not in (*_NOT_IN_RESULTS, "trainer")}
+        deciding["data"] = {key: value for key, value in deciding["data"].items() if key != "num_workers"}
+        text: str = yaml.safe_dump(deciding | {"trainer": trainer})
+        return text
+
+    def fit(self, model: SemanticTraining, datamodule: RenderedViews, ckpt_path: Any = None, **_: Any) -> None:
+        """Train the run to compare with, then the run itself, and judge both on the held-out shapes."""
+        settings = self.config[str(self.subcommand)]
+        config = self.result_config()
+        output = Path(settings.output or f"outputs/train-{hashlib.sha256(config.encode()).hexdigest()[:8]}")
+        judging: Judging = self.config_init[str(self.subcommand)].judging
+        datamodule.setup()
+        warning = judging.warning(len(datamodule.space))
+        if warning is not None and self.trainer.is_global_zero:
+            print(f"warning: {warning}", file=sys.stderr)
+        start = time.perf_counter()
+        if self.trainer.is_global_zero:
+            if settings.overwrite:
+                for kind in ("*.pth", "*/last.ckpt", "*.json", "maps.png"):
+                    for path in output.glob(kind):
+                        path.unlink()
+            RunFolder(output).open(config, overwrite=settings.overwrite)
+        before: ViewSampler | None = self.config_init[str(self.subcommand)].get("before")
+        runs = [(model, self.trainer)]
+        if before is not None:
+            if before.name == model.views.name:
+                raise ValueError(f"--before names the views '{before.name}' that the run itself has: choose others")
+            first = SemanticTraining(model.network, before, model.learning_rate, model.weight_decay, model.warmup)
+            runs.insert(0, (first, self._instantiate_trainer_again()))
+        costs, weights = {}, {}
+        for module, trainer in runs:
+            name = module.views.name
+            weights[name] = output / f"{name}.pth"
+            resume = ckpt_path if module is model else None
+            costs[name] = train_run(module, trainer, datamodule, output, resume)
+        self._finish_processes()
+        if not self.trainer.is_global_zero:
+            return
+        progress = self.trainer.progress_bar_callback is not None
+        renderer = self._renderer_config(datamodule)
+        found = compare(
+            datamodule, model.network, weights, output, judging, renderer, progress=progress
+        )  # fmt: skip
+        self.result = found | {"costs": costs, "seconds": time.perf_counter() - start, "output": str(output)}
+        folder = RunFolder(output)
+        folder.write_json("training.json", {k: v for k, v in self.result.items() if k != "srvr"})
+        folder.write_json("versions.json", versions())
+        print_result(self.result, output)
+        report_training(datamodule, found, costs, output, judging.maps)
+
+    def before_test(self) -> None:
+        """A checkpoint of ``fit`` remembers callbacks of that command, which this one does not have."""
+        warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
+
+    def before_validate(self) -> None:
+        """As :meth:`before_test`."""
+        self.before_test()
+
+    def _instantiate_trainer_again(self) -> pl.Trainer:
+        """A Trainer like the one of the command line, with callbacks and loggers of its own."""
+        self.config_init = self.parser.instantiate_classes(self.config)
+        trainer: pl.Trainer = self.instantiate_trainer()
+        return trainer
+
+    def _renderer_config(self, data: RenderedViews) -> dict[str, Any]:
+        given = self.config[str(self.subcommand)].data.renderer
+        if given is not None:
+            plain: dict[str, Any] = given.as_dict() if hasattr(given, "as_dict") else dict(given)
+            return plain
+        return {
+            "class_path": "lightning_semrob.rendering.raster.Rasterizer",
+            "init_args": {"image_size": data.renderer.image_size, "supersampling": 1},
+        }
+
+    def _finish_processes(self) -> None:
+        """Judging is done by one process."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.barrier()
+            torch.distributed.destroy_process_group()
+
+
+def refuse_settings_of_fit(words: Sequence[str]) -> None:
+    """Raise where ``validate`` or ``test`` is given a setting on the command line that only ``fit`` reads.
+
+    Raises:
+        ValueError: such a setting.
+    """
+    if not words or words[0] not in ("validate", "test"):
+        return
+    for word in words[1:]:
+        name = word.partition("=")[0]
+        if name.startswith("--") and name[2:].partition(".")[0] in _OF_FIT:
+            raise ValueError(
+                f"{name} is a setting of fit, and {words[0]} does not read it: leave it out; {words[0]} prints what "
+                "--ckpt_path scores and writes nothing"
+            )
+
+
+def epoch_checkpoint(folder: Path) -> ModelCheckpoint:
+    """Keeps ``last.ckpt`` of the last finished epoch in a folder."""
+    return ModelCheckpoint(
+        dirpath=folder, filename="last", save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
+    )
+
+
+def check_checkpoint(path: str | Path) -> None:
+    """Read a checkpoint through before any work.
+
+    Raises:
+        ValueError: it is not there, cut off or damaged; the message has the remedy.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError) as error:
+        damaged = str(error)
+    if damaged:
+        raise ValueError(
+            f"the checkpoint '{path}' cannot be read ({damaged}): delete it and the run begins anew, or give another "
+            "--ckpt_path"
+        )
+
+
+def train_run(
+    module: SemanticTraining, trainer: pl.Trainer, data: RenderedViews, output: Path, ckpt_path: str | None = None
+) -> dict[str, Any]:
+    """Train one run in its folder ``output/<views>``, going on where a checkpoint is; write ``<views>.pth``.
+
+    Args:
+        module: the run.
+        trainer: fresh.
+        data: set up.
+        output: folder of the job.
+        ckpt_path: start from this checkpoint instead of the folder's own.
+
+    Returns:
+        What was spent: ``rendered``, ``finder_images``, ``steps``; of the last start also ``seconds``,
+        ``images_per_second`` (also of rendering and network apart) and ``waiting_share`` of its training steps.
+    """
+    name = module.views.name
+    weights, report, last = output / f"{name}.pth", output / f"{name}.json", output / name / "last.ckpt"
+    known: dict[str, Any] | None = None
+    if trainer.is_global_zero:
+        if weights.exists() and report.exists():
+            known = json.loads(report.read_text())
+            print(f"views '{name}': taken over from '{weights}'")
+        elif ckpt_path is None and last.exists():
+            ckpt_path = str(last)
+            print(f"views '{name}': going on from '{last}'")
+        if known is None and ckpt_path is not None:
+            check_checkpoint(ckpt_path)
+    known, ckpt_path = value_of_first(trainer, (known, ckpt_path))
+    if known is not None:
+        return known
+    speed = TrainingSpeed()
+    checkpoint = epoch_checkpoint(output / name)
+    trainer.callbacks += [speed, checkpoint]  # type: ignore[attr-defined]
+    trainer.fit(module, datamodule=data, ckpt_path=ckpt_path)
+    assert module.classifier is not None
+    spent = {
+        "rendered": int(module.rendered),
+        "finder_images": int(module.finder_images),
+        "steps": trainer.global_step,
+        "seconds": speed.seconds,
+        "images_per_second": speed.rate,
+        "rendering_images_per_second": speed.rendering_rate,
+        "network_images_per_second": speed.network_rate,
+        "waiting_share": speed.waiting_share,
+    }
+    if trainer.is_global_zero and not trainer.interrupted:
+        state = {
+            key: value.detach().cpu().contiguous() for key, value in module.classifier.backbone.state_dict().items()
+        }
+        write_atomically(weights, lambda path: torch.save(state, path))
+        RunFolder(output).write_json(report.name, spent)
+        print(f"views '{name}': {speed.describe()}")
+    return spent
+
+
+def print_result(result: dict[str, Any], output: Path) -> None:
+    """The table of the runs, who is more robust, and where the files are."""
+    shapes = result["srvr"]["intervals"]["verified"]["verified"]["shapes"]
+    print(f"\nHeld-out shapes ({shapes}), percent; images count everything that was rendered for training")
+    print(format_training_table(result, result["costs"]))
+    print(f"\nBy verified volume\n{format_verdicts(result)}")
+    for name, network in result["networks"].items():
+        print(f"{name}: python evaluate.py --data.networks='[{network}]' --data.class_table={output}/class_table.yaml")
+    evaluation = Path(result["evaluation"]).name
+    print(f"{result['seconds']:.0f} s; results in {output}/: *.pth, maps.png, training.json, {evaluation}/")
+
+
+def train(args: Sequence[str] | None = None) -> dict[str, Any]:
+    """Run ``train.py`` with the given arguments (``sys.argv`` if None); returns what ``training.json`` holds."""
+    quiet_lightning()
+    # The folder of the job's own checkpoints is meant to be there when a run goes on.
+    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+    return TrainCLI(args).result
+
+
+def main() -> None:
+    """``train.py`` as a program: a mistake is one sentence and exit code 2.
+
+    The environment variable LIGHTNING_SEMROB_TRACEBACK=1 shows where it came from.
+    """
+    try:
+        train()
+    except (ValueError, OSError) as error:
+        if os.environ.get("LIGHTNING_SEMROB_TRACEBACK"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error

@@ -1,0 +1,194 @@
+"""Progress and results while runs go on."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from pytorch_lightning.callbacks import Callback, ProgressBar
+from pytorch_lightning.strategies import ParallelStrategy
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+from tqdm import tqdm
+
+from lightning_semrob.sharing.rounds import UpdateCallback
+from lightning_semrob.sharing.work import TaskBatch, Work
+
+if TYPE_CHECKING:
+    from lightning_semrob.evaluation.environment import SemanticEnvironment
+    from lightning_semrob.evaluation.results import RunFolder
+    from lightning_semrob.evaluation.suite import FinderSuite
+
+__all__ = ["CleanExit", "ResultsWriter", "RunProgress", "Stopwatch"]
+
+
+class ResultsWriter(UpdateCallback):
+    """Keeps every run in the output folder as soon as it has ended, and again with its verdict.
+
+    A (network, shape) group of this process has one file, rewritten whenever a run of it ends.
+
+    Args:
+        folder: the output folder.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        #: What is in the file of some rows: (finder, row) -> whether with its verdict.
+        self._kept: dict[str, dict[tuple[int, int], bool]] = {}
+
+    def on_update_start(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
+        """Runs that a resumed job brought along are in the folder already."""
+        if self._name(batch) not in self._kept:
+            self._kept[self._name(batch)] = module.finished(batch.rows.tolist())
+
+    def on_update_end(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
+        """Save the runs of the rows that have ended, if there are new ones."""
+        self._save(trainer.datamodule, module, batch)  # type: ignore[attr-defined]
+
+    def _save(self, environment: SemanticEnvironment, module: FinderSuite, batch: TaskBatch) -> None:
+        finished, name = module.finished(batch.rows.tolist()), self._name(batch)
+        if finished != self._kept.get(name):
+            self._kept[name] = finished
+            rows = [module.row(environment, number, row) for number, row in finished]
+            # A shape that could not be loaded may load next time: it is not kept as finished.
+            rows = [row for row in rows if row["status"] != "not_measured"]
+            self.folder.save_part(rows, environment.space, name)
+
+    @staticmethod
+    def _name(batch: TaskBatch) -> str:
+        rows = "-".join(map(str, batch.rows.tolist()))
+        return hashlib.sha256(f"{batch.network} {batch.shape} {rows}".encode()).hexdigest()[:20]
+
+
+class CleanExit(UpdateCallback):
+    """SIGTERM and Ctrl-C end the job after the update under way: every finished run is in the output folder already.
+
+    Compiled kernels do not survive an exception from a signal handler, and Lightning's handler of SIGTERM waits for a
+    collective of all processes, so these only take note; a second Ctrl-C does not wait. Under SLURM's automatic
+    requeueing Lightning's own handler of SIGTERM stays.
+
+    Attributes:
+        signal: the signal that came, or None.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Take the signals over; Lightning restores SIGTERM after the fit, :meth:`on_train_end` the other."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+
+        def note(signum: int, frame: Any) -> None:
+            self.signal = signal.Signals(signum)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if trainer.strategy.launcher is not None and signum == signal.SIGTERM:
+                trainer.strategy.launcher.kill(self.signal)
+
+        signal.signal(signal.SIGINT, note)
+        plugin = trainer.strategy.cluster_environment if isinstance(trainer.strategy, ParallelStrategy) else None
+        if not (isinstance(plugin, SLURMEnvironment) and plugin.auto_requeue):
+            signal.signal(signal.SIGTERM, note)
+
+    def on_update_end(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
+        """Leave, if a signal came."""
+        if self.signal is not None:
+            raise KeyboardInterrupt if self.signal == signal.SIGINT else SIGTERMException
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Ctrl-C is Python's again."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Stopwatch(Callback):
+    """When the first round began and the last one ended.
+
+    Attributes:
+        began, ended: ``time.perf_counter()``; 0 before.
+    """
+
+    began = ended = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Processes are connected, the first round follows."""
+        self.began = self.ended = time.perf_counter()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Rows and statements of all processes are merged."""
+        self.ended = time.perf_counter()
+
+
+class RunProgress(ProgressBar, UpdateCallback):
+    """One line: tasks ended on all processes; of this process the methods and runs at work and evaluations per second.
+
+    A task is one network, shape and initial point with all its finders and the verification of their boxes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: Any = None
+        self._enabled = True
+        self._start = 0.0
+        self._evaluations = 0
+
+    def disable(self) -> None:
+        """Lightning calls it on every process but the first."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Show the bar."""
+        self._enabled = True
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Open the bar."""
+        if not self._enabled:
+            return
+        work: Work = trainer.datamodule.work  # type: ignore[attr-defined]
+        self._evaluations = pl_module.spent()
+        self._start = time.perf_counter()
+        self._bar = tqdm(
+            total=len(work.owners),
+            unit="task",
+            file=sys.stderr,
+            dynamic_ncols=True,
+            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} tasks [{elapsed}<{remaining}]{postfix}",
+        )
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Tasks that have ended, those of other processes as of the last meeting."""
+        if self._bar is not None:
+            work: Work = trainer.datamodule.work  # type: ignore[attr-defined]
+            self._bar.n = len(work.owners) - work.remaining
+            self._bar.refresh()
+
+    def on_update_end(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
+        """Refresh the line."""
+        if self._bar is None:
+            return
+        methods = [finder.name for finder in module if len(finder.active(batch.rows))]
+        active = sum(len(finder.active(batch.rows)) for finder in module)
+        rate = (module.spent() - self._evaluations) / max(time.perf_counter() - self._start, 1e-9)
+        self._bar.set_description("+".join(methods) or "verifying", refresh=False)
+        self._bar.set_postfix_str(f"{active} active, {rate:.0f} evaluations/s", refresh=True)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Close the bar, full."""
+        if self._bar is not None:
+            self._bar.n = self._bar.total
+            self._bar.set_description("measured", refresh=True)
+        self._close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Close the bar."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

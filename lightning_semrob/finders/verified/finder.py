@@ -1,0 +1,175 @@
+"""The verified finder as a LightningModule, so that a Trainer can drive it beside the paper's finders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_semrob.finders.base import RegionFinder, prepare_function
+from lightning_semrob.finders.modes import COLLAPSED, INVALID_SCORE, VERIFIED
+from lightning_semrob.finders.verified.search import VerifiedSearch, VerifiedState
+from lightning_semrob.functional.statistics import mean_interval, variance_interval
+from lightning_semrob.functions import SemanticFunction
+from lightning_semrob.space import Box, SemanticSpace
+
+__all__ = ["VerifiedFinder"]
+
+_CODES = {"verified": VERIFIED, "collapsed": COLLAPSED, "invalid_score": INVALID_SCORE}
+
+
+class VerifiedFinder(RegionFinder):
+    """Grows the largest box around u0 that satisfies Eq. 2 and returns it only if an independent sample verifies it.
+
+    Otherwise the box is collapsed to u0, which is said by its status. The method and its guarantee are those of
+    :class:`~lightning_semrob.finders.verified.search.VerifiedSearch`; a and b are set when a run ends.
+
+    Args:
+        eps_m, eps_v: Eq. 2: mean f >= 1 - eps_m and variance of f <= eps_v.
+        confidence: of the statement about each run.
+        runs: number of runs that the confidence holds for together (Bonferroni); None for each run alone, or for what a
+            suite states.
+        growth_evaluations, verification_evaluations: budgets of each run; None for those of the search.
+        seed: of the samples; None for 0, or for the seed of the job in a suite.
+        adversarial: regions in which 1 - f satisfies Eq. 2.
+
+    Examples:
+        >>> from lightning_semrob.functions import AnalyticFunction
+        >>> from lightning_semrob.verification.region import verify
+        >>> f = AnalyticFunction(lambda u: torch.sigmoid((60 - (u[..., 0] - 180).abs()) / 5))  # right within 60 degrees
+        >>> finder = VerifiedFinder(eps_m=0.3, eps_v=0.05)
+        >>> box = finder.find(f, torch.tensor([[180.0, 40.0]]), SemanticSpace.default())
+        >>> box.status, round(box.width[0, 0].item()), verify(f, box, SemanticSpace.default(), seed=1).verdict
+        (['verified'], 132, ['valid'])
+    """
+
+    name = "verified"
+
+    def __init__(
+        self,
+        eps_m: float = 0.3,
+        eps_v: float = 0.05,
+        confidence: float = 0.95,
+        runs: int | None = None,
+        growth_evaluations: int | None = None,
+        verification_evaluations: int | None = None,
+        seed: int | None = None,
+        adversarial: bool = False,
+    ) -> None:
+        super().__init__(adversarial=adversarial)
+        self.search = VerifiedSearch(
+            eps_m,
+            eps_v,
+            confidence,
+            1 if runs is None else runs,
+            growth_evaluations,
+            verification_evaluations,
+            0 if seed is None else seed,
+        )
+        self._own_runs, self._own_seed = runs, seed
+        self._states: dict[int, VerifiedState] = {}
+        self._found: dict[int, dict[str, float]] = {}
+
+    def join(self, runs: int, seed: int) -> None:
+        """Take the number of runs that a job makes a statement about, and its seed where the finder has none.
+
+        Raises:
+            ValueError: the finder was made for another number of runs.
+        """
+        if self._own_runs not in (None, runs):
+            raise ValueError(
+                f"the verified finder was made for statements about {self._own_runs} runs together, the job makes them "
+                f"about {runs}: leave runs out of the finder, and set model.simultaneous"
+            )
+        self.search.runs = runs
+        self.search.seed = seed if self._own_seed is None else self._own_seed
+
+    @property
+    def budget(self) -> tuple[int, int] | None:
+        """Largest number of evaluations of a run, (growing, verifying), None before :meth:`start`."""
+        return None if self.space is None else self.search.budget(len(self.space))
+
+    def start(self, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> None:
+        """Make the table: boxes collapsed to u0, every row running."""
+        u0 = torch.as_tensor(u0).detach().to(dtype=torch.float64, device="cpu").clone()
+        space.validate(u0)
+        self.make_table(u0, u0.clone(), u0.clone(), space, index)
+        self._states, self._found = {}, {}
+
+    def request_rows(self, rows: Tensor) -> list[Tensor]:
+        """The points that each row wants next."""
+        assert self.space is not None
+        points = []
+        for row in rows.tolist():
+            if row not in self._states:
+                self._states[row] = self.search.start(self.u0[row : row + 1].cpu(), self.space)
+            points.append(self.search.propose(self._states[row])[0])
+        return points
+
+    @torch.no_grad()
+    def apply_rows(
+        self, rows: Tensor, values: Sequence[Tensor], gradients: Sequence[Tensor] | None, optimizer: Any
+    ) -> None:
+        """Take the scores of the points; a run that ends writes its box."""
+        for row, value in zip(rows.tolist(), values, strict=True):
+            state = self._states[row]
+            self.search.update(state, [value.cpu()])
+            self.steps[row] += 1
+            self.evaluations[row] += len(value)
+            if bool(state.active[0]):
+                continue
+            box = self.search.result(state)
+            self.a[row], self.b[row] = box.a[0].to(self.a), box.b[0].to(self.b)
+            self.code[row] = _CODES[box.status[0]]
+            self._found[row] = self._statement(state)
+            # The table of runs counts growing and verification apart.
+            self.evaluations[row] -= int(self.search.costs(state)[1])
+            del self._states[row]
+
+    def _statement(self, state: VerifiedState) -> dict[str, float]:
+        """What the verification samples of the box say, at the share of the run's error that this attempt may spend."""
+        run, scores = state.runs[0], self.search.verification_scores(state)[0]
+        spent = int(self.search.costs(state)[1])
+        if run.status != "verified" or not len(scores):
+            return {"verification_evaluations": spent}
+        x = scores[None]
+        mean, variance = mean_interval(x, run.level), variance_interval(x, run.level)
+        return {
+            "mean": float(x.mean()),
+            "mean_low": float(mean[0]),
+            "mean_high": float(mean[1]),
+            "variance": float(x.var()),
+            "variance_low": float(variance[0]),
+            "variance_high": float(variance[1]),
+            "samples": x.shape[1],
+            "verification_evaluations": spent,
+        }
+
+    def merge(self, owned: Tensor) -> None:
+        """Every process then holds all rows and statements."""
+        super().merge(owned)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            parts: list[dict[int, dict[str, float]]] = [{} for _ in range(torch.distributed.get_world_size())]
+            torch.distributed.all_gather_object(parts, self._found)
+            for part in parts:
+                self._found |= part
+
+    def statement(self, row: int) -> dict[str, float]:
+        """Mean, variance, their intervals and the cost of the verification of a finished row."""
+        return self._found.get(row, {})
+
+    def find(self, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> Box:
+        """Verified boxes around u0 (K, n), see :class:`RegionFinder`. No Trainer."""
+        f = prepare_function(f, space, self.adversarial)
+        u0 = torch.as_tensor(u0)
+        self.start(u0, space, index)
+        box = self.search.find(f, u0.double(), space, index)
+        with torch.no_grad():
+            self.a.copy_(box.a)
+            self.b.copy_(box.b)
+        self.code.copy_(torch.tensor([_CODES[word] for word in box.status]))
+        self.steps.copy_(box.steps)
+        self.evaluations.copy_(box.evaluations)  # growing and verification together, as the box says
+        return box

@@ -1,0 +1,280 @@
+"""The search behind the verified finder: only boxes that passed an independent verification are returned."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lightning_semrob.finders.verified.surrogate import Candidate, FaceGrowth, Growth, SurrogateGrowth
+from lightning_semrob.functional.statistics import eq2_evidence, eq2_start, eq2_update, eq2_verdict
+from lightning_semrob.functions import SemanticFunction
+from lightning_semrob.space import Box, SemanticSpace
+from lightning_semrob.verification.region import row_generator
+
+__all__ = ["VerifiedSearch", "VerifiedState"]
+
+
+# Share of 1 - confidence that each attempt may spend; share of the samples left in which it should succeed, and that
+# it may use.
+_ATTEMPTS = ((0.75, 0.4, 0.5), (0.2, 0.5, 0.75), (0.05, 0.75, 1.0))
+# What the mixture of bets pays, in nats, before its evidence grows in proportion to the samples.
+_REGRET = 1.5
+# Errors of the interpolant to be expected, of the mean and as a fraction of eps_v: a failed attempt's estimate of them
+# is trusted as far as its own standard error is smaller.
+_ERROR = (0.006, 0.08)
+_BATCH = 60
+
+
+class _Run:
+    """One row: growing, then attempts at verification, each with fresh samples and its share of the error."""
+
+    def __init__(self, growth: Growth, generator: torch.Generator, alpha: float, budget: int) -> None:
+        self.growth = growth
+        self.generator = generator
+        self.alpha = alpha
+        self.budget = budget
+        self.spent = 0
+        self.steps = 0
+        self.attempt = -1
+        self.deficit = [0.0, 0.0]
+        self.candidate: Candidate | None = None
+        self.status = "growing"
+        self._cells = torch.zeros(0)
+        self._scores: list[Tensor] = []
+        self._predicted: list[Tensor] = []
+        self._pending = growth.propose()
+        if len(self._pending) == 0:  # the budget does not pay for one round of growing
+            self._stop("collapsed")
+
+    @property
+    def scores(self) -> Tensor:
+        """f at the verification samples of the last attempt."""
+        return torch.cat(self._scores) if self._scores else torch.zeros(0, dtype=torch.float64)
+
+    @property
+    def over(self) -> bool:
+        return self.status not in ("growing", "verifying")
+
+    def propose(self) -> Tensor:
+        return self._pending
+
+    def update(self, scores: Tensor) -> None:
+        self.steps += 1
+        if not bool(scores.isfinite().all()):
+            self._stop("invalid_score")
+        elif self.status == "growing":
+            self.growth.update(scores)
+            self._pending = self.growth.propose()
+            if len(self._pending) == 0:
+                self.status = "verifying"
+                self._next_attempt()
+        else:
+            self._verify(scores)
+
+    def _stop(self, status: str) -> None:
+        self.status = status
+        self._pending = self._pending[:0]
+
+    def _next_attempt(self) -> None:
+        growth = self.growth
+        while True:
+            self.attempt += 1
+            if self.attempt == len(_ATTEMPTS) or self.spent + 2 * _BATCH > self.budget:
+                return self._stop("collapsed")
+            share, part, most = _ATTEMPTS[self.attempt]
+            self.level = self.alpha * share
+            # A hole of mass p, f = 0 in it, can only be excluded with evidence / p samples. So the margins are those
+            # that the samples at hand can tell from zero: p in the mean, about 0.85 p in the variance.
+            self.limit = most * (self.budget - self.spent)
+            evidence = _REGRET - math.log(self.level)
+            samples = part * (self.budget - self.spent)
+            hole = evidence / samples
+            # Without a surrogate the noise of f itself asks for more: evidence grows by margin^2 / (2 noise) a sample.
+            noise = 0.0 if growth.predicts else growth.eps_v
+            above = max(hole, math.sqrt(2 * evidence * noise / samples))
+            below = max(0.85 * hole, math.sqrt(2 * evidence * 0.7 * noise / samples))
+            eps_m = growth.eps_m - above - _ERROR[0] / 2 - self.deficit[0]
+            eps_v = growth.eps_v * (1 - _ERROR[1] / 4) - below - self.deficit[1]
+            self.candidate = growth.candidate(eps_m, eps_v) if eps_m > 0 and eps_v > 0 else None
+            if self.candidate is not None:
+                break
+        self.test = eq2_start(1, growth.eps_m, growth.eps_v)
+        self._scores, self._predicted = [], []
+        g = self.candidate.surrogate
+        self.moments = [g.mean()[None], g.square().mean()[None], g.amin()[None], g.amax()[None]]
+        self._draw()
+
+    def _draw(self) -> None:
+        assert self.candidate is not None
+        a, b, g = self.candidate.a, self.candidate.b, self.candidate.surrogate
+        x = torch.rand(_BATCH, len(a), generator=self.generator, dtype=torch.float64)
+        size = torch.tensor(g.shape)
+        cells = torch.minimum((x * size).long(), size - 1)
+        self._cells = g[tuple(cells.unbind(-1))]
+        self._pending = a + x * (b - a)
+
+    def _verify(self, f: Tensor) -> None:
+        assert self.candidate is not None
+        growth = self.growth
+        self.spent += len(f)
+        self._scores.append(f)
+        self._predicted.append(self._cells)
+        self.test = eq2_update(self.test, f[None], growth.eps_m, growth.eps_v, self._cells[None], *self.moments)
+        if int(eq2_verdict(self.test, self.level)) == 1:
+            self._stop("verified")
+            return
+        used = len(self._scores) * _BATCH
+        evidence = float(eq2_evidence(self.test)[0])
+        needed = -math.log(self.level)
+        left = self.limit - used
+        hopeless = used >= 4 * _BATCH and (evidence + _REGRET) * (used + left) / used < 0.8 * (needed + _REGRET)
+        if left < _BATCH or hopeless or int(eq2_verdict(self.test, 0.1)) == -1:
+            self._learn()
+            self._next_attempt()
+        else:
+            self._draw()
+
+    def _learn(self) -> None:
+        """By how much the surrogate was wrong in the box that was given up."""
+        assert self.candidate is not None
+        f, g, cells = torch.cat(self._scores), torch.cat(self._predicted), self.candidate.surrogate
+        mean = float(cells.mean() + (f - g).mean())
+        excess = (f - mean).square() - (g - mean).square()
+        variance = float((cells - mean).square().mean() + excess.mean())
+        found = (self.candidate.mean - mean, variance - self.candidate.variance)
+        noise = (float((f - g).var()) / len(f), float(excess.var()) / len(f))
+        expected = (_ERROR[0], _ERROR[1] * self.growth.eps_v)
+        for k in range(2):
+            self.deficit[k] = max(self.deficit[k], found[k] / (1 + noise[k] / expected[k] ** 2))
+
+
+@dataclass
+class VerifiedState:
+    """All rows of a search under way: call ``propose`` and ``update`` of the finder in turn until none is active."""
+
+    runs: list[_Run]
+
+    @property
+    def active(self) -> Tensor:
+        """Rows that still want samples, (K,) bool."""
+        return torch.tensor([not run.over for run in self.runs], dtype=torch.bool)
+
+
+class VerifiedSearch:
+    """Grows the largest box around u0 with mean f >= 1 - eps_m and variance <= eps_v, and verifies it.
+
+    Growing uses samples inside and on the faces (:mod:`lightning_semrob.finders.verified.surrogate`). Verification
+    draws fresh independent uniform samples in the box and bets against "Eq. 2 does not hold"
+    (:mod:`lightning_semrob.functional.statistics`), with the interpolant of the growing as a control variate. A box
+    that cannot be verified is given up for a smaller one; all attempts of a run share its error 1 - confidence. So with
+    probability >= confidence a run does not return a box that violates Eq. 2. Rows are independent of each other.
+
+    Args:
+        eps_m: the mean of f over the region must reach 1 - eps_m.
+        eps_v: the variance of f over the region must not exceed it.
+        confidence: of the statement about each run.
+        runs: number of runs that the confidence holds for together (Bonferroni); 1 for each run alone.
+        growth_evaluations: evaluations for growing a box; None for 1150 up to n = 2 and 2000 n beyond.
+        verification_evaluations: largest number of evaluations for verifying; None for 1800 up to n = 2, else 5000.
+        seed: of the verification samples; with ``index`` and u0 it fixes the numbers of a row.
+    """
+
+    def __init__(
+        self,
+        eps_m: float = 0.3,
+        eps_v: float = 0.05,
+        confidence: float = 0.95,
+        runs: int = 1,
+        growth_evaluations: int | None = None,
+        verification_evaluations: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        eq2_start(1, eps_m, eps_v)  # raises on thresholds that cannot be met
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
+        if runs < 1:
+            raise ValueError(f"runs must be at least 1, got {runs}")
+        self.eps_m = eps_m
+        self.eps_v = eps_v
+        self.confidence = confidence
+        self.runs = runs
+        self.growth_evaluations = growth_evaluations
+        self.verification_evaluations = verification_evaluations
+        self.seed = seed
+
+    def budget(self, n: int) -> tuple[int, int]:
+        """Largest numbers of evaluations for growing and for verifying a box of n axes."""
+        growing = self.growth_evaluations or (1150 if n <= 2 else 2000 * n)
+        return growing, self.verification_evaluations or (1800 if n <= 2 else 5000)
+
+    def start(self, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> VerifiedState:
+        """State of K runs from u0 (K, n), before any evaluation; ``index`` (K,) names their rows of f."""
+        u0 = u0.detach().double().cpu()
+        space.validate(u0)
+        index = torch.zeros(len(u0), dtype=torch.int64) if index is None else index
+        n = len(space)
+        grow, verify = self.budget(n)
+        kind = SurrogateGrowth if n <= 2 else FaceGrowth
+        alpha = (1 - self.confidence) / self.runs
+        runs = [
+            _Run(kind(u, space, self.eps_m, self.eps_v, grow), row_generator(self.seed, int(i), u), alpha, verify)
+            for u, i in zip(u0, index, strict=True)
+        ]
+        return VerifiedState(runs)
+
+    def propose(self, state: VerifiedState) -> list[Tensor]:
+        """The points that each row wants evaluated next, K tensors (P_k, n); P_k = 0 for rows that are done."""
+        return [run.propose() for run in state.runs]
+
+    def update(self, state: VerifiedState, scores: list[Tensor]) -> None:
+        """Take the scores, K tensors (P_k,), of the points proposed last; rows that are done are left alone."""
+        for run, score in zip(state.runs, scores, strict=True):
+            if not run.over:
+                run.update(score)
+
+    def result(self, state: VerifiedState) -> Box:
+        """The boxes: ``verified``, or collapsed to u0 (``collapsed``, or ``invalid_score`` where f was not finite)."""
+        a = torch.stack([run.growth.u0 for run in state.runs])
+        b = a.clone()
+        for row, run in enumerate(state.runs):
+            if run.status == "verified" and run.candidate is not None:
+                a[row], b[row] = run.candidate.a, run.candidate.b
+        steps = torch.tensor([run.steps for run in state.runs])
+        growing, verifying = self.costs(state)
+        cost = growing + verifying
+        return Box(a, b, [run.status for run in state.runs], steps, cost, torch.zeros_like(cost))
+
+    def costs(self, state: VerifiedState) -> tuple[Tensor, Tensor]:
+        """Evaluations spent on growing and on verifying, (K,) int64 each."""
+        growing = torch.tensor([run.growth.evaluations for run in state.runs], dtype=torch.int64)
+        return growing, torch.tensor([run.spent for run in state.runs], dtype=torch.int64)
+
+    def verification_scores(self, state: VerifiedState) -> list[Tensor]:
+        """The independent samples of f in the last box of each row, K tensors (S_k,); empty where none was tried."""
+        return [run.scores for run in state.runs]
+
+    def run(self, f: SemanticFunction, state: VerifiedState, index: Tensor) -> Box:
+        """Evaluate f wherever the state asks for it, until every row is done."""
+        while bool(state.active.any()):
+            points = self.propose(state)
+            scores = [p.new_zeros(len(p)) for p in points]
+            # Rows that want the same number of points go to f together.
+            for size in sorted({len(p) for p in points} - {0}):
+                rows = [k for k, p in enumerate(points) if len(p) == size]
+                values = f(torch.stack([points[k] for k in rows]), index[rows])
+                for k, value in zip(rows, values, strict=True):
+                    scores[k] = value.double()
+            self.update(state, scores)
+        return self.result(state)
+
+    def find(self, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> Box:
+        """Verified boxes around u0 (K, n), one row each; ``index`` (K,) names their rows of f.
+
+        Raises:
+            ValueError: u0 outside the space.
+        """
+        index = torch.zeros(len(u0), dtype=torch.int64) if index is None else index
+        return self.run(f, self.start(u0, space, index), index)

@@ -1,0 +1,61 @@
+"""How exactly networks compute, and what less than float32 changes in f."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from lightning_semrob.evaluation.environment import SemanticEnvironment
+
+__all__ = ["AUTOCAST", "PRECISION_POINTS", "precision_change", "set_arithmetic"]
+
+#: Precisions of the networks, and the autocast that belongs to each.
+AUTOCAST: dict[str, torch.dtype | None] = {"32": None, "tf32": None, "bf16": torch.bfloat16, "16": torch.float16}
+
+#: Sobol points of the space at which f is compared, on the first shape.
+PRECISION_POINTS = 64
+
+
+def set_arithmetic(precision: str) -> None:
+    """Make float32 on CUDA what it says, in this process: jobs call it before the first evaluation of f.
+
+    As it stands PyTorch lets cuDNN round the factors of convolutions to TensorFloat-32, 10 bits, and add up in an order
+    of its own. Afterwards only ``tf32`` rounds, in convolutions and in matrix products, and convolutions are
+    deterministic. On the CPU float32 is float32 anyway.
+
+    Args:
+        precision: of :data:`AUTOCAST`.
+    """
+    rounds = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = rounds
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    torch.set_float32_matmul_precision("high" if rounds else "highest")
+
+
+def precision_change(environment: SemanticEnvironment, shape: int = 0) -> dict[str, dict[str, float]]:
+    """Network -> ``mean`` and ``largest`` change of f against float32, on Sobol points of one shape.
+
+    Args:
+        environment: set up; its ``precision`` is compared with ``32``.
+        shape: index of the shape.
+
+    Returns:
+        Empty for an environment of float32 networks.
+    """
+    if environment.precision == "32":
+        return {}
+    u = environment.space.sobol(PRECISION_POINTS, environment.seed)[None]
+    changes = {}
+    for number, network in enumerate(environment.networks):
+        f = environment.rendered_function(number, shape)
+        set_arithmetic(environment.precision)
+        reduced = f(u)
+        f.autocast = AUTOCAST["32"]
+        set_arithmetic("32")
+        change = (reduced - f(u)).abs()
+        changes[network] = {"mean": float(change.mean()), "largest": float(change.max())}
+    set_arithmetic(environment.precision)
+    return changes

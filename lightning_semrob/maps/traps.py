@@ -1,0 +1,295 @@
+"""Where robust regions deceive: adversarial boxes inside robust ones, holes that networks share, worst views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from lightning_semrob.finders.base import prepare_function
+from lightning_semrob.finders.verified.finder import VerifiedFinder
+from lightning_semrob.functions import Complement, SemanticFunction
+from lightning_semrob.maps import DataMap, SemanticMaps, grid_points
+from lightning_semrob.space import Axis, Box, SemanticSpace
+from lightning_semrob.verification.region import verify
+
+__all__ = ["Trap", "adversarial_boxes", "find_traps", "rank_traps", "shared_holes", "worst_views"]
+
+
+@dataclass(frozen=True)
+class Trap:
+    """A region (or a view) in which networks fail.
+
+    Args:
+        kind: ``adversarial box``, ``shared hole`` or ``worst view``.
+        networks: whose; of a shared hole all of them.
+        class_name, shape: of which object; ``mean of K`` for averages.
+        a, b: (n,) its bounds (of a hole that is no box: those around it), unwrapped on periodic axes.
+        worst_point: (n,) where the score is smallest; worst_score: there.
+        mean: score in it.
+        depth: how far the mean lies below that of the robust box around it, or below the threshold of the holes.
+        volume: share of the space, of the hole itself where it is no box.
+        verdict: of Eq. 2 for 1 - f in the box; ``not verified`` where no box was tested.
+    """
+
+    kind: str
+    networks: tuple[str, ...]
+    class_name: str
+    shape: str
+    a: Tensor
+    b: Tensor
+    worst_point: Tensor
+    worst_score: float
+    mean: float
+    depth: float
+    volume: float
+    verdict: str = "not verified"
+
+
+def rank_traps(traps: Sequence[Trap]) -> list[Trap]:
+    """By volume times depth, the score that is missing, the largest first; views without volume by depth."""
+    return sorted(traps, key=lambda trap: (trap.volume * trap.depth, trap.depth), reverse=True)
+
+
+def _inside(a: Tensor, b: Tensor, space: SemanticSpace) -> SemanticSpace:
+    """The space of a box; a side all around a periodic axis stays periodic."""
+    axes = []
+    for axis, low, high in zip(space, a.tolist(), b.tolist(), strict=True):
+        around = axis.periodic and high - low >= axis.extent * (1 - 1e-9)
+        axes.append(axis if around else Axis(axis.name, low, high, axis.unit, differentiable=axis.differentiable))
+    return SemanticSpace(tuple(axes))
+
+
+def adversarial_boxes(
+    f: SemanticFunction,
+    robust: Box,
+    space: SemanticSpace,
+    index: Tensor | None = None,
+    *,
+    eps_m: float = 0.3,
+    eps_v: float = 0.05,
+    confidence: float = 0.95,
+    scouts: int = 256,
+    starts: int = 3,
+    max_evaluations: int = 1200,
+    seed: int = 0,
+) -> list[tuple[int, Trap]]:
+    """Boxes in which 1 - f satisfies Eq. 2, inside boxes in which f does.
+
+    Both are judged by :func:`lightning_semrob.verification.region.verify`, each at the stated confidence; boxes of
+    ``robust`` that are not known to be robust are left out. In each one ``scouts`` quasi-random points are looked at;
+    from the lowest that no trap contains yet, the verified finder grows an adversarial box within the robust one.
+
+    Args:
+        f: scores in [0, 1].
+        robust: K boxes.
+        space: n axes.
+        index: (K,) rows of f.
+        eps_m, eps_v: Eq. 2, for both.
+        confidence: of each verdict.
+        scouts, starts: points looked at in a box, and traps looked for.
+        max_evaluations: of each verification, and of growing each trap.
+        seed: of all samples.
+
+    Returns:
+        Pairs of the row in ``robust`` and its trap (without network and shape), ranked.
+    """
+    f = prepare_function(f, space)
+    rows = len(robust)
+    index = torch.zeros(rows, dtype=torch.int64) if index is None else index
+    statement = verify(f, robust, space, index, eps_m, eps_v, confidence, max_evaluations, seed)
+    found: list[tuple[int, Trap]] = []
+    for row in statement.valid.nonzero().flatten().tolist():
+        own, inner = index[row : row + 1], _inside(robust.a[row], robust.b[row], space)
+        points = inner.sobol(scouts, seed)
+        scores = f(points[None], own)[0]
+        free = scores < eps_m
+        for _ in range(starts):
+            if not bool(free.any()):
+                break
+            lowest = int(torch.where(free, scores, torch.inf).argmin())
+            free[lowest] = False
+            finder = VerifiedFinder(
+                eps_m, eps_v, confidence, 1, max_evaluations, max_evaluations, seed, adversarial=True
+            )
+            grown = finder.find(f, points[lowest : lowest + 1], inner, own)
+            if not bool((grown.b > grown.a).all()):
+                continue
+            # Fresh samples: the seed differs from that of the search.
+            judged = verify(Complement(f), grown, space, own, eps_m, eps_v, confidence, max_evaluations, seed + 1)
+            free &= ~((points >= grown.a[0]) & (points <= grown.b[0])).all(-1)
+            if judged.verdict[0] != "valid":
+                continue
+            inside = ((points >= grown.a[0]) & (points <= grown.b[0])).all(-1)
+            worst = int(torch.where(inside, scores, torch.inf).argmin())
+            mean = 1 - float(judged.mean[0])
+            trap = Trap(
+                "adversarial box",
+                (),
+                "",
+                "",
+                grown.a[0],
+                grown.b[0],
+                points[worst],
+                float(scores[worst]),
+                mean,
+                float(statement.mean[row]) - mean,
+                float(space.intersected_volume(grown.a[0], grown.b[0])) / space.volume,
+                judged.verdict[0],
+            )
+            found.append((row, trap))
+    order = rank_traps([trap for _, trap in found])
+    return sorted(found, key=lambda pair: next(i for i, trap in enumerate(order) if trap is pair[1]))
+
+
+def _components(low: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], periodic: Sequence[bool]) -> list[Tensor]:
+    """Connected parts of a mask (neighbours along the axes), joined over the ends of periodic axes, (M, n) each."""
+    labels, count = ndimage.label(low)
+    parent = list(range(count + 1))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            i = parent[i]
+        return i
+
+    for axis, wraps in enumerate(periodic):
+        if wraps:
+            ends = zip(labels.take(0, axis).flat, labels.take(-1, axis).flat, strict=True)
+            for first, last in ends:
+                if first and last:
+                    parent[root(int(first))] = root(int(last))
+    groups: dict[int, list[Tensor]] = {}
+    for label in range(1, count + 1):
+        groups.setdefault(root(label), []).append(torch.from_numpy(np.argwhere(labels == label)))
+    return [torch.cat(parts) for parts in groups.values()]
+
+
+def _extent(samples: Tensor, axis: Axis, count: int) -> tuple[float, float]:
+    """From half a step before the first sample to half a step behind the last; over the end of a periodic axis."""
+    step = axis.extent / (count if axis.periodic else count - 1)
+    present = samples.unique().tolist()
+    first, last = present[0], present[-1]
+    if axis.periodic and len(present) == count:
+        return axis.low, axis.high
+    if axis.periodic:
+        gaps = [(present[(i + 1) % len(present)] - x) % count or count for i, x in enumerate(present)]
+        widest = gaps.index(max(gaps))
+        first = present[(widest + 1) % len(present)]
+        last = first + count - gaps[widest]
+    low, high = axis.low + (first - 0.5) * step, axis.low + (last + 0.5) * step
+    return (low, high) if axis.periodic else (max(low, axis.low), min(high, axis.high))
+
+
+def shared_holes(data: DataMap, threshold: float = 0.3, smallest: int = 2) -> list[Trap]:
+    """Connected parts of a data map in which even the best network (mean over shapes) scores below a threshold.
+
+    Args:
+        data: of one class, or of all shapes.
+        threshold: in (0, 1].
+        smallest: samples of the grid that make a hole.
+
+    Returns:
+        Ranked by volume times depth (the threshold minus the best network's mean score in the hole).
+    """
+    best = data.best.nan_to_num(nan=1.0)
+    points = grid_points(data.axes, best.shape).unflatten(0, tuple(best.shape))
+    holes = []
+    for part in _components((best < threshold).numpy(), [axis.periodic for axis in data.axes]):
+        if len(part) < smallest:
+            continue
+        where = tuple(part.T)
+        bounds = [_extent(part[:, k], axis, best.shape[k]) for k, axis in enumerate(data.axes)]
+        scores = best[where]
+        worst = int(data.mean[where].argmin())
+        holes.append(
+            Trap(
+                "shared hole",
+                data.networks,
+                "",
+                f"mean of {data.shapes}",
+                torch.tensor([low for low, _ in bounds], dtype=torch.float64),
+                torch.tensor([high for _, high in bounds], dtype=torch.float64),
+                points[where][worst],
+                float(data.mean[where][worst]),
+                float(data.mean[where].mean()),
+                threshold - float(scores.mean()),
+                len(part) / best.numel(),
+            )
+        )
+    return rank_traps(holes)
+
+
+def worst_views(maps: SemanticMaps) -> list[Trap]:
+    """The view of the lowest mean score over networks and shapes, one for each class, the lowest first.
+
+    Its depth is the mean score of the map minus that of the view.
+    """
+    views = []
+    for class_name in dict.fromkeys(maps.class_names):
+        data = maps.data_map(class_name)
+        mean = data.mean.flatten()
+        worst = int(mean.nan_to_num(nan=torch.inf).argmin())
+        point, score = grid_points(maps.axes, maps.grid)[worst], float(mean[worst])
+        shape = f"mean of {data.shapes}"
+        depth = float(mean.nanmean()) - score
+        views.append(
+            Trap("worst view", maps.networks, class_name, shape, point, point, point, score, score, depth, 0.0)
+        )
+    return sorted(views, key=lambda view: view.worst_score)
+
+
+def _same(first: Trap, second: Trap, space: SemanticSpace) -> bool:
+    """Whether two boxes of one network and shape share more than half of the smaller one."""
+    if (first.networks, first.class_name, first.shape) != (second.networks, second.class_name, second.shape):
+        return False
+    turns = ((first.a + first.b - second.a - second.b) / (2 * space.extent)).round()
+    shift = torch.where(space.periodic, turns * space.extent, 0.0)
+    shared = (torch.minimum(first.b, second.b + shift) - torch.maximum(first.a, second.a + shift)).clamp_min(0).prod()
+    return bool(shared > 0.5 * torch.minimum((first.b - first.a).prod(), (second.b - second.a).prod()))
+
+
+def find_traps(
+    maps: SemanticMaps,
+    robust: Box,
+    index: Tensor,
+    *,
+    threshold: float = 0.3,
+    eps_m: float = 0.3,
+    eps_v: float = 0.05,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> list[Trap]:
+    """All kinds of traps of saved maps: adversarial boxes, then the shared holes and worst views of every class.
+
+    Args:
+        maps: with two or more samples on each axis.
+        robust: K boxes over the mapped axes, of which those are taken that are robust.
+        index: (K,) rows of ``maps.function()``.
+        threshold: of the holes.
+        eps_m, eps_v, confidence: of Eq. 2.
+        seed: of all samples.
+    """
+    traps: list[Trap] = []
+    pairs = adversarial_boxes(
+        maps.function(), robust, maps.axes, index, eps_m=eps_m, eps_v=eps_v, confidence=confidence, seed=seed
+    )
+    for row, trap in pairs:
+        network, shape = divmod(int(index[row]), len(maps.shapes))
+        names = (maps.networks[network],), maps.class_names[shape], maps.shapes[shape]
+        turn = torch.where(maps.axes.periodic, ((trap.a - maps.axes.low) / maps.axes.extent).floor(), 0.0)
+        shift = turn * maps.axes.extent
+        trap = replace(trap, a=trap.a - shift, b=trap.b - shift, worst_point=trap.worst_point - shift)
+        trap = replace(trap, networks=names[0], class_name=names[1], shape=names[2])
+        # Robust boxes overlap, and the trap in what they share is one.
+        if not any(_same(trap, other, maps.axes) for other in traps):
+            traps.append(trap)
+    holes = [
+        replace(hole, class_name=class_name)
+        for class_name in dict.fromkeys(maps.class_names)
+        for hole in shared_holes(maps.data_map(class_name), threshold)
+    ]
+    return [*traps, *rank_traps(holes), *worst_views(maps)]

@@ -1,0 +1,164 @@
+"""CLIP as an ImageNet classifier without training: the class whose name fits the picture best.
+
+Uses open_clip (the extra ``clip``), which brings architectures, weights by tag, tokenizers and the class names; the
+registry of :mod:`lightning_semrob.networks` names such a network ``open_clip/ViT-B-32``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_semrob.utilities.torchvision import ensure_torchvision
+
+__all__ = [
+    "NUM_CLASSES",
+    "PROMPTS",
+    "ClipWeights",
+    "ZeroShotClassifier",
+    "build_zero_shot",
+    "clip_weights",
+    "open_clip",
+]
+
+NUM_CLASSES = 1000
+PROMPTS = ("a photo of a {}.",)
+"""The sentences whose embeddings are averaged for each class. CLIP's authors add up to 79 others to this one, which
+raises accuracy by a few points and takes 80 times as long to build."""
+
+
+def open_clip() -> Any:
+    """The library.
+
+    Raises:
+        ImportError: it is not installed, with the command that installs it.
+    """
+    ensure_torchvision()
+    try:
+        return importlib.import_module("open_clip")
+    except ModuleNotFoundError as error:
+        if error.name != "open_clip":
+            raise
+        raise ImportError("a network 'open_clip/…' needs the package open_clip: pip install open_clip_torch") from error
+
+
+@dataclass(frozen=True)
+class ClipWeights:
+    """What belongs to the weights of a model: how they are fed, and the activation that they were trained with.
+
+    Args:
+        tag: open_clip's name of the weights; None where the model has none and a file is given.
+        input_size: side of the square input, pixels.
+        mean, std: of images in [0, 1], per channel.
+        quick_gelu: whether the towers take ``x * sigmoid(1.702 x)`` for GELU, as OpenAI's weights do.
+    """
+
+    tag: str | None
+    input_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    quick_gelu: bool
+
+
+def clip_weights(model: str, tag: str | None, from_file: bool) -> ClipWeights:
+    """How to feed a model of open_clip; neither builds it nor fetches its weights.
+
+    Args:
+        model: as in ``open_clip.list_models()``.
+        tag: one of its weights; the first that open_clip lists if None.
+        from_file: weights come from a file: a model without any tag will do.
+
+    Raises:
+        ValueError: for an unknown model or tag, with the nearest known one; for a model without weights.
+        ImportError: open_clip is not installed.
+    """
+    library = open_clip()
+    known = library.list_models()
+    if model not in known:
+        raise ValueError(f"open_clip has no model '{model}'{_nearest(model, known)}")
+    tags = library.list_pretrained_tags_by_model(model)
+    if tag is not None and tag not in tags:
+        raise ValueError(f"open_clip has no weights '{tag}' for {model}{_nearest(tag, tags)}; it has {tags}")
+    if not tags and not from_file:
+        raise ValueError(f"open_clip has no weights for '{model}': give a file, 'open_clip/{model}@path/to/file.pt'")
+    chosen = tag if tag is not None or from_file else tags[0]
+    config = library.get_model_config(model)
+    extra = library.get_pretrained_cfg(model, chosen) if chosen is not None else {}
+    size = config["vision_cfg"]["image_size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    if height != width:
+        raise ValueError(f"open_clip's {model} takes inputs of {height} x {width}: only square ones are supported")
+    mean = extra.get("mean", library.OPENAI_DATASET_MEAN)
+    std = extra.get("std", library.OPENAI_DATASET_STD)
+    quick = bool(config.get("quick_gelu", False) or extra.get("quick_gelu", False))
+    return ClipWeights(chosen, height, tuple(mean), tuple(std), quick)
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+class ZeroShotClassifier(nn.Module):
+    """Logits are the scaled cosine similarities of a picture with the name of each class.
+
+    Args:
+        model: with ``encode_image`` and the logarithm ``logit_scale`` of the scale.
+        class_embeddings: (E, classes), columns of length 1; part of the state dict, so that the SHA-256 of the weights
+            covers names and prompts.
+    """
+
+    class_embeddings: Tensor
+
+    def __init__(self, model: nn.Module, class_embeddings: Tensor) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("class_embeddings", class_embeddings)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, classes) of normalised images (B, 3, H, W)."""
+        model: Any = self.model
+        features: Tensor = model.encode_image(images, normalize=True)
+        logits: Tensor = model.logit_scale.exp() * features @ self.class_embeddings
+        return logits
+
+
+def build_zero_shot(
+    name: str, model: str, weights: ClipWeights, load: Callable[[nn.Module], nn.Module] | None = None
+) -> ZeroShotClassifier:
+    """A model of open_clip with the embeddings of the 1000 ImageNet classes.
+
+    Args:
+        name: for messages.
+        model: as in ``open_clip.list_models()``.
+        weights: of :func:`clip_weights`.
+        load: puts a state dict into the model; None for open_clip's own weights, which are downloaded.
+
+    Raises:
+        OSError: for weights or a tokenizer that could not be downloaded.
+    """
+    library = open_clip()
+    try:
+        made: nn.Module = library.create_model(
+            model,
+            pretrained=weights.tag if load is None else None,
+            pretrained_text=False,
+            force_quick_gelu=weights.quick_gelu,
+            force_image_size=weights.input_size,
+        )
+        tokenizer = library.get_tokenizer(model)
+    except (OSError, RuntimeError, ImportError) as error:
+        raise OSError(
+            f"open_clip could not load '{name}' ({type(error).__name__}: {error}): where its weights cannot be "
+            f"downloaded, give a local state dict, 'open_clip/{model}@path/to/open_clip_model.safetensors'"
+        ) from error
+    made = (made if load is None else load(made)).eval()
+    with torch.no_grad():
+        embeddings: Tensor = library.build_zero_shot_classifier(made, tokenizer, library.IMAGENET_CLASSNAMES, PROMPTS)
+    return ZeroShotClassifier(made, embeddings)

@@ -1,0 +1,272 @@
+"""What a job tells its loggers: W&B, TensorBoard and CSV alike, W&B with a table of runs and maps beside."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
+from torch import Tensor
+
+from lightning_semrob.evaluation.suite import volume_ratios
+from lightning_semrob.report.figures.plots import network_label, plot_map
+from lightning_semrob.report.tables import format_srvr_table, format_verified_table
+from lightning_semrob.sharing.rounds import UpdateCallback
+from lightning_semrob.space import Box
+
+if TYPE_CHECKING:
+    from lightning_semrob.evaluation.environment import SemanticEnvironment
+    from lightning_semrob.maps import SemanticMaps
+    from lightning_semrob.sharing.work import TaskBatch
+
+__all__ = ["Dashboard", "RunCurves"]
+
+Row = Mapping[str, Any]
+#: Finder, network, class.
+Group = tuple[str, str, str]
+
+#: Columns of the table of runs that a dashboard shows, beside bounds and worst point.
+_COLUMNS = (
+    "network", "class_name", "shape_id", "point", "method", "status", "verdict", "ratio", "mean_low", "variance_high",
+    "worst_score", "top1_rate", "steps", "evaluations", "gradient_evaluations",
+)  # fmt: skip
+_THUMBNAIL = 96
+
+
+class RunCurves:
+    """Sums over runs at every step of their finder: volume ratio, loss, running runs and evaluations spent.
+
+    A run that has ended keeps its last volume, loss and cost at all later steps, so that a mean is over the same runs
+    everywhere. Sums of several processes add up.
+    """
+
+    def __init__(self) -> None:
+        # group -> step -> sums of (volume ratio, loss, runs with a loss, running, evaluations, runs)
+        self.running: dict[Group, dict[int, list[float]]] = defaultdict(dict)
+        self.ended: dict[Group, dict[int, list[float]]] = defaultdict(dict)
+
+    def add(self, group: Group, step: int, ratio: float, loss: float, evaluations: int, ended: bool) -> None:
+        """One run after its update number ``step``."""
+        known = loss == loss
+        values = [ratio if ratio == ratio else 0.0, loss if known else 0.0, float(known), float(not ended)]
+        values += [float(evaluations), 1.0]
+        _add(self.running[group], step, values)
+        if ended:
+            _add(self.ended[group], step, values)
+
+    def merge(self, others: Sequence[RunCurves]) -> RunCurves:
+        """The sum over processes."""
+        total = RunCurves()
+        for curves in (self, *others):
+            for mine, theirs in ((total.running, curves.running), (total.ended, curves.ended)):
+                for group, steps in theirs.items():
+                    for step, values in steps.items():
+                        _add(mine[group], step, values)
+        return total
+
+    def rows(self) -> list[tuple[int, dict[str, float]]]:
+        """(step, metrics) in the order of the steps: mean volume ratio and loss, running runs, evaluations so far."""
+        last = max((max(steps) for steps in self.running.values()), default=0)
+        metrics: list[dict[str, float]] = [{} for _ in range(last)]
+        for (finder, network, class_name), steps in sorted(self.running.items()):
+            name = f"{network_label(network)} {class_name}"
+            kept = [0.0] * 6
+            for step in range(1, last + 1):
+                values = [a + b for a, b in zip(kept, steps.get(step, [0.0] * 6), strict=True)]
+                ratio, loss, losses, running, evaluations, runs = values
+                if runs:
+                    row = metrics[step - 1]
+                    row[f"{finder} volume/{name}"] = ratio / runs
+                    row[f"{finder} active runs/{name}"] = running
+                    row[f"{finder} evaluations/{name}"] = evaluations
+                    if losses:
+                        row[f"{finder} loss/{name}"] = loss / losses
+                gone = self.ended.get((finder, network, class_name), {}).get(step, [0.0] * 6)
+                kept = [a + b for a, b in zip(kept, gone, strict=True)]
+        return [(step, row) for step, row in enumerate(metrics, 1) if row]
+
+
+def _add(steps: dict[int, list[float]], step: int, values: Sequence[float]) -> None:
+    steps[step] = [a + b for a, b in zip(steps.get(step, [0.0] * len(values)), values, strict=True)]
+
+
+class Dashboard(UpdateCallback):
+    """Logs curves, runs, maps and SRVR to every logger of the Trainer, from the first process only.
+
+    While boxes grow it only adds up; after growing it logs one point a step of the finders. Runs that were taken over
+    from an earlier start have no curve: their steps were not taken here.
+    """
+
+    def __init__(self) -> None:
+        self.curves = RunCurves()
+        self._before: dict[int, Tensor] = {}
+
+    def on_update_start(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
+        """Remember which step every run of the batch is at."""
+        self._before = {number: finder.steps[batch.rows].cpu().clone() for number, finder in enumerate(module)}
+
+    def on_update_end(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
+        """Add the runs that took a step."""
+        environment: SemanticEnvironment = trainer.datamodule  # type: ignore[attr-defined]
+        network, class_name = environment.networks[batch.network], environment.shapes[batch.shape].class_name
+        for number, finder in enumerate(module):
+            rows = batch.rows[finder.steps[batch.rows].cpu() != self._before[number]]
+            ratios = volume_ratios(finder, rows, environment)["intersected"]
+            for row, ratio in zip(rows.tolist(), ratios.tolist(), strict=True):
+                self.curves.add(
+                    (finder.name, network, class_name),
+                    int(finder.steps[row]),
+                    ratio,
+                    float(finder.loss[row]),
+                    int(finder.evaluations[row]),
+                    bool(finder.code[row] != 0),
+                )
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Log the curves of all processes, one point a step."""
+        parts: list[RunCurves] = [self.curves]
+        if trainer.world_size > 1:
+            parts = [RunCurves() for _ in range(trainer.world_size)]
+            torch.distributed.all_gather_object(parts, self.curves)
+        if trainer.is_global_zero:
+            self.curves = parts[0].merge(parts[1:])
+            for step, metrics in self.curves.rows():
+                for logger in trainer.loggers:
+                    logger.log_metrics(metrics, step=step)
+
+    def finish(
+        self,
+        trainer: pl.Trainer,
+        rows: Sequence[Row],
+        summary: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        maps: SemanticMaps | None,
+    ) -> None:
+        """Log SRVR with its interval, the settings, the table of runs and the maps with their boxes.
+
+        Args:
+            trainer: with the environment as datamodule; call it on the first process only.
+            rows: the table of runs.
+            summary: of :func:`~lightning_semrob.report.tables.summarize`.
+            settings: configuration and versions.
+            maps: maps of the job with two axes, or None where none were made.
+        """
+        environment: SemanticEnvironment = trainer.datamodule  # type: ignore[attr-defined]
+        final = summary_metrics(summary)
+        last = max((step for step, _ in self.curves.rows()), default=0) + 1
+        for logger in trainer.loggers:
+            logger.log_hyperparams(dict(settings))
+            logger.log_metrics(final, step=last)
+            if isinstance(logger, WandbLogger):
+                _log_to_wandb(logger, environment, rows, final, maps)
+            elif isinstance(logger, TensorBoardLogger):
+                _log_to_tensorboard(logger, environment, rows, summary, maps)
+            logger.save()
+
+
+def summary_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
+    """``srvr/<network>/<method>``, ``verified_srvr/…`` with ``_low`` and ``_high``, percent of the space; no NaN."""
+    result: dict[str, float] = {}
+    for volume, prefix in (("intersected", "srvr"), ("verified", "verified_srvr")):
+        for method, found in summary["intervals"][volume].items():
+            for number, network in enumerate(summary["networks"]):
+                for end, suffix in (("estimate", ""), ("low", "_low"), ("high", "_high")):
+                    value = 100 * float(found[end][number])
+                    if value == value:
+                        result[f"{prefix}{suffix}/{network_label(network)}/{method}"] = value
+    for column, costs in summary["cost"].items():
+        result[f"cost/{column}"] = float(sum(costs.values()))
+    return result
+
+
+def _boxes_of(rows: Sequence[Row], network: str, shape_id: str, names: Sequence[str]) -> tuple[dict[str, Box], Tensor]:
+    """Method -> boxes over the axes ``names`` of one network and shape, and the initial points (K, 2)."""
+    boxes: dict[str, Box] = {}
+    chosen = [row for row in rows if row["network"] == network and row["shape_id"] == shape_id]
+    for method in dict.fromkeys(row["method"] for row in chosen):
+        own = [row for row in chosen if row["method"] == method]
+        a, b = (torch.tensor([[row[f"{side}_{name}"] for name in names] for row in own]) for side in "ab")
+        boxes[method] = Box(a.double(), b.double())
+    points = {row["point"]: [row[f"u0_{name}"] for name in names] for row in chosen}
+    return boxes, torch.tensor(list(points.values()))
+
+
+def _figures(rows: Sequence[Row], maps: SemanticMaps | None, most: int = 12) -> dict[str, Any]:
+    """Caption -> figure of the first maps, with the boxes of all methods."""
+    figures: dict[str, Any] = {}
+    if maps is None or len(maps.axes) != 2:
+        return figures
+    for n, network in enumerate(maps.networks):
+        for s, shape_id in enumerate(maps.shapes):
+            if len(figures) < most:
+                boxes, points = _boxes_of(rows, network, shape_id, maps.axes.names)
+                title = f"{network_label(network)}, {shape_id}"
+                figures[title] = plot_map(maps.scores[n, s], maps.axes, boxes=boxes, points=points, title=title)
+    return figures
+
+
+def _log_to_wandb(
+    logger: WandbLogger, environment: SemanticEnvironment, rows: Sequence[Row], final: Mapping[str, float],
+    maps: SemanticMaps | None,
+) -> None:  # fmt: skip
+    import wandb
+
+    names = environment.space.names
+    columns = [*_COLUMNS, *(f"{side}_{name}" for name in names for side in ("a", "b")), "worst view"]
+    thumbnails = worst_views(environment, rows)
+    data = [
+        [*(row.get(column) for column in columns[:-1]), None if image is None else wandb.Image(image)]
+        for row, image in zip(rows, thumbnails, strict=True)
+    ]
+    logger.log_table("runs", columns=columns, data=data)
+    figures = _figures(rows, maps)
+    if figures:
+        logger.log_image("maps", [_pixels(figure) for figure in figures.values()], caption=list(figures))
+    for name, value in final.items():
+        logger.experiment.summary[name] = value
+
+
+def _pixels(figure: Any) -> Any:
+    """A figure as an array (H, W, 3) uint8."""
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _log_to_tensorboard(
+    logger: TensorBoardLogger, environment: SemanticEnvironment, rows: Sequence[Row], summary: Mapping[str, Any],
+    maps: SemanticMaps | None,
+) -> None:  # fmt: skip
+    writer: Any = logger.experiment
+    for title, text in (("SRVR", format_srvr_table(summary)), ("verified SRVR", format_verified_table(summary))):
+        writer.add_text(title, f"<pre>{text}</pre>")
+    for caption, figure in _figures(rows, maps).items():
+        writer.add_figure(f"maps/{caption}", figure)
+
+
+def worst_views(environment: SemanticEnvironment, rows: Sequence[Row], most: int = 200) -> list[Any]:
+    """A thumbnail (H, W, 3) uint8 of the worst sampled view of each run, None where no view was sampled.
+
+    Only the first ``most`` runs get one: a table of pictures has an end.
+    """
+    names = environment.space.names
+    by_shape: dict[str, list[int]] = {}
+    for number, row in enumerate(rows[:most]):
+        if all(row.get(f"worst_{name}") is not None for name in names):
+            by_shape.setdefault(row["shape_id"], []).append(number)
+    result: list[Any] = [None] * len(rows)
+    numbers = {shape.shape_id: number for number, shape in enumerate(environment.shapes)}
+    for shape_id, chosen in by_shape.items():
+        u = torch.tensor([[rows[number][f"worst_{name}"] for name in names] for number in chosen])
+        with torch.no_grad():
+            images = environment.pictures(environment.mesh(numbers[shape_id]), u.to(environment.device), names)
+        small = torch.nn.functional.interpolate(images.cpu(), (_THUMBNAIL, _THUMBNAIL), mode="area")
+        for number, image in zip(chosen, (small * 255).round().byte().permute(0, 2, 3, 1).numpy(), strict=True):
+            result[number] = image
+    return result

@@ -1,0 +1,1 @@
+"""Procedural shapes that travel inside the package."""

@@ -1,0 +1,1 @@
+"""How processes share the rows of a job."""

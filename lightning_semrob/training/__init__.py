@@ -1,0 +1,1 @@
+"""Semantic adversarial training: training on rendered views, and judging what it brings."""
