@@ -134,7 +134,7 @@ def test_every_fault_in_the_docs_has_its_test(repository: Path) -> None:
     rows = [line for line in text.partition("## Faults")[2].splitlines() if line.startswith("| ")][2:]
     assert len(rows) >= 12
     for row in rows:
-        found = re.findall(r"`(tests/\w+\.py)::(\w+)`", row)
+        found = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
         assert found, row
         for file, name in found:
             assert f"def {name}(" in (repository / file).read_text(), f"{file} has no {name}"

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_semrob import __main__ as program
+from lightning_semrob.commands import console as program
 from lightning_semrob.commands.explore import application
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.finders import VerifiedFinder

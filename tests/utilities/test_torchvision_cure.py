@@ -46,7 +46,7 @@ def test_importing_the_package_cures_a_broken_torchvision() -> None:
         else:
             raise AssertionError("this case is not broken")
         import lightning_semrob
-        from lightning_semrob import _torchvision
+        from lightning_semrob.utilities import torchvision as _torchvision
         assert _torchvision._library is not None and _torchvision.ensure_torchvision() is False
         import torchvision
         from torchvision.transforms import v2

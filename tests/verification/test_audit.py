@@ -115,14 +115,14 @@ def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     common = ["--shapes", "teapot", "--views", "2", "--points", "5", "--image_size", "48"]
     program(["audit", *common])
     assert "elevation" in capsys.readouterr().out
-    program(["audit", *common, "--network", "test_audit:Reversed", "--axes", "azimuth"])
-    assert "test_audit:Reversed" in capsys.readouterr().out
+    program(["audit", *common, "--network", "tests.verification.test_audit:Reversed", "--axes", "azimuth"])
+    assert "tests.verification.test_audit:Reversed" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         program(["audit", "--shapes", "teapot", "--axes", "azimut"])
     assert "did you mean 'azimuth'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("network", ["tiny_network:build", "test_audit:Reversed"])
+@pytest.mark.parametrize("network", ["tiny_network:build", "tests.verification.test_audit:Reversed"])
 def test_oir_w_names_an_axis_that_fails(
     network: str, tmp_path: Path, recwarn: pytest.WarningsRecorder, capsys: pytest.CaptureFixture[str]
 ) -> None:
