@@ -24,7 +24,7 @@ from lightning_semrob.networks.sources import UserCallable
 from lightning_semrob.rendering import RENDERERS, Renderer
 from lightning_semrob.rendering.cache import CachedRenderer
 from lightning_semrob.shapes import ShapeSpec, resolve_shapes
-from lightning_semrob.shapes.classes import load_class_table
+from lightning_semrob.shapes.classes import CLASS_TABLE, read_class_table
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.sharing.work import RoundLoader, TaskBatch, Work
 from lightning_semrob.space import Axis, SemanticSpace
@@ -108,7 +108,7 @@ class SemanticEnvironment(pl.LightningDataModule):
         precision: of the networks, ``32``, ``tf32`` (which rounds on CUDA only), or ``bf16`` or ``16`` by autocast;
             rendering, bounds and statistics keep theirs. The change in f is measured and reported.
         class_table: a yaml or JSON file that adds classes, see
-            :func:`lightning_semrob.shapes.classes.load_class_table`.
+            :func:`lightning_semrob.shapes.classes.read_class_table`.
         density: axis -> how often its values occur in operation, weights of equal bins over its range (most views
             come from the front, say); weighs mean, variance and volume. Axes that are not named are uniform.
         seed: fixes the initial points and everything random.
@@ -187,9 +187,8 @@ class SemanticEnvironment(pl.LightningDataModule):
         if self.shapes:
             return
         specs = [network_spec(name) for name in self.networks]
-        if self.class_table is not None:
-            load_class_table(self.class_table)
-        self.shapes = resolve_shapes(self.shape_specs)
+        added = {} if self.class_table is None else read_class_table(self.class_table)
+        self.shapes = resolve_shapes(self.shape_specs, CLASS_TABLE | added)
         _check_targets(specs, self.shapes)
         points = torch.stack([self._points_of(shape) for shape in self.shapes])  # shapes, points, axes
         self.space.validate(points.flatten(0, 1))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from lightning_semrob.shapes.classes import class_key, class_of_folder, class_target
+from lightning_semrob.shapes.classes import ClassTable, class_key, class_of_folder, class_target
 from lightning_semrob.shapes.embedded.procedural import ALL_CLASSES, EMBEDDED_CLASSES, procedural_mesh
 from lightning_semrob.shapes.io import MESH_SUFFIXES, load_mesh
 from lightning_semrob.shapes.mesh import Mesh
@@ -39,7 +39,7 @@ class ShapeSpec:
         return load_mesh(self.source)
 
 
-def resolve_shapes(specs: Sequence[str]) -> list[ShapeSpec]:
+def resolve_shapes(specs: Sequence[str], table: ClassTable | None = None) -> list[ShapeSpec]:
     """The shapes that the specifications name, in order, each once. Meshes are not loaded.
 
     A specification is one of
@@ -51,6 +51,10 @@ def resolve_shapes(specs: Sequence[str]) -> list[ShapeSpec]:
     - ``folder``: ``class/name.obj``, ``class/id/models/model_normalized.obj`` or ``class/id/<one mesh file>``,
       where ``class`` is a class name or a ShapeNet synset id;
     - ``folder#chair,cup:2``: only these classes, of ``cup`` the first 2 ids; ``*`` stands for all others.
+
+    Args:
+        specs: the specifications.
+        table: classes and their outputs; the registered ones if None.
 
     Raises:
         ValueError: for an unknown class (with the nearest match), a file or folder that does not exist, a folder
@@ -64,7 +68,7 @@ def resolve_shapes(specs: Sequence[str]) -> list[ShapeSpec]:
         specs = [specs]
     found: dict[tuple[str, str], ShapeSpec] = {}
     for spec in specs:
-        for item in _resolve(spec.strip()):
+        for item in _resolve(spec.strip(), table):
             key = (item.class_name, item.shape_id)
             if found.setdefault(key, item) != item:
                 raise ValueError(
@@ -76,17 +80,17 @@ def resolve_shapes(specs: Sequence[str]) -> list[ShapeSpec]:
     return list(found.values())
 
 
-def _resolve(spec: str) -> Iterator[ShapeSpec]:
+def _resolve(spec: str, table: ClassTable | None) -> Iterator[ShapeSpec]:
     folder, hash_mark, selection = spec.rpartition("#")
     name, _, seeds = spec.partition(":")
     if class_key(name) in ("embedded", *ALL_CLASSES):
-        yield from _embedded(spec, class_key(name), seeds)
+        yield from _embedded(spec, class_key(name), seeds, table)
     elif _path(spec).is_dir():
-        yield from _folder(_path(spec), {"*": None})
+        yield from _folder(_path(spec), {"*": None}, table)
     elif hash_mark:
         if not _path(folder).is_dir():
             raise ValueError(f"'{spec}': there is no folder '{folder}'; check the path before '#'")
-        yield from _folder(_path(folder), _selection(spec, selection))
+        yield from _folder(_path(folder), _selection(spec, selection, table), table)
     elif "=" in spec:
         path, _, label = spec.rpartition("=")
         file = _path(path)
@@ -94,7 +98,7 @@ def _resolve(spec: str) -> Iterator[ShapeSpec]:
             raise ValueError(f"'{spec}': there is no mesh file '{path}'; check the path before '='")
         if file.suffix.lower() not in MESH_SUFFIXES:
             raise ValueError(f"'{spec}': '{path}' is not one of {', '.join(MESH_SUFFIXES)}; convert it to one of them")
-        class_name, target = class_target(label)
+        class_name, target = class_target(label, table)
         yield ShapeSpec(class_name, _file_id(file), target, file)
     elif _path(spec).suffix.lower() in MESH_SUFFIXES:
         raise ValueError(f"'{spec}' does not name its class: write '{spec}=<class name or ImageNet index>'")
@@ -118,45 +122,45 @@ def _file_id(file: Path) -> str:
     return file.stem
 
 
-def _embedded(spec: str, name: str, seeds: str) -> Iterator[ShapeSpec]:
+def _embedded(spec: str, name: str, seeds: str, table: ClassTable | None) -> Iterator[ShapeSpec]:
     match = re.fullmatch(r"(\d+)(?:-(\d+))?", seeds or "0")
     if not match or (match[2] is not None and int(match[2]) < int(match[1])):
         raise ValueError(f"'{spec}' has the seeds '{seeds}': write one ('{name}:3') or a range ('{name}:0-4')")
     low, high = int(match[1]), int(match[2] or match[1])
     for class_name in EMBEDDED_CLASSES if name == "embedded" else (name,):
         for seed in range(low, high + 1):
-            yield ShapeSpec(class_name, f"{class_name}:{seed}", class_target(class_name)[1], seed)
+            yield ShapeSpec(class_name, f"{class_name}:{seed}", class_target(class_name, table)[1], seed)
 
 
-def _selection(spec: str, text: str) -> dict[str, int | None]:
+def _selection(spec: str, text: str, table: ClassTable | None) -> dict[str, int | None]:
     """Class or folder name (or ``*``) -> largest number of shapes, None for all."""
     selection: dict[str, int | None] = {}
     for item in text.split(","):
         name, colon, count = (part.strip() for part in item.partition(":"))
         if not name or (colon and not (count.isdecimal() and int(count) > 0)):
             raise ValueError(f"'{spec}' has the selection '{text}': write classes as 'chair,cup:2' or '*:2'")
-        selection["*" if name == "*" else class_of_folder(name)] = int(count) if colon else None
+        selection["*" if name == "*" else class_of_folder(name, table)] = int(count) if colon else None
     return selection
 
 
-def _folder(root: Path, selection: dict[str, int | None]) -> Iterator[ShapeSpec]:
+def _folder(root: Path, selection: dict[str, int | None], table: ClassTable | None) -> Iterator[ShapeSpec]:
     folders = {path: path.name for path in sorted(root.iterdir()) if path.is_dir()}
     seen: set[str] = set()
     count = 0
     for path, name in folders.items():
         files = _mesh_files(path)
-        if not files or ("*" not in selection and _safe_class(name) not in selection):
+        if not files or ("*" not in selection and _safe_class(name, table) not in selection):
             continue
-        class_name = class_of_folder(name)
+        class_name = class_of_folder(name, table)
         seen.add(class_name)
-        _, target = class_target(class_name)
+        _, target = class_target(class_name, table)
         limit = selection.get(class_name, selection.get("*"))
         for shape_id, file in files[:limit]:
             count += 1
             yield ShapeSpec(class_name, shape_id, target, file)
     absent = set(selection) - seen - {"*"}
     if absent:
-        known = sorted({_safe_class(name) for name in folders.values()})
+        known = sorted({_safe_class(name, table) for name in folders.values()})
         near = get_close_matches(sorted(absent)[0], known, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
         raise ValueError(f"folder '{root}' has no shapes of {sorted(absent)}: {hint}It has {known}")
@@ -167,10 +171,10 @@ def _folder(root: Path, selection: dict[str, int | None]) -> Iterator[ShapeSpec]
         )
 
 
-def _safe_class(folder: str) -> str:
+def _safe_class(folder: str, table: ClassTable | None) -> str:
     """The class of a folder, or its own name where the table has none."""
     try:
-        return class_of_folder(folder)
+        return class_of_folder(folder, table)
     except ValueError:
         return folder
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,11 +14,13 @@ from lightning_semrob.shapes.embedded.procedural import ALL_CLASSES
 __all__ = [
     "CLASS_TABLE",
     "ClassEntry",
+    "ClassTable",
     "class_key",
     "class_of_folder",
     "class_target",
     "imagenet_names",
     "load_class_table",
+    "read_class_table",
     "register_class",
 ]
 
@@ -30,6 +32,8 @@ class ClassEntry:
     indices: tuple[int, ...]
     synsets: tuple[str, ...] = ()
 
+
+ClassTable = Mapping[str, ClassEntry]
 
 CLASS_TABLE: dict[str, ClassEntry] = {
     # The ten classes of the paper, with the indices that its authors used.
@@ -107,17 +111,19 @@ def register_class(name: str, indices: int | Iterable[int], synset: str | Sequen
     Raises:
         ValueError: for no indices, or one that is not a whole number from 0.
     """
+    CLASS_TABLE[class_key(name)] = _entry(name, indices, synset)
+
+
+def _entry(name: str, indices: int | Iterable[int], synset: str | Sequence[str] | None) -> ClassEntry:
     found = (indices,) if isinstance(indices, int) else tuple(indices)
     if not found or any(not isinstance(i, int) or isinstance(i, bool) or i < 0 for i in found):
         raise ValueError(f"class '{name}' has the indices {list(found)}: give one or more whole numbers from 0")
-    synsets = (synset,) if isinstance(synset, str) else tuple(synset or ())
-    CLASS_TABLE[class_key(name)] = ClassEntry(found, synsets)
+    return ClassEntry(found, (synset,) if isinstance(synset, str) else tuple(synset or ()))
 
 
-def load_class_table(path: str | Path) -> None:
-    """Register every class of a YAML or JSON file.
-
-    The file maps a name to an index, a list of indices, or ``{indices: ..., synset: ...}``.
+def read_class_table(path: str | Path) -> dict[str, ClassEntry]:
+    """The classes of a YAML or JSON file, which maps a name to an index, a list of indices, or ``{indices: ...,
+    synset: ...}``.
 
     Raises:
         ValueError: if the file is missing, is not such a mapping, or names a wrong index.
@@ -133,18 +139,22 @@ def load_class_table(path: str | Path) -> None:
         raise ValueError(f"the class table '{file}' cannot be read ({error}): it must be YAML or JSON") from error
     if not isinstance(table, dict):
         raise ValueError(f"the class table '{file}' must map class names to ImageNet indices, e.g. 'teapot: 849'")
+    found = {}
     for name, entry in table.items():
-        if isinstance(entry, dict):
-            if "indices" not in entry or set(entry) - {"indices", "synset"}:
-                raise ValueError(
-                    f"class '{name}' of '{file}' has {sorted(entry)}: give 'indices' and, if any, 'synset'"
-                )
-            synset = entry.get("synset")
-            if isinstance(synset, int):
-                synset = f"{synset:08d}"
-            register_class(str(name), entry["indices"], synset)
-        else:
-            register_class(str(name), entry)
+        if not isinstance(entry, dict):
+            entry = {"indices": entry}
+        elif "indices" not in entry or set(entry) - {"indices", "synset"}:
+            raise ValueError(f"class '{name}' of '{file}' has {sorted(entry)}: give 'indices' and, if any, 'synset'")
+        synset = entry.get("synset")
+        found[class_key(str(name))] = _entry(
+            str(name), entry["indices"], f"{synset:08d}" if isinstance(synset, int) else synset
+        )
+    return found
+
+
+def load_class_table(path: str | Path) -> None:
+    """Register every class of a YAML or JSON file, see :func:`read_class_table`."""
+    CLASS_TABLE.update(read_class_table(path))
 
 
 @functools.cache
@@ -155,8 +165,12 @@ def imagenet_names() -> tuple[str, ...]:
     return tuple(class_key(name) for name in _IMAGENET_CATEGORIES)
 
 
-def class_target(name: str) -> tuple[str, tuple[int, ...]]:
+def class_target(name: str, table: ClassTable | None = None) -> tuple[str, tuple[int, ...]]:
     """The name and the indices of a class, given by table name, ImageNet name or index.
+
+    Args:
+        name: of the class.
+        table: the registered classes if None.
 
     Raises:
         ValueError: for an unknown name (with the nearest match), or one that ImageNet has twice.
@@ -166,14 +180,15 @@ def class_target(name: str) -> tuple[str, tuple[int, ...]]:
     if key.isdecimal() and len(key) < 8:
         index = int(key)
         return (names[index] if index < len(names) else f"class_{index}"), (index,)
-    if key in CLASS_TABLE:
-        return key, CLASS_TABLE[key].indices
+    table = CLASS_TABLE if table is None else table
+    if key in table:
+        return key, table[key].indices
     found = tuple(i for i, other in enumerate(names) if other == key)
     if len(found) == 1:
         return key, found
     if found:
         raise ValueError(f"ImageNet has several classes '{name}', {found}: give the index")
-    near = get_close_matches(key, [*CLASS_TABLE, *names], n=1)
+    near = get_close_matches(key, [*table, *names], n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     raise ValueError(
         f"unknown class '{name}': {hint}Give a name of the class table, an ImageNet name or index, "
@@ -181,15 +196,15 @@ def class_target(name: str) -> tuple[str, tuple[int, ...]]:
     )
 
 
-def class_of_folder(folder: str) -> str:
-    """The class name for a folder name: the class of a synset id, or the name itself.
+def class_of_folder(folder: str, table: ClassTable | None = None) -> str:
+    """The class name for a folder name: the class of a synset id in the table, or the name itself.
 
     Raises:
         ValueError: for a synset that no class of the table has.
     """
     if not (folder.isdecimal() and len(folder) == 8):
         return class_key(folder)
-    for name, entry in CLASS_TABLE.items():
+    for name, entry in (CLASS_TABLE if table is None else table).items():
         if folder in entry.synsets:
             return name
     raise ValueError(
