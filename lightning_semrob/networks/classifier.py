@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,8 @@ class NetworkSpec:
         mean: subtracted from each channel of images in [0, 1].
         std: each channel is divided by it afterwards.
         num_classes: number of logits.
+        exportable: whether another runtime than torch may take its place unasked; False for Python code of the user's,
+            which may do what no exported graph holds.
 
     Raises:
         ValueError: for a value outside its range.
@@ -40,6 +43,7 @@ class NetworkSpec:
     mean: Triple = ZERO
     std: Triple = ONE
     num_classes: int = 1000
+    exportable: bool = True
 
     def __post_init__(self) -> None:
         if self.input_size < 1 or self.num_classes < 1:
@@ -90,8 +94,8 @@ class Classifier(nn.Module):
         super().train(mode and not self.frozen)
         return self
 
-    def preprocess(self, images: Tensor) -> Tensor:
-        """What the backbone is fed: images (B, 3, H, W) in [0, 1], resized and normalised."""
+    def normalise(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in [0, 1], resized to the network's input size and normalised."""
         if images.dim() != 4 or images.shape[1] != 3:
             raise ValueError(f"images must be (B, 3, H, W), red, green and blue, got {tuple(images.shape)}")
         if images.dtype != self.mean.dtype:
@@ -101,7 +105,15 @@ class Classifier(nn.Module):
         size = (self.spec.input_size, self.spec.input_size)
         if images.shape[2:] != size:
             images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
-        return ((images - self.mean) / self.std).contiguous(memory_format=self.memory_format)
+        return (images - self.mean) / self.std
+
+    def preprocess(self, images: Tensor) -> Tensor:
+        """What the backbone is fed: normalised images in its memory layout."""
+        return self.normalise(images).contiguous(memory_format=self.memory_format)
+
+    def _logits(self, images: Tensor) -> Any:
+        """What the backbone returns for images."""
+        return self.backbone(self.preprocess(images))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of images.
@@ -117,7 +129,7 @@ class Classifier(nn.Module):
         """
         if images.dim() == 4 and images.shape[0] == 0:
             return images.sum((1, 2, 3))[:, None].expand(0, self.spec.num_classes)
-        logits = self.backbone(self.preprocess(images))
+        logits = self._logits(images)
         expected = (images.shape[0], self.spec.num_classes)
         if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
             got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__

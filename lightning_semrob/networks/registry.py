@@ -67,7 +67,7 @@ def register_network(
         raise ValueError(f"'{name}' cannot name a network: use letters, digits, '_', '-' and '.'")
     if name in (*LITE_SIZES, SMALL) or (name in _registry and not overwrite):
         raise ValueError(f"a network '{name}' exists already: take another name, or give overwrite=True for your own")
-    _registry[name] = NetworkSpec(name, build, input_size, mean, std, num_classes)
+    _registry[name] = NetworkSpec(name, build, input_size, mean, std, num_classes, exportable=False)
     return _registry[name]
 
 

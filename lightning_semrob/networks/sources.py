@@ -201,7 +201,7 @@ def callable_spec(name: str, base: str) -> NetworkSpec:
     sizes: dict[str, Any] = {
         key: whole_attribute(name, build, key) for key in ("input_size", "num_classes") if hasattr(build, key)
     }
-    return NetworkSpec(name, UserCallable(build), **sizes)
+    return NetworkSpec(name, UserCallable(build), exportable=False, **sizes)
 
 
 def whole_attribute(name: str, owner: object, key: str) -> int:
