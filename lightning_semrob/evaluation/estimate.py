@@ -7,16 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.suite import FinderSuite
-from lightning_semrob.finders.verified.finder import VerifiedFinder
 
 __all__ = ["estimate_cost"]
 
-#: Updates of a run, as a share of the limit, on the authors' maps in the default mode (benchmarks/paper_replay.py).
-_TYPICAL_STEPS = {"default": 22, "paper": 600}
 _BYTES_PER_RUN = 600
 
 
@@ -38,17 +33,14 @@ def estimate_cost(
     evaluations = gradients = 0
     verification = 0
     for finder in suite:
-        if isinstance(finder, VerifiedFinder):
-            grow, verify = finder.search.budget(n)
-            evaluations += grow * tasks
-            verification += verify * tasks
-            continue
-        steps = min(finder.num_iterations, _TYPICAL_STEPS[finder.mode])
-        centre = environment.space.from_unit(torch.full((1, n), 0.5, dtype=torch.float64))
-        points = finder.points(centre, centre).shape[1] * steps * tasks
+        points = finder.expected_evaluations(environment.space) * tasks
         evaluations += points
         gradients += points if finder.needs_gradient else 0
-        verification += points if suite.verification == "growing" else int(suite.verification) * tasks
+        own = finder.verification_budget(n)
+        if own is not None:
+            verification += own * tasks
+        else:
+            verification += points if suite.verification == "growing" else int(suite.verification) * tasks
     # The largest of the first shapes stands for all: meshes differ most in their number of faces.
     sample = environment.space.sobol(environment.micro_batch_size, environment.seed)[None]
     forward, backward = [], []

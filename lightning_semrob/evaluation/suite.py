@@ -25,7 +25,6 @@ from lightning_semrob.finders.naive import NaiveFinder
 from lightning_semrob.finders.oir import OIRBlackBoxFinder, OIRWhiteBoxFinder
 from lightning_semrob.finders.together import update_together
 from lightning_semrob.finders.trapezoid import TrapezoidFinder
-from lightning_semrob.finders.verified.budget import too_few_evaluations
 from lightning_semrob.finders.verified.finder import VerifiedFinder
 from lightning_semrob.functional.srvr import verified_ratio
 from lightning_semrob.functional.statistics import eq2_start
@@ -114,13 +113,7 @@ class FinderSuite(RoundModule):
         made: list[RegionFinder] = []
         for finder in finders:
             if isinstance(finder, RegionFinder):
-                if isinstance(finder, VerifiedFinder):
-                    own = (finder.search.eps_m, finder.search.eps_v, finder.search.confidence)
-                    if own != (eps_m, eps_v, confidence):
-                        raise ValueError(
-                            f"a verified finder with (eps_m, eps_v, confidence) = {own} cannot be judged by a suite "
-                            f"with {(eps_m, eps_v, confidence)}: give both the same"
-                        )
+                finder.check_thresholds(eps_m, eps_v, confidence)
                 made.append(finder)
                 continue
             if finder == VerifiedFinder.name:
@@ -181,8 +174,7 @@ class FinderSuite(RoundModule):
                     "finder out of model.finders, or use --data.gradient=finite"
                 )
             if finder.space is None:
-                if isinstance(finder, VerifiedFinder):
-                    finder.join(self.statements_together(environment), environment.seed)
+                finder.join(self.statements_together(environment), environment.seed)
                 finder.start(environment.u0, environment.space)
         if not self._stated.numel():
             self._stated = torch.zeros(len(self.finders), len(environment), dtype=torch.bool)
@@ -205,11 +197,12 @@ class FinderSuite(RoundModule):
         return len(self.finders) * len(environment) if self.simultaneous else 1
 
     def warning(self, environment: SemanticEnvironment) -> str | None:
-        """One sentence where the budget of the verified finder is too small to verify any box; None otherwise."""
+        """One sentence where the budget of a verifying finder is too small to verify any box; None otherwise."""
         for finder in self:
-            if isinstance(finder, VerifiedFinder):
-                finder.search.runs = self.statements_together(environment)
-                return too_few_evaluations("model.verified_evaluations", finder.search, len(environment.space))
+            finder.join(self.statements_together(environment), environment.seed)
+            warning: str | None = finder.too_few_evaluations("model.verified_evaluations", len(environment.space))
+            if warning is not None:
+                return warning
         return None
 
     def configure_optimizers(self) -> list[Optimizer]:
@@ -268,9 +261,10 @@ class FinderSuite(RoundModule):
         statement = self.verify(number, row, batch, self.environment)
         self.statements[number, row] = statement
         self._stated[number, row] = True
-        finder = self.finders[number]
-        own = finder.statement(row) if isinstance(finder, VerifiedFinder) else {}
-        return int(statement.get("verification_evaluations") or 0) - int(own.get("verification_evaluations", 0))
+        finder: RegionFinder = self.finders[number]  # type: ignore[assignment]
+        own = finder.statement(row)
+        paid = 0 if own is None else own.verification_evaluations
+        return int(statement.get("verification_evaluations") or 0) - paid
 
     def finished(self, rows: Sequence[int]) -> dict[tuple[int, int], bool]:
         """The runs (finder, row) of ``rows`` that can be kept, and whether with their verdict.
@@ -281,7 +275,7 @@ class FinderSuite(RoundModule):
             (number, row): (number, row) in self.statements
             for number, finder in enumerate(self)
             for row in rows
-            if finder.code[row] != 0 and ((number, row) in self.statements or not isinstance(finder, VerifiedFinder))
+            if finder.code[row] != 0 and ((number, row) in self.statements or not finder.verifies)
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -372,7 +366,7 @@ class FinderSuite(RoundModule):
         """
         finder: RegionFinder = self.finders[number]  # type: ignore[assignment]
         status = STATUSES[int(finder.code[row])]
-        if self.verification == 0 and not isinstance(finder, VerifiedFinder):
+        if self.verification == 0 and not finder.verifies:
             return {}
         if status in ("not_measured", "invalid_score"):
             return {}
@@ -381,17 +375,16 @@ class FinderSuite(RoundModule):
         plain = prepare_function(f, environment.space, finder.adversarial)
         score = self._initial_score(row, batch, f)
         known["u0_robust"] = (1 - score if finder.adversarial else score) >= 1 - self.eps_m
-        own: dict[str, Any] = {}
-        if isinstance(finder, VerifiedFinder) and environment.density is None:
-            own = {"verdict": "valid" if status == "verified" else "undecided"} | finder.statement(row)
-            if status != "verified":
-                own["verification_evaluations"] = own.get("verification_evaluations", 0) + 1  # u0
-                return known | own
+        # Its own statement is about uniform views: with a density the box is verified anew, otherwise it is sampled for
+        # the top-1 rate and the worst view.
+        own = finder.statement(row) if environment.density is None else None
+        if own is not None and own.verdict != "valid":
+            spent = own.verification_evaluations + 1  # u0
+            return known | own.columns() | {"verification_evaluations": spent}
         limit = int(finder.evaluations[row]) if self.verification == "growing" else int(self.verification)
-        if isinstance(finder, VerifiedFinder):
-            # Its own statement is about uniform views: with a density the box is verified anew, otherwise it is
-            # sampled for the top-1 rate and the worst view.
-            limit = DESCRIPTION_EVALUATIONS if own else finder.search.budget(len(environment.space))[1]
+        budget = finder.verification_budget(len(environment.space))
+        if budget is not None:
+            limit = budget if own is None else DESCRIPTION_EVALUATIONS
         single = Box(finder.a.detach()[row : row + 1].cpu(), finder.b.detach()[row : row + 1].cpu())
         top1 = Top1OfLast(f)
         found = verify(
@@ -415,9 +408,10 @@ class FinderSuite(RoundModule):
         known["top1_rate"] = _number(found.top1[0])
         for axis, value in zip(environment.space.names, found.worst_point[0], strict=True):
             known[f"worst_{axis}"] = _number(value)
-        if own:
-            own["verification_evaluations"] += known["verification_evaluations"]
-        return known | own
+        if own is None:
+            return known
+        spent = own.verification_evaluations + known["verification_evaluations"]
+        return known | own.columns() | {"verification_evaluations": spent}
 
     def _initial_score(self, row: int, batch: TaskBatch, f: SemanticFunction) -> float:
         """f at the initial point of a row; evaluated for all rows of the group and all finders at once."""

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from lightning_semrob.finders.modes import INVALID_SCORE, MODES, REST_MOVE, RUNNING, Mode
 from lightning_semrob.finders.quadrature import QUADRATURES
+from lightning_semrob.finders.statement import BoxStatement
 from lightning_semrob.finders.together import update_together
 from lightning_semrob.functional.regions import cross_sections
 from lightning_semrob.functions import Complement, Reordered, SemanticFunction
@@ -73,6 +74,8 @@ class RegionFinder(RoundModule):
 
     name: str = "finder"
     needs_gradient: bool = False
+    #: Whether the finder verifies its own boxes; such a run is kept only together with its statement.
+    verifies: bool = False
 
     a: nn.Parameter
     b: nn.Parameter
@@ -135,7 +138,32 @@ class RegionFinder(RoundModule):
         """The loss that the directions descend, (R,); NaN where it is not defined."""
         return torch.full_like(values[:, 0], torch.nan)
 
+    # ---- what a finder that verifies its own boxes overrides
+
+    def join(self, runs: int, seed: int) -> None:
+        """Hear how many runs a job makes statements about together, and the seed of the job."""
+
+    def check_thresholds(self, eps_m: float, eps_v: float, confidence: float) -> None:
+        """Raise ValueError if the finder verifies its boxes by other thresholds than these."""
+
+    def too_few_evaluations(self, setting: str, n: int) -> str | None:
+        """One sentence if the budget, which comes from ``setting``, cannot verify any box of n axes; else None."""
+        return None
+
+    def verification_budget(self, n: int) -> int | None:
+        """Most evaluations of f with which the finder verifies a box of n axes itself; None if it verifies none."""
+        return None
+
+    def statement(self, row: int) -> BoxStatement | None:
+        """What the finder says about the box of a finished row; None if it verifies none."""
+        return None
+
     # ---- the table of tasks
+
+    def expected_evaluations(self, space: SemanticSpace) -> int:
+        """About how many points a run evaluates while it grows a box."""
+        centre = space.from_unit(torch.full((1, len(space)), 0.5, dtype=torch.float64))
+        return self.points(centre, centre).shape[1] * min(self.num_iterations, self.rules.typical_steps)
 
     def start(self, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> None:
         """Make the table: bounds around u0 (N, n), every row running.

@@ -29,6 +29,8 @@ class Mode(Protocol):
     """What a finder leaves to its mode. Shapes: R rows, n axes, P points."""
 
     num_iterations: int
+    #: Updates of a run on the maps of the paper's authors (benchmarks/paper_replay.py).
+    typical_steps: int
 
     def start(self, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:
         """First bounds around u0 (R, n)."""
@@ -69,6 +71,7 @@ class PaperMode:
     """
 
     num_iterations = 600
+    typical_steps = 600
     learning_rate = 0.1
     half_width = 1e-5
 
@@ -105,6 +108,7 @@ class DefaultMode:
     """
 
     num_iterations = 60
+    typical_steps = 22
     half_width = 0.005
 
     def start(self, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:

@@ -163,9 +163,9 @@ class Explorer:
         u0 = torch.tensor([list(point)], dtype=torch.float64)
         before = self.f.evaluations
         last, bounds = trace_growth(finder, self.f, u0, self.space)
-        if isinstance(finder, VerifiedFinder):
-            found = finder.statement(0)
-            verdict, mean = ("valid" if last.status[0] == "verified" else "undecided"), found.get("mean", torch.nan)
+        own = finder.statement(0)
+        if own is not None:
+            verdict, mean = own.verdict, torch.nan if own.mean is None else own.mean
         else:
             checked = verify(self.f, Box(last.a, last.b), self.space, max_evaluations=max(half, 2))
             verdict, mean = checked.verdict[0], float(checked.mean[0])

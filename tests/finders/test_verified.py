@@ -179,8 +179,8 @@ def test_intervals_hold_at_the_share_of_their_attempt() -> None:
         found = finder._statement(state)
         share = (0.75, 0.2, 0.05)[run.attempt]
         low, high = mean_interval(scores[None], 0.05 * share)
-        assert (found["mean_low"], found["mean_high"]) == (float(low), float(high))
-        assert found["mean_low"] < float(mean_interval(scores[None], 0.05)[0])
+        assert (found.mean_low, found.mean_high) == (float(low), float(high))
+        assert found.mean_low < float(mean_interval(scores[None], 0.05)[0])
     assert attempts
 
 

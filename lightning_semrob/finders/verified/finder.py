@@ -10,6 +10,8 @@ from torch import Tensor
 
 from lightning_semrob.finders.base import RegionFinder, prepare_function
 from lightning_semrob.finders.modes import COLLAPSED, INVALID_SCORE, VERIFIED
+from lightning_semrob.finders.statement import BoxStatement
+from lightning_semrob.finders.verified.budget import too_few_evaluations
 from lightning_semrob.finders.verified.search import VerifiedSearch, VerifiedState
 from lightning_semrob.functional.statistics import mean_interval, variance_interval
 from lightning_semrob.functions import SemanticFunction
@@ -46,6 +48,7 @@ class VerifiedFinder(RegionFinder):
     """
 
     name = "verified"
+    verifies = True
 
     def __init__(
         self,
@@ -70,7 +73,7 @@ class VerifiedFinder(RegionFinder):
         )
         self._own_runs, self._own_seed = runs, seed
         self._states: dict[int, VerifiedState] = {}
-        self._found: dict[int, dict[str, float]] = {}
+        self._found: dict[int, BoxStatement] = {}
 
     def join(self, runs: int, seed: int) -> None:
         """Take the number of runs that a job makes a statement about, and its seed where the finder has none.
@@ -85,6 +88,23 @@ class VerifiedFinder(RegionFinder):
             )
         self.search.runs = runs
         self.search.seed = seed if self._own_seed is None else self._own_seed
+
+    def check_thresholds(self, eps_m: float, eps_v: float, confidence: float) -> None:
+        own = (self.search.eps_m, self.search.eps_v, self.search.confidence)
+        if own != (eps_m, eps_v, confidence):
+            raise ValueError(
+                f"a verified finder with (eps_m, eps_v, confidence) = {own} cannot be judged by a suite with "
+                f"{(eps_m, eps_v, confidence)}: give both the same"
+            )
+
+    def too_few_evaluations(self, setting: str, n: int) -> str | None:
+        return too_few_evaluations(setting, self.search, n)
+
+    def verification_budget(self, n: int) -> int | None:
+        return self.search.budget(n)[1]
+
+    def expected_evaluations(self, space: SemanticSpace) -> int:
+        return self.search.budget(len(space))[0]
 
     @property
     def budget(self) -> tuple[int, int] | None:
@@ -128,37 +148,35 @@ class VerifiedFinder(RegionFinder):
             self.evaluations[row] -= int(self.search.costs(state)[1])
             del self._states[row]
 
-    def _statement(self, state: VerifiedState) -> dict[str, float]:
+    def _statement(self, state: VerifiedState) -> BoxStatement:
         """What the verification samples of the box say, at the share of the run's error that this attempt may spend."""
         run, scores = state.runs[0], self.search.verification_scores(state)[0]
         spent = int(self.search.costs(state)[1])
         if run.status != "verified" or not len(scores):
-            return {"verification_evaluations": spent}
+            return BoxStatement("valid" if run.status == "verified" else "undecided", spent)
         x = scores[None]
         mean, variance = mean_interval(x, run.level), variance_interval(x, run.level)
-        return {
-            "mean": float(x.mean()),
-            "mean_low": float(mean[0]),
-            "mean_high": float(mean[1]),
-            "variance": float(x.var()),
-            "variance_low": float(variance[0]),
-            "variance_high": float(variance[1]),
-            "samples": x.shape[1],
-            "verification_evaluations": spent,
-        }
+        return BoxStatement(
+            "valid",
+            spent,
+            x.shape[1],
+            *(float(part) for part in (x.mean(), *mean)),
+            *(float(part) for part in (x.var(), *variance)),
+        )
 
     def merge(self, owned: Tensor) -> None:
         """Every process then holds all rows and statements."""
         super().merge(owned)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            parts: list[dict[int, dict[str, float]]] = [{} for _ in range(torch.distributed.get_world_size())]
+            parts: list[dict[int, BoxStatement]] = [{} for _ in range(torch.distributed.get_world_size())]
             torch.distributed.all_gather_object(parts, self._found)
             for part in parts:
                 self._found |= part
 
-    def statement(self, row: int) -> dict[str, float]:
-        """Mean, variance, their intervals and the cost of the verification of a finished row."""
-        return self._found.get(row, {})
+    def statement(self, row: int) -> BoxStatement:
+        """The verdict of a finished row; with mean, variance and the cost of its verification where it ran here."""
+        verdict = "valid" if int(self.code[row]) == VERIFIED else "undecided"
+        return self._found.get(row, BoxStatement(verdict))
 
     def find(self, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> Box:
         """Verified boxes around u0 (K, n), see :class:`RegionFinder`. No Trainer."""
