@@ -1,0 +1,66 @@
+"""Is a network a function of one image? Asked before any work, since every statement about f rests on it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lightning_semrob.networks.classifier import Classifier
+
+__all__ = ["probe_network"]
+
+#: Change of a logit, as a share of the largest, that rounding explains (batches of another size, TF32).
+_ROUNDING = 1e-3
+
+
+@torch.no_grad()
+def probe_network(classifier: Classifier, pictures: Tensor) -> int:
+    """Refuse a network whose scores are not a function of the picture alone.
+
+    The pictures are given together, together once more, in reverse order and one by one. The logits of each picture
+    have to agree up to rounding, and buffers and parameters have to stay as they are. A network that returns
+    probabilities is refused too: the softmax of probabilities is nearly uniform.
+
+    Args:
+        classifier: in evaluation mode.
+        pictures: (B, 3, H, W) float32 in [0, 1], B at least 2, different from each other.
+
+    Returns:
+        The number of pictures that the network was asked about.
+
+    Raises:
+        ValueError: the network fails, with what it does and the remedy.
+    """
+    name = classifier.spec.name
+    before = classifier.weights_sha256
+    together = classifier(pictures)
+    if not bool(together.isfinite().all()):
+        return len(pictures)  # the runs say so, each for itself
+    again, reverse = classifier(pictures), classifier(pictures.flip(0)).flip(0)
+    alone = torch.cat([classifier(picture[None]) for picture in pictures])
+    scale = together.abs().max()
+    if _differ(together, again, scale):
+        raise ValueError(
+            f"network '{name}' gives other scores when it is asked again about the same pictures: it draws random "
+            "numbers (functional dropout?) or keeps state; make it deterministic in evaluation mode"
+        )
+    if _differ(together, reverse, scale) or _differ(together, alone, scale):
+        raise ValueError(
+            f"the scores that network '{name}' gives to a picture depend on the other pictures of its batch: it must "
+            "be a function of one picture (batch statistics in evaluation mode?)"
+        )
+    if classifier.weights_sha256 != before:
+        raise ValueError(
+            f"network '{name}' changes its own buffers or parameters when it is evaluated: it must keep no state in "
+            "evaluation mode"
+        )
+    if bool((together >= 0).all()) and bool(((together.sum(-1) - 1).abs() < 1e-3).all()):
+        raise ValueError(
+            f"network '{name}' returns probabilities (its outputs are at least 0 and add up to 1), and logits are "
+            "needed: leave out its last softmax, or return the logarithm of the probabilities"
+        )
+    return 4 * len(pictures)
+
+
+def _differ(first: Tensor, second: Tensor, scale: Tensor) -> bool:
+    return not bool(((first - second).abs().max() <= _ROUNDING * scale).item())
