@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from paper_figures import plot_region_views, plot_srvr_against_accuracy, plot_srvr_bars, save_turntable
 from reference import METHODS, REFERENCE, PaperData, load_paper_data, load_paper_maps
 from torch import Tensor
 
@@ -34,17 +35,13 @@ from lightning_semrob.maps import SemanticMaps, compute_maps
 from lightning_semrob.maps.traps import shared_holes
 from lightning_semrob.networks import build_network
 from lightning_semrob.rendering.raster import Rasterizer
-from lightning_semrob.report.figures.plots import (
+from lightning_semrob.report.figures import (
     network_label,
     plot_data_map,
     plot_growth,
     plot_map_grid,
-    plot_region_views,
     plot_scores_over_axis,
-    plot_srvr_against_accuracy,
-    plot_srvr_bars,
     save_figure,
-    save_turntable,
 )
 from lightning_semrob.shapes import ShapeSpec, resolve_shapes
 from lightning_semrob.space import Box, SemanticSpace

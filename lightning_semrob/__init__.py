@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from lightning_semrob.maps import score_map
     from lightning_semrob.networks import build_network, register_network
     from lightning_semrob.rendering import CallableRenderer, Rasterizer, Renderer, SemanticParameter
-    from lightning_semrob.report.figures.plots import plot_contact_sheet, plot_map, save_figure
+    from lightning_semrob.report.figures import plot_contact_sheet, plot_map, save_figure
     from lightning_semrob.shapes import register_class, resolve_shapes
     from lightning_semrob.training.monitor import SemanticRobustnessCallback
     from lightning_semrob.verification.region import verify
@@ -71,9 +71,9 @@ _LAZY = {
     "Rasterizer": "rendering",
     "Renderer": "rendering",
     "SemanticParameter": "rendering",
-    "plot_contact_sheet": "report.figures.plots",
-    "plot_map": "report.figures.plots",
-    "save_figure": "report.figures.plots",
+    "plot_contact_sheet": "report.figures",
+    "plot_map": "report.figures",
+    "save_figure": "report.figures",
     "register_class": "shapes",
     "resolve_shapes": "shapes",
     "verify": "verification",

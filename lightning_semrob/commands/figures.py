@@ -8,7 +8,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from lightning_semrob.maps import SemanticMaps
-from lightning_semrob.report.figures.plots import (
+from lightning_semrob.report.figures import (
     network_label,
     plot_data_map,
     plot_map_grid,

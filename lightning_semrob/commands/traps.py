@@ -6,7 +6,6 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow.parquet
 import torch
 from jsonargparse import ArgumentParser
 from torch import Tensor
@@ -16,7 +15,8 @@ from lightning_semrob.evaluation.results import write_atomically
 from lightning_semrob.finders import OIRBlackBoxFinder, VerifiedFinder
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.maps.traps import Trap, find_traps
-from lightning_semrob.report.figures.plots import network_label, plot_contact_sheet, save_figure
+from lightning_semrob.report.figures import network_label, plot_contact_sheet, save_figure
+from lightning_semrob.report.job import FinishedJob
 from lightning_semrob.report.tables import format_traps
 from lightning_semrob.space import Box
 
@@ -41,25 +41,15 @@ def boxes_of_run(maps: SemanticMaps, folder: str | Path) -> tuple[Box, Tensor]:
     """The boxes of an output folder of ``evaluate.py`` that were verified as robust, and their rows of the maps.
 
     Raises:
-        ValueError: no results there, other axes, or no such box of a mapped network and shape.
+        ValueError: no results there, or no such box over the mapped axes of a mapped network and shape.
     """
-    path = Path(folder) / "runs.parquet"
-    if not path.is_file():
-        raise ValueError(f"there is no '{path}': give the output folder of a finished evaluate.py")
-    table = pyarrow.parquet.read_table(path)
-    if not {f"a_{name}" for name in maps.axes.names} <= set(table.column_names):
-        raise ValueError(f"the runs in '{path}' are over other axes than the maps: {maps.axes.names}")
-    shapes = list(zip(maps.class_names, maps.shapes, strict=True))
-    bounds, index = [], []
-    for row in table.to_pylist():
-        key = (row["class_name"], row["shape_id"])
-        if row["verdict"] == "valid" and row["network"] in maps.networks and key in shapes:
-            bounds.append([[row[f"{side}_{name}"] for name in maps.axes.names] for side in ("a", "b")])
-            index.append(maps.index(maps.networks.index(row["network"]), shapes.index(key)))
-    if not bounds:
-        raise ValueError(f"'{path}' has no valid box of a network and shape of these maps: map the same ones")
-    both = torch.tensor(bounds, dtype=torch.float64)
-    return Box(both[:, 0], both[:, 1]), torch.tensor(index)
+    boxes, index = FinishedJob.read(folder).robust_boxes(maps)
+    if not len(index):
+        raise ValueError(
+            f"'{folder}' has no valid box over {', '.join(maps.axes.names)} of a network and shape of these maps: map "
+            "the same ones"
+        )
+    return boxes, index
 
 
 def _write_csv(path: Path, traps: Sequence[Trap], names: Sequence[str]) -> None:
@@ -106,21 +96,33 @@ def main(args: Sequence[str]) -> list[Trap]:
     parser.add_argument("--output", type=str, default="traps", help="folder for traps.csv and traps.png")
     parser.add_argument("--points", type=int, default=4, help="starting points of boxes on every map, without --run")
     parser.add_argument("--threshold", type=float, default=0.3, help="a hole is where every network scores below")
-    parser.add_argument("--eps_m", type=float, default=0.3, help="Eq. 2: mean of f at least 1 - eps_m")
-    parser.add_argument("--eps_v", type=float, default=0.05, help="Eq. 2: variance of f at most eps_v")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--eps_m",
+        type=float | None,
+        default=None,
+        help="Eq. 2: mean of f at least 1 - eps_m; null: that of --run, or 0.3",
+    )
+    parser.add_argument(
+        "--eps_v",
+        type=float | None,
+        default=None,
+        help="Eq. 2: variance of f at most eps_v; null: that of --run, or 0.05",
+    )
+    parser.add_argument("--seed", type=int | None, default=None, help="of all samples; null: that of --run, or 0")
     config = parser.parse_args(list(args))
     maps = SemanticMaps.load(config.maps)
+    given = {name: config[name] for name in ("eps_m", "eps_v", "seed") if config[name] is not None}
     if config.run is None:
-        box, index = grown_boxes(maps, config.points, config.eps_m, config.eps_v, config.seed)
+        demand = {"eps_m": 0.3, "eps_v": 0.05, "confidence": 0.95, "seed": 0} | given
+        box, index = grown_boxes(maps, config.points, demand["eps_m"], demand["eps_v"], demand["seed"])
     else:
+        demand = FinishedJob.read(config.run).demand | given
         box, index = boxes_of_run(maps, config.run)
-    traps = find_traps(
-        maps, box, index, threshold=config.threshold, eps_m=config.eps_m, eps_v=config.eps_v, seed=config.seed
-    )
+    traps = find_traps(maps, box, index, threshold=config.threshold, **demand)
     folder = Path(config.output)
     print(format_traps(traps, maps.axes.names))
-    print("\nBoxes are judged by Eq. 2 on the map, robust ones and traps in them, each at 95 % confidence.")
+    level = f"{100 * demand['confidence']:g} %"
+    print(f"\nBoxes are judged by Eq. 2 on the map, robust ones and traps in them, each at {level} confidence.")
     _write_csv(folder / "traps.csv", traps, maps.axes.names)
     written = [str(folder / "traps.csv")]
     if maps.settings:

@@ -183,6 +183,7 @@ def load_results(
     rows: list[tuple[int, int, int, int, int, int]] = []
     boxes: dict[str, list[np.ndarray[Any, Any]]] = {name: [] for name in METHODS.values()}
     traces: dict[str, list[np.ndarray[Any, Any]]] = {name: [] for name in METHODS.values()}
+    absent: dict[str, list[bool]] = {name: [] for name in METHODS.values()}
     points: list[np.ndarray[Any, Any]] = []
     notes: list[str] = []
     for count, place in enumerate(places):
@@ -216,6 +217,7 @@ def load_results(
                 boxes[method].append(ends[number])
                 traces[method].append(steps[method][number])
         for method in boxes:
+            absent[method] += [method not in regions] * len(u0)
             if method not in regions:
                 notes.append(f"{name} has no {method}")
                 boxes[method] += [np.full((2, 2), np.nan)] * len(u0)
@@ -224,8 +226,6 @@ def load_results(
         raise ValueError(f"'{folder}' holds maps but no optim.pt: there is nothing to put into a table")
     network, class_number, object_number, point_number, map_index, map_beside = torch.tensor(rows).unbind(-1)
     bounds = {method: torch.from_numpy(np.stack(values)) for method, values in boxes.items()}
-    lost = {tuple(note.split(" has no ")) for note in notes}
-    names = [f"{networks[row[0]]}/{row[1]}/{row[2]}" for row in rows]
     return AuthorsResults(
         networks=networks,
         class_numbers=tuple(sorted({row[1] for row in rows})),
@@ -233,7 +233,7 @@ def load_results(
         shape_ids=tuple(shape_ids),
         bounds=bounds,
         traces={method: torch.from_numpy(np.stack(values)) for method, values in traces.items()},
-        absent={method: torch.tensor([(name, method) in lost for name in names]) for method in bounds},
+        absent={method: torch.tensor(values) for method, values in absent.items()},
         u0=torch.from_numpy(np.stack(points)),
         network=network,
         class_number=class_number,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from lightning_semrob.finders.base import prepare_function
@@ -17,7 +20,10 @@ from lightning_semrob.maps import DataMap, SemanticMaps, grid_points
 from lightning_semrob.space import Axis, Box, SemanticSpace
 from lightning_semrob.verification.region import verify
 
-__all__ = ["Trap", "adversarial_boxes", "find_traps", "rank_traps", "shared_holes", "worst_views"]
+__all__ = ["Trap", "adversarial_boxes", "find_traps", "rank_traps", "robust_boxes", "shared_holes", "worst_views"]
+
+#: Robust boxes that :func:`find_traps` searches; each takes up to two seconds.
+MOST_BOXES = 100
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,7 @@ def adversarial_boxes(
     starts: int = 3,
     max_evaluations: int = 1200,
     seed: int = 0,
+    most: int | None = None,
 ) -> list[tuple[int, Trap]]:
     """Boxes in which 1 - f satisfies Eq. 2, inside boxes in which f does.
 
@@ -94,6 +101,7 @@ def adversarial_boxes(
         scouts, starts: points looked at in a box, and traps looked for.
         max_evaluations: of each verification, and of growing each trap.
         seed: of all samples.
+        most: only the largest so many robust boxes are searched; all if None.
 
     Returns:
         Pairs of the row in ``robust`` and its trap (without network and shape), ranked.
@@ -103,7 +111,11 @@ def adversarial_boxes(
     index = torch.zeros(rows, dtype=torch.int64) if index is None else index
     statement = verify(f, robust, space, index, eps_m, eps_v, confidence, max_evaluations, seed)
     found: list[tuple[int, Trap]] = []
-    for row in statement.valid.nonzero().flatten().tolist():
+    searched = statement.valid.nonzero().flatten()
+    if most is not None and len(searched) > most:
+        volume = space.intersected_volume(robust.a[searched], robust.b[searched])
+        searched = searched[volume.argsort(descending=True, stable=True)[:most]]
+    for row in searched.tolist():
         own, inner = index[row : row + 1], _inside(robust.a[row], robust.b[row], space)
         points = inner.sobol(scouts, seed)
         scores = f(points[None], own)[0]
@@ -149,23 +161,12 @@ def adversarial_boxes(
 def _components(low: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], periodic: Sequence[bool]) -> list[Tensor]:
     """Connected parts of a mask (neighbours along the axes), joined over the ends of periodic axes, (M, n) each."""
     labels, count = ndimage.label(low)
-    parent = list(range(count + 1))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            i = parent[i]
-        return i
-
-    for axis, wraps in enumerate(periodic):
-        if wraps:
-            ends = zip(labels.take(0, axis).flat, labels.take(-1, axis).flat, strict=True)
-            for first, last in ends:
-                if first and last:
-                    parent[root(int(first))] = root(int(last))
-    groups: dict[int, list[Tensor]] = {}
-    for label in range(1, count + 1):
-        groups.setdefault(root(label), []).append(torch.from_numpy(np.argwhere(labels == label)))
-    return [torch.cat(parts) for parts in groups.values()]
+    ends = [(labels.take(0, axis), labels.take(-1, axis)) for axis, wraps in enumerate(periodic) if wraps]
+    first, last = (np.concatenate([np.zeros(0, int), *(end[k].ravel() for end in ends)]) for k in range(2))
+    both = (first > 0) & (last > 0)
+    graph = coo_array((both[both], (first[both], last[both])), shape=(count + 1, count + 1))
+    parts = connected_components(graph, directed=False)[1][labels]
+    return [torch.from_numpy(np.argwhere(parts == part)) for part in np.unique(parts[low])]
 
 
 def _extent(samples: Tensor, axis: Axis, count: int) -> tuple[float, float]:
@@ -252,6 +253,27 @@ def _same(first: Trap, second: Trap, space: SemanticSpace) -> bool:
     return bool(shared > 0.5 * torch.minimum((first.b - first.a).prod(), (second.b - second.a).prod()))
 
 
+def robust_boxes(rows: Sequence[Mapping[str, Any]], maps: SemanticMaps) -> tuple[Box, Tensor]:
+    """The boxes of a job's runs that satisfy Eq. 2, and the rows (K,) of ``maps.function()`` that they lie on.
+
+    Boxes over other axes than the mapped ones, and those of networks and shapes that are not mapped, are left out.
+
+    Args:
+        rows: runs as in :func:`lightning_semrob.evaluation.results.run_schema`.
+        maps: where the traps are looked for.
+    """
+    names, shapes = maps.axes.names, list(zip(maps.class_names, maps.shapes, strict=True))
+    bounds, index = [], []
+    for row in rows:
+        shape = (row["class_name"], row["shape_id"])
+        swept = {key.removeprefix("a_") for key in row if key.startswith("a_")}
+        if row["verdict"] == "valid" and swept == set(names) and row["network"] in maps.networks and shape in shapes:
+            bounds.append([[row[f"{side}_{name}"] for name in names] for side in ("a", "b")])
+            index.append(maps.index(maps.networks.index(row["network"]), shapes.index(shape)))
+    both = torch.tensor(bounds, dtype=torch.float64).view(-1, 2, len(names))
+    return Box(both[:, 0], both[:, 1]), torch.tensor(index, dtype=torch.int64)
+
+
 def find_traps(
     maps: SemanticMaps,
     robust: Box,
@@ -265,6 +287,9 @@ def find_traps(
 ) -> list[Trap]:
     """All kinds of traps of saved maps: adversarial boxes, then the shared holes and worst views of every class.
 
+    The command and the report page list what this finds. Shapes that were not measured everywhere have no traps. Only
+    the ``MOST_BOXES`` largest robust boxes are searched.
+
     Args:
         maps: with two or more samples on each axis.
         robust: K boxes over the mapped axes, of which those are taken that are robust.
@@ -273,23 +298,31 @@ def find_traps(
         eps_m, eps_v, confidence: of Eq. 2.
         seed: of all samples.
     """
+    measured = maps.scores.isfinite().flatten(2).all(2).all(0)
+    known = maps.select(shapes=measured.nonzero().flatten().tolist())
+    if not known.shapes:
+        return []
+    usable = measured[index % len(maps.shapes)].nonzero().flatten()
     traps: list[Trap] = []
     pairs = adversarial_boxes(
-        maps.function(), robust, maps.axes, index, eps_m=eps_m, eps_v=eps_v, confidence=confidence, seed=seed
-    )
+        maps.function(), Box(robust.a[usable], robust.b[usable]), maps.axes, index[usable],
+        eps_m=eps_m, eps_v=eps_v, confidence=confidence, seed=seed, most=MOST_BOXES,
+    )  # fmt: skip
     for row, trap in pairs:
-        network, shape = divmod(int(index[row]), len(maps.shapes))
-        names = (maps.networks[network],), maps.class_names[shape], maps.shapes[shape]
+        network, shape = divmod(int(index[usable[row]]), len(maps.shapes))
         turn = torch.where(maps.axes.periodic, ((trap.a - maps.axes.low) / maps.axes.extent).floor(), 0.0)
         shift = turn * maps.axes.extent
-        trap = replace(trap, a=trap.a - shift, b=trap.b - shift, worst_point=trap.worst_point - shift)
-        trap = replace(trap, networks=names[0], class_name=names[1], shape=names[2])
-        # Robust boxes overlap, and the trap in what they share is one.
+        trap = replace(
+            trap,
+            networks=(maps.networks[network],), class_name=maps.class_names[shape], shape=maps.shapes[shape],
+            a=trap.a - shift, b=trap.b - shift, worst_point=trap.worst_point - shift,
+        )  # fmt: skip
+        # Robust boxes overlap; a trap in what they share is listed once.
         if not any(_same(trap, other, maps.axes) for other in traps):
             traps.append(trap)
     holes = [
         replace(hole, class_name=class_name)
-        for class_name in dict.fromkeys(maps.class_names)
-        for hole in shared_holes(maps.data_map(class_name), threshold)
+        for class_name in dict.fromkeys(known.class_names)
+        for hole in shared_holes(known.data_map(class_name), threshold)
     ]
-    return [*traps, *rank_traps(holes), *worst_views(maps)]
+    return [*traps, *rank_traps(holes), *worst_views(known)]

@@ -22,9 +22,8 @@ from lightning_semrob.finders import VerifiedFinder
 from lightning_semrob.finders.base import RegionFinder
 from lightning_semrob.finders.trace import trace_growth
 from lightning_semrob.functional.scores import SCORES
-from lightning_semrob.functions import RenderedFunction
 from lightning_semrob.maps import SemanticMaps, compute_maps
-from lightning_semrob.report.figures.plots import axis_label, box_sides, method_color, network_label, tick_step
+from lightning_semrob.report.figures import axis_label, box_sides, method_color, network_label, tick_step
 from lightning_semrob.shapes.classes import imagenet_names
 from lightning_semrob.space import Axis, Box
 from lightning_semrob.verification.region import verify
@@ -108,9 +107,8 @@ class Explorer:
         self.network = environment.networks[0]
         self.steps = list(steps) if steps is not None else [24, 11] if len(self.space) > 1 else [48]
         self.evaluations = evaluations
-        f = environment.function(0, 0)
-        assert isinstance(f, RenderedFunction)
-        self.f = f
+        self.f = environment.function(0, 0)
+        self._rendered = environment.rendered_function(0, 0)  # pictures and logits, whatever the gradient of f
 
     @property
     def methods(self) -> list[str]:
@@ -133,16 +131,17 @@ class Explorer:
         """What the network sees at a point, in the units of the axes."""
         u = torch.tensor([list(point)], dtype=torch.float64)
         self.space.validate(u)
-        image = self.f.images(u)[0]
-        logits = self.f.logits(u)[0].double().cpu()
+        f = self._rendered
+        image = f.images(u)[0]
+        logits = f.logits(u)[0].double().cpu()
         best = logits.softmax(-1).topk(min(5, len(logits)))
         names = imagenet_names()
         top = [
             (names[index] if index < len(names) else f"class {index}", float(probability))
             for index, probability in zip(best.indices.tolist(), best.values, strict=True)
         ]
-        score = float(SCORES[self.f.score](logits[None], self.f.target)[0])
-        return View(score, top, int(best.indices[0]) in self.f.target, image)
+        score = float(SCORES[f.score](logits[None], f.target)[0])
+        return View(score, top, int(best.indices[0]) in f.target, image)
 
     def grow(self, method: str, point: Sequence[float]) -> Growing:
         """The box that a finder grows from a point, step by step, and its verdict under Eq. 2.
@@ -159,7 +158,8 @@ class Explorer:
         else:
             finder = FINDERS[method]()
             corners = len(finder.points(*[torch.zeros(1, len(self.space), dtype=torch.float64)] * 2)[0])
-            finder.num_iterations = max(1, min(finder.num_iterations, half // corners))
+            price = corners * (self.f.gradient_cost(len(self.space))[0] if finder.needs_gradient else 1)
+            finder.num_iterations = max(1, min(finder.num_iterations, half // price))
         u0 = torch.tensor([list(point)], dtype=torch.float64)
         before = self.f.evaluations
         last, bounds = trace_growth(finder, self.f, u0, self.space)

@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from lightning_semrob.evaluation.suite import volume_ratios
-from lightning_semrob.report.figures.plots import network_label, plot_map
+from lightning_semrob.report.figures import network_label, plot_map
 from lightning_semrob.report.tables import format_srvr_table, format_verified_table
 from lightning_semrob.sharing.rounds import UpdateCallback
 from lightning_semrob.space import Box

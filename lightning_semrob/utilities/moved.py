@@ -43,7 +43,7 @@ MOVED = {
     "report.markup": "report.page.markup",
     "report.page_data": "report.page.page_data",
     "report.pictures": "report.page.pictures",
-    "report.plots": "report.figures.plots",
+    "report.plots": "report.figures",
     "report.regions": "report.page.regions",
     "report.sections": "report.page.sections",
     "report.training": "report.page.training",

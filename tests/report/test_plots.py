@@ -14,7 +14,13 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lightning_semrob.report.figures.plots import (
+from benchmarks.paper_figures import (
+    plot_region_views,
+    plot_srvr_against_accuracy,
+    plot_srvr_bars,
+    save_turntable,
+)
+from lightning_semrob.report.figures import (
     method_color,
     network_color,
     network_label,
@@ -23,12 +29,8 @@ from lightning_semrob.report.figures.plots import (
     plot_growth,
     plot_map,
     plot_map_grid,
-    plot_region_views,
     plot_scores_over_axis,
-    plot_srvr_against_accuracy,
-    plot_srvr_bars,
     save_figure,
-    save_turntable,
 )
 from lightning_semrob.space import Axis, Box, SemanticSpace
 

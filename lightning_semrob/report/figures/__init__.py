@@ -1,1 +1,34 @@
-"""Figures, drawn with matplotlib."""
+"""The project's figures.
+
+Every ``plot_`` function returns a new :class:`matplotlib.figure.Figure`; :func:`save_figure` renders it with Agg, which
+needs no display.
+"""
+
+from lightning_semrob.report.figures.curves import plot_scores_over_axis
+from lightning_semrob.report.figures.growth import plot_growth
+from lightning_semrob.report.figures.maps import box_sides, plot_data_map, plot_map, plot_map_grid
+from lightning_semrob.report.figures.sheets import plot_contact_sheet
+from lightning_semrob.report.figures.style import (
+    axis_label,
+    method_color,
+    network_color,
+    network_label,
+    save_figure,
+    tick_step,
+)
+
+__all__ = [
+    "axis_label",
+    "box_sides",
+    "method_color",
+    "network_color",
+    "network_label",
+    "plot_contact_sheet",
+    "plot_data_map",
+    "plot_growth",
+    "plot_map",
+    "plot_map_grid",
+    "plot_scores_over_axis",
+    "save_figure",
+    "tick_step",
+]

@@ -20,7 +20,7 @@ from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.folder import environment_of
 from lightning_semrob.evaluation.results import write_atomically
 from lightning_semrob.maps import SemanticMaps
-from lightning_semrob.report.figures.plots import method_color, network_color, network_label
+from lightning_semrob.report.figures import method_color, network_color, network_label
 from lightning_semrob.report.page.markup import embedded_json, html_table, html_text
 from lightning_semrob.report.page.page_data import axis_data, cividis_gradient, class_data, curve_data, rounded
 from lightning_semrob.report.page.pictures import MAPS_FILE, Sheet, measure_maps, saved_grid

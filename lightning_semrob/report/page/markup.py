@@ -6,7 +6,7 @@ import html
 import json
 from typing import Any
 
-from lightning_semrob.report.figures.plots import network_color, network_label
+from lightning_semrob.report.figures import network_color, network_label
 from lightning_semrob.report.tables import Table
 
 __all__ = ["embedded_json", "html_table", "html_text", "network_name", "swatch"]

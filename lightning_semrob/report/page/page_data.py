@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lightning_semrob.maps import SemanticMaps
-from lightning_semrob.report.figures.plots import axis_label, tick_step
+from lightning_semrob.report.figures import axis_label, tick_step
 from lightning_semrob.space import Axis
 
 __all__ = ["axis_data", "cividis_gradient", "class_data", "curve_data", "rounded"]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
-from lightning_semrob.report.figures.plots import box_sides
+from lightning_semrob.report.figures import box_sides
 from lightning_semrob.report.page.pictures import Sheet, pictures, sheet_side
 from lightning_semrob.space import Axis, SemanticSpace
 

@@ -14,7 +14,7 @@ import pyarrow.parquet
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.results import write_atomically
 from lightning_semrob.maps import SemanticMaps, compute_maps
-from lightning_semrob.report.figures.plots import network_label, plot_map_grid, save_figure
+from lightning_semrob.report.figures import network_label, plot_map_grid, save_figure
 from lightning_semrob.report.page.html import REPORT_FILE, build_page, missing_packages
 from lightning_semrob.report.page.markup import html_table, html_text
 from lightning_semrob.report.page.pictures import DEFAULT_GRID, measure_maps
