@@ -85,6 +85,16 @@ def test_the_box_grows_to_that_of_the_finder(explorer: Explorer, method: str) ->
     assert "azimuth" in text
 
 
+def test_boxes_grow_on_finite_differences() -> None:
+    explorer = Explorer(environment(gradient="finite"), steps=(4, 3), evaluations=120)
+    assert explorer.look([40.0, 20.0]).score == pytest.approx(
+        float(explorer.f(torch.tensor([[[40.0, 20.0]]]))), abs=1e-6
+    )
+    growing = explorer.grow("oir_w", [40.0, 20.0])
+    assert len(growing.a) > 1
+    assert growing.evaluations <= 120 + 8
+
+
 def test_one_network_and_one_shape() -> None:
     with pytest.raises(ValueError, match="one network and one shape, got 1 and 2"):
         Explorer(environment(shapes=["teapot", "dumbbell"]))
