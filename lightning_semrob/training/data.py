@@ -380,7 +380,7 @@ class RenderedViews(pl.LightningDataModule):
             raise ValueError(f"{count} shapes a step cannot be shared by {world} processes: change batch_size")
         generator = stream(self.seed, epoch, step)
         groups: Groups = views.draw(count, self.views_per_shape, generator)
-        each = groups.u.shape[1]
+        count, each = groups.u.shape[:2]  # a sampler may draw more groups of fewer views
         randomized = self._randomized(count * each, generator).view(count, each, -1)
         trained = self.real_indices(held_out=False)
         total = round(self.batch_size * self.real_share) // world * world if trained else 0

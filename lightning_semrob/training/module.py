@@ -25,6 +25,7 @@ __all__ = ["SemanticTraining", "TrainingSpeed"]
 # The streams of an epoch beside those of its steps, which are numbered from 0.
 _FINDER_STREAM = 2**31 - 1
 _FORWARD_STREAM = 2**31 - 2
+_PLAN_STREAM = 2**31 - 3
 
 
 class SemanticTraining(pl.LightningModule):
@@ -115,8 +116,11 @@ class SemanticTraining(pl.LightningModule):
         if int(self.refreshed) != epoch:
             self._grow_regions(epoch)
             self.refreshed.fill_(epoch)
-        share = data.images * (epoch + 1) // int(self.trainer.max_epochs or 1)
-        return max((share - int(self.rendered)) // (data.batch_size * self.views.candidates), 1)
+        epochs = int(self.trainer.max_epochs or 1)
+        share = data.images * (epoch + 1) // epochs
+        steps = max((share - int(self.rendered)) // (data.batch_size * self.views.candidates), 1)
+        self.views.plan(epoch, epochs, steps * data.batch_size, stream(data.seed, epoch, _PLAN_STREAM))
+        return steps
 
     def _grow_regions(self, epoch: int) -> None:
         """Boxes where the network of now fails; those to be rendered each by one process, the result on all."""
@@ -165,8 +169,8 @@ class SemanticTraining(pl.LightningModule):
             logits = classifier(images).float()
         loss = F.cross_entropy(logits, label)
         self.rendered += batch.rendered
-        if batch.candidates == 1 and bool(batch.exploratory.any()):
-            seen = batch.exploratory
+        seen = torch.ones_like(batch.exploratory) if self.views.observes_all else batch.exploratory
+        if batch.candidates == 1 and bool(seen.any()):
             score = logits.detach()[: len(seen)].softmax(-1).gather(1, label[: len(seen), None])[:, 0].cpu()
             self._observed.append((batch.shape[seen], batch.u[seen], score[seen].double()))
         accuracy = (logits.detach().argmax(-1) == label).float().mean()
@@ -187,7 +191,7 @@ class SemanticTraining(pl.LightningModule):
         return batch.images[kept], batch.label[kept]
 
     def on_train_epoch_end(self) -> None:
-        """Let the sampler know what the network made of the uniform views of the epoch, in the order of the steps."""
+        """Let the sampler know what the network made of the views of the epoch, in the order of the steps."""
         parts: list[Any] = [self._observed]
         if self.trainer.world_size > 1:
             parts = [None] * self.trainer.world_size

@@ -27,6 +27,7 @@ from lightning_semrob.training.data import RealImages, RenderedViews, ViewBatch,
 from lightning_semrob.training.judging import shape_specification, write_class_table
 from lightning_semrob.training.module import SemanticTraining, TrainingSpeed
 from lightning_semrob.training.views import (
+    AimedViews,
     CleanViews,
     RegionViews,
     RenderedRegionViews,
@@ -214,7 +215,9 @@ def test_real_images_have_the_labels_of_the_training_classes(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "views", [CleanViews(), UniformViews(), WorstOfKViews(3), regions(), rendered_regions()], ids=lambda v: v.name
+    "views",
+    [CleanViews(), UniformViews(), WorstOfKViews(3), regions(), rendered_regions(), AimedViews(settle=1)],
+    ids=lambda v: v.name,
 )
 def test_all_modes_spend_the_same_images_and_count_every_one(
     views: ViewSampler, monkeypatch: pytest.MonkeyPatch
@@ -292,7 +295,9 @@ class Stop(Callback):
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 @pytest.mark.parametrize(
-    "views", [lambda: WorstOfKViews(2), regions, rendered_regions], ids=["worst", "regions", "rendered"]
+    "views",
+    [lambda: WorstOfKViews(2), regions, rendered_regions, lambda: AimedViews(settle=1)],
+    ids=["worst", "regions", "rendered", "aimed"],
 )
 def test_a_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(views: Any, tmp_path: Path) -> None:
     whole = SemanticTraining(views=views())

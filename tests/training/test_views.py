@@ -8,8 +8,10 @@ import torch
 from lightning_semrob.functions import AnalyticFunction
 from lightning_semrob.functions.remembered import RememberedFunction
 from lightning_semrob.space import SemanticSpace
+from lightning_semrob.training.aimed import FailurePredictor
 from lightning_semrob.training.data import stream
 from lightning_semrob.training.views import (
+    AimedViews,
     CleanViews,
     RegionViews,
     RenderedRegionViews,
@@ -196,3 +198,98 @@ def test_a_number_out_of_its_range_is_named(arguments: dict[str, object], words:
 def test_worst_of_one_is_uniform() -> None:
     with pytest.raises(ValueError, match="UniformViews is k = 1"):
         WorstOfKViews(1)
+
+
+def every_view(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.arange(count) % len(LABELS), SPACE.uniform(count, stream(seed))
+
+
+def test_the_predictor_solves_the_ridge_equations() -> None:
+    """Against the dense solution, with weights."""
+    context = ViewContext(SPACE, CLEAN, LABELS)
+    shape, u = every_view(300, 1)
+    failure = torch.rand(300, generator=stream(2), dtype=torch.float64)
+    weight = torch.rand(300, generator=stream(3), dtype=torch.float64) + 0.1
+    predictor = FailurePredictor(context, ridge=4.0)
+    predictor.fit(shape, u, failure, weight)
+    x = torch.from_numpy(predictor._indicators(shape, u).toarray())
+    # One indicator each of shape, class, azimuth, elevation, and their pair, 12 x 6 bins.
+    assert x.sum(1).unique().tolist() == [5.0]
+    assert x.shape[1] == len(LABELS) + 3 + 3 * 12 + 3 * 8 + 3 * 12 * 6
+    mean = (weight * failure).sum() / weight.sum()
+    matrix = x.T @ (weight[:, None] * x) + 4 * torch.eye(x.shape[1], dtype=torch.float64)
+    expected = mean + x @ torch.linalg.solve(matrix, x.T @ (weight * (failure - mean)))
+    torch.testing.assert_close(predictor(shape, u), expected, atol=1e-4, rtol=0)
+
+
+def test_the_predictor_wraps_periodic_axes() -> None:
+    predictor = FailurePredictor(ViewContext(SPACE, CLEAN, LABELS))
+    shape, u = every_view(60, 4)
+    predictor.fit(shape, u, torch.rand(60, generator=stream(5)), torch.ones(60))
+    turned = u + torch.tensor([360.0, 0.0])
+    torch.testing.assert_close(predictor(shape, turned), predictor(shape, u))
+
+
+def aimed_after_an_epoch(**options: float) -> AimedViews:
+    sampler = AimedViews(**options)  # type: ignore[arg-type]
+    bound(sampler)
+    f, (shape, u) = failing_behind(), every_view(1200, 3)
+    score = torch.where(LABELS[shape] == 0, f(u[None])[0], 1.0)
+    for part in range(0, 1200, 100):
+        sampler.observe(shape[part : part + 100], u[part : part + 100], score[part : part + 100])
+    return sampler
+
+
+def test_views_are_aimed_where_failure_is_predicted() -> None:
+    """Class 0 fails from behind: a third of the shapes, a third of the views."""
+    sampler = aimed_after_an_epoch()
+    sampler.plan(1, 16, 800, stream(6))
+    drawn = [sampler.draw(8, 2, stream(7, step)) for step in range(50)]
+    shape, u, uniform = (
+        torch.cat([getattr(groups, name) for groups in drawn]) for name in ("shape", "u", "exploratory")
+    )
+    assert len(shape) == 800
+    assert int((~uniform).sum()) == round(0.7 * 16) * 50
+    failing = (LABELS[shape] == 0) & ((u[:, 0, 0] - 180).abs() < 60)
+    assert failing[~uniform].double().mean() > 0.8
+    assert failing[uniform].double().mean() < 0.2
+    assert len(torch.unique(u[~uniform, 0], dim=0)) == int((~uniform).sum())  # without replacement
+
+
+@pytest.mark.parametrize(("epoch", "aims"), [(0, False), (1, True), (11, True), (12, False), (15, False)])
+def test_the_first_and_the_last_epochs_are_uniform(epoch: int, aims: bool) -> None:
+    sampler = aimed_after_an_epoch()
+    sampler.plan(epoch, 16, 160, stream(6))
+    assert bool(sampler.draw(8, 2, stream(7)).exploratory.all()) is not aims
+    sampler = aimed_after_an_epoch(settle=0)
+    sampler.plan(max(epoch, 1), 16, 160, stream(6))
+    assert not bool(sampler.draw(8, 2, stream(7)).exploratory.all())
+
+
+def test_old_epochs_fade_and_are_forgotten() -> None:
+    sampler = AimedViews(memory=2)
+    bound(sampler)
+    for epoch in range(4):
+        sampler.plan(epoch, 16, 160, stream(epoch))
+        sampler.observe(*every_view(90, epoch), torch.full((90,), 0.1 * epoch))
+    sampler.plan(4, 16, 160, stream(4))
+    state = sampler.state_dict()
+    assert [float(failure[0]) for _, _, failure in state["seen"]] == pytest.approx([0.8, 0.7])
+
+
+def test_aimed_views_go_on_from_their_state() -> None:
+    first, second = aimed_after_an_epoch(), AimedViews()
+    bound(second)
+    second.load_state_dict(first.state_dict())
+    for sampler in (first, second):
+        sampler.plan(1, 16, 160, stream(6))
+    for step in range(10):
+        one, other = (sampler.draw(8, 2, stream(7, step)) for sampler in (first, second))
+        assert torch.equal(one.u, other.u)
+        assert torch.equal(one.shape, other.shape)
+
+
+def test_a_number_of_aimed_views_out_of_range_is_named() -> None:
+    for options in ({"share": 0.0}, {"fading": 1.5}, {"memory": 0}, {"ridge": 0.0}, {"settle": -1}):
+        with pytest.raises(ValueError, match="share and fading must lie"):
+            AimedViews(**options)  # type: ignore[arg-type]
