@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from lightning_semrob.evaluation.results import write_atomically
 from lightning_semrob.report.figures import network_color, network_label, plot_scores_over_axis
 from lightning_semrob.report.figures.maps import draw_field, draw_methods, wrapped
 from lightning_semrob.report.figures.style import (
@@ -29,6 +28,7 @@ from lightning_semrob.report.figures.style import (
     titled,
 )
 from lightning_semrob.space import Axis, Box, SemanticSpace
+from lightning_semrob.utilities.files import write_atomically
 
 __all__ = ["plot_region_views", "plot_srvr_against_accuracy", "plot_srvr_bars", "save_turntable"]
 

@@ -6,15 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
-from lightning_semrob.evaluation.results import write_atomically
 from lightning_semrob.functional.srvr import bootstrap_interval
+from lightning_semrob.utilities.files import write_text
+from lightning_semrob.utilities.messages import did_you_mean
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
@@ -89,8 +89,7 @@ def load_protocol(name: str | Path) -> Protocol:
     path = Path(name) if Path(name).suffix == ".yaml" else FOLDER / f"{name}.yaml"
     known = protocols()
     if not path.is_file():
-        near = get_close_matches(str(name), known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known are {known}"
+        hint = did_you_mean(name, known, before="") or f"known are {known}"
         raise ValueError(f"there is no protocol '{name}': {hint}")
     settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     missing = [
@@ -250,8 +249,4 @@ def write_entry(path: Path, entry: Entry) -> None:
     """One entry as JSON, one line a shape."""
     lines = ",\n".join(f"    {json.dumps(shape)}" for shape in entry["shapes"])
     text = json.dumps(entry | {"shapes": None}, indent=2).replace('"shapes": null', f'"shapes": [\n{lines}\n  ]')
-    write_atomically(path, lambda file: _write_text(file, text + "\n"))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_text(path, text + "\n")

@@ -48,9 +48,9 @@ from entries import (
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.folder import environment_of
-from lightning_semrob.evaluation.results import write_atomically
 from lightning_semrob.finders import VerifiedFinder
 from lightning_semrob.networks import build_network
+from lightning_semrob.utilities.files import write_text
 
 #: Of an entry, what a second run need not have.
 _OWN = ("date", "versions", "shapes_sha256")
@@ -66,7 +66,7 @@ def measure(protocol: Protocol, network: str, label: str, output: Path) -> Entry
     identity = output / "weights_sha256"
     if identity.exists() and identity.read_text(encoding="utf-8") != weights:
         raise ValueError(f"'{output}' holds runs of other weights of '{network}': delete the folder")
-    write_atomically(identity, lambda file: _write_text(file, weights))
+    write_text(identity, weights)
     words = [f"--config={protocol.path}", f"--data.networks={json.dumps([network])}", f"--output={output}"]
     summary = evaluate([*words, "--trainer.enable_progress_bar=false"])
     if summary["not_measured"]:
@@ -150,7 +150,7 @@ def _views(environment: SemanticEnvironment, output: Path) -> list[dict[str, flo
             "accuracy_space": float(hit[points:].mean()),
             "mean_score": float(score[points:].mean()),
         }
-        write_atomically(path, lambda file: _write_text(file, json.dumps(known, indent=1)))
+        write_text(path, json.dumps(known, indent=1))
     return [known[f"{shape.class_name}/{shape.shape_id}"] for shape in environment.shapes]
 
 
@@ -163,10 +163,6 @@ def _shapes_sha256(environment: SemanticEnvironment) -> str:
         for tensor in (mesh.vertices, mesh.faces, mesh.corner_colors, *mesh.textures):
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def compare(old: Entry, new: Entry, tolerance: float) -> list[str]:

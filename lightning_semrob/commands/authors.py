@@ -13,12 +13,13 @@ import torch
 from jsonargparse import ArgumentParser
 from torch import Tensor
 
-from lightning_semrob.evaluation.results import write_atomically
 from lightning_semrob.functional.statistics import eq2_start
 from lightning_semrob.functions import RecordedFunction
 from lightning_semrob.maps.authors import CLASSES, METHODS, AuthorsResults, load_results, paper_arrays
 from lightning_semrob.report.tables import format_table
 from lightning_semrob.space import Axis, SemanticSpace
+from lightning_semrob.utilities.files import write_atomically
+from lightning_semrob.utilities.messages import percent
 
 __all__ = ["Judgement", "box_moments", "judge", "main"]
 
@@ -88,18 +89,16 @@ def judge(results: AuthorsResults, method: str, eps_m: float, eps_v: float) -> J
     return Judgement(theirs, unwrapped, ours, mean, variance, valid, leaves)
 
 
-def _percent(values: Tensor) -> str:
-    mean = float(values.nanmean())
-    return "n/a" if mean != mean else f"{100 * mean:.2f}"
-
-
 def _of_networks(
     results: AuthorsResults, label: str, values: Sequence[Tensor], rows: Tensor | None = None
 ) -> list[str]:
     """A line: the mean over methods and runs of every network."""
     stacked = torch.stack(list(values))
     chosen = torch.ones(len(results), dtype=torch.bool) if rows is None else rows
-    return [label, *(_percent(stacked[:, chosen & (results.network == k)]) for k in range(len(results.networks)))]
+    return [
+        label,
+        *(percent(float(stacked[:, chosen & (results.network == k)].nanmean())) for k in range(len(results.networks))),
+    ]
 
 
 def _verdict_lines(results: AuthorsResults, found: Mapping[str, Judgement]) -> list[list[str]]:

@@ -13,6 +13,7 @@ import yaml
 from lightning_semrob.evaluation.results import Row, RunFolder, read_runs, run_space
 from lightning_semrob.functional.srvr import MINIMUM_SHAPES, bootstrap_interval, paired_difference
 from lightning_semrob.report.tables import format_table, ratios_by_shape
+from lightning_semrob.utilities.messages import percent
 
 __all__ = ["compare_folders", "format_comparison", "main"]
 
@@ -160,7 +161,7 @@ def format_comparison(found: Mapping[str, Any]) -> str:
     """One comparison in words and a table of classes, percent of the space."""
     difference, (before, after) = found["difference"], found["srvr"]
     lines = [
-        f"{found['old']} -> {found['new']}: {found['metric']} SRVR {_percent(before)} -> {_percent(after)} percent of "
+        f"{found['old']} -> {found['new']}: {found['metric']} SRVR {percent(before)} -> {percent(after)} percent of "
         f"the space ({', '.join(found['methods'])}; {found['tasks']} tasks, {difference['shapes']} shapes)",
         f"new against old: {_difference(difference, found['confidence'])}",
     ]
@@ -181,10 +182,6 @@ def _difference(item: Mapping[str, Any], confidence: float) -> str:
     if item["low"] == item["low"]:
         text += f" [{100 * item['low']:+.2f}, {100 * item['high']:+.2f}] at {100 * confidence:g} %"
     return f"{text}, {item['verdict']}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f}"
 
 
 def main(args: Sequence[str]) -> list[dict[str, Any]]:

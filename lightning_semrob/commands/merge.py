@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from lightning_semrob.evaluation.results import NOT_VERIFIED, RunFolder, read_ru
 from lightning_semrob.evaluation.suite import PAPER_METHODS
 from lightning_semrob.report.tables import summarize
 from lightning_semrob.space import SemanticSpace
+from lightning_semrob.utilities.files import read_json
 
 __all__ = ["main", "merge"]
 
@@ -138,8 +138,7 @@ def _space(path: Path) -> SemanticSpace:
 
 def _summary(path: Path) -> dict[str, Any]:
     file = path / "summary.json"
-    found: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    return found
+    return read_json(file) if file.is_file() else {}
 
 
 def main(args: Sequence[str]) -> dict[str, Any]:

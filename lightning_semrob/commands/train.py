@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 import time
@@ -20,12 +19,14 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from lightning_semrob.commands.evaluate import quiet_lightning, with_packaged_configs
-from lightning_semrob.evaluation.results import RunFolder, versions, write_atomically
+from lightning_semrob.evaluation.results import RunFolder, versions
 from lightning_semrob.sharing.strategies import value_of_first
 from lightning_semrob.training.data import RenderedViews
 from lightning_semrob.training.judging import Judging, compare, format_training_table, format_verdicts, report_training
 from lightning_semrob.training.module import SemanticTraining, TrainingSpeed
 from lightning_semrob.training.views import ViewSampler
+from lightning_semrob.utilities.distributed import connected
+from lightning_semrob.utilities.files import read_json, write_atomically
 
 __all__ = ["TrainCLI", "main", "train"]
 
@@ -191,7 +192,7 @@ class TrainCLI(LightningCLI):
 
     def _finish_processes(self) -> None:
         """Judging is done by one process."""
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
+        if connected():
             torch.distributed.barrier()
             torch.distributed.destroy_process_group()
 
@@ -259,7 +260,7 @@ def train_run(
     known: dict[str, Any] | None = None
     if trainer.is_global_zero:
         if weights.exists() and report.exists():
-            known = json.loads(report.read_text())
+            known = read_json(report)
             print(f"views '{name}': taken over from '{weights}'")
         elif ckpt_path is None and last.exists():
             ckpt_path = str(last)

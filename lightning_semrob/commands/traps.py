@@ -11,7 +11,6 @@ from jsonargparse import ArgumentParser
 from torch import Tensor
 
 from lightning_semrob.commands.maps import environment_of
-from lightning_semrob.evaluation.results import write_atomically
 from lightning_semrob.finders import OIRBlackBoxFinder, VerifiedFinder
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.maps.traps import Trap, find_traps
@@ -19,6 +18,7 @@ from lightning_semrob.report.figures import network_label, plot_contact_sheet, s
 from lightning_semrob.report.job import FinishedJob
 from lightning_semrob.report.tables import format_traps
 from lightning_semrob.space import Box
+from lightning_semrob.utilities.files import write_atomically
 
 __all__ = ["boxes_of_run", "grown_boxes", "main"]
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from difflib import get_close_matches
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -28,6 +27,9 @@ from lightning_semrob.shapes.classes import CLASS_TABLE, read_class_table
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.sharing.work import RoundLoader, TaskBatch, Work
 from lightning_semrob.space import Axis, SemanticSpace
+from lightning_semrob.utilities.distributed import all_gather
+from lightning_semrob.utilities.loaders import ListLoader
+from lightning_semrob.utilities.messages import unknown_name
 from lightning_semrob.verification.region import AxisDensity, box_mass
 
 __all__ = ["PAPER_INITIAL_POINTS", "PROFILED", "SemanticEnvironment", "TaskBatch", "sweep_space"]
@@ -144,13 +146,9 @@ class SemanticEnvironment(pl.LightningDataModule):
         self.pictures = CachedRenderer(self.renderer)
         self.space = sweep_space(self.renderer, space if space is not None else ["azimuth", "elevation"])
         if score not in SCORES:
-            near = get_close_matches(score, SCORES, n=1)
-            hint = f", did you mean '{near[0]}'?" if near else ":"
-            raise ValueError(f"unknown score '{score}'{hint} {sorted(SCORES)}")
+            raise ValueError(unknown_name("score", score, sorted(SCORES)))
         if gradient not in GRADIENTS:
-            near = get_close_matches(gradient, GRADIENTS, n=1)
-            hint = f", did you mean '{near[0]}'?" if near else ":"
-            raise ValueError(f"unknown gradient '{gradient}'{hint} {list(GRADIENTS)}")
+            raise ValueError(unknown_name("gradient", gradient, GRADIENTS))
         self.class_table = class_table
         self.score = score
         self.gradient = gradient
@@ -233,10 +231,6 @@ class SemanticEnvironment(pl.LightningDataModule):
         """Index of the class of a shape in ``class_names``."""
         return self.class_names.index(self.shapes[shape].class_name)
 
-    def rows_of(self, rank: int, world_size: int) -> Tensor:
-        """The rows that a process starts with: a contiguous slice, (R,) int64."""
-        return (self._work_of(rank, world_size).owners == rank).nonzero().flatten()
-
     def owned_rows(self, device: torch.device | str = "cpu") -> Tensor:
         """Which rows this process worked on, (N,) bool."""
         return self.work.owned.to(device)
@@ -284,11 +278,7 @@ class SemanticEnvironment(pl.LightningDataModule):
 
     def gather_failures(self) -> None:
         """Note what the other processes could not measure; a collective."""
-        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            return
-        parts: list[Any] = [None] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(parts, self.failures)
-        for part in parts:
+        for part in all_gather(self.failures):
             for name, reason in part.items():
                 self._note_failure(name, reason)
 
@@ -413,36 +403,14 @@ class SemanticEnvironment(pl.LightningDataModule):
         self._work = None
         return RoundLoader()
 
-    def test_dataloader(self) -> GroupLoader:
+    def test_dataloader(self) -> ListLoader[TaskBatch]:
         """Every owned group once; the same number of batches on every process, the tail empty."""
         batches = self.batches()
         waiting = TaskBatch(0, 0, torch.zeros(0, dtype=torch.int64))
-        return GroupLoader(batches + [waiting] * (_largest(len(batches), self.device) - len(batches)))
+        return ListLoader(batches + [waiting] * (max(all_gather(len(batches))) - len(batches)))
 
     def predict_dataloader(self) -> Any:
         """The batches that the module makes (:class:`lightning_semrob.maps.SemanticMapper`)."""
         assert self.trainer is not None
         module: Any = self.trainer.lightning_module
         return module.predict_dataloader()
-
-
-def _largest(value: int, device: torch.device) -> int:
-    """The largest value over all processes."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return value
-    tensor = torch.tensor([value], device=device)
-    torch.distributed.all_reduce(tensor, op=torch.distributed.ReduceOp.MAX)
-    return int(tensor.item())
-
-
-class GroupLoader:
-    """Serves a list of batches (Lightning takes a bare list for several loaders)."""
-
-    def __init__(self, batches: list[TaskBatch]) -> None:
-        self._batches = batches
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __iter__(self) -> Iterator[TaskBatch]:
-        return iter(self._batches)

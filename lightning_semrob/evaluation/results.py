@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import json
 import math
-import os
 import platform
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ import torch
 
 from lightning_semrob.evaluation.statements import region_statement
 from lightning_semrob.space import Axis, SemanticSpace
+from lightning_semrob.utilities.files import read_json, write_atomically, write_text
 
 __all__ = [
     "NOT_VERIFIED",
@@ -122,33 +121,6 @@ def run_schema(space: SemanticSpace) -> pa.Schema:
     )
 
 
-@contextlib.contextmanager
-def _temporary_beside(path: Path) -> Iterator[Path]:
-    # Not tempfile: its files are readable by their owner alone.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Call ``write`` on a temporary file in the same folder, then rename it to ``path``.
-
-    Raises:
-        OSError: the folder is full or not writable; the message names it and what was written stays valid.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary_beside(path) as temporary:
-            write(temporary)
-    except OSError as error:
-        raise OSError(
-            error.errno, f"cannot write '{path}' ({error.strerror or error}): free space or choose another --output"
-        ) from error
-
-
 def _table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     rows = list(rows)
     return pa.table(
@@ -234,7 +206,7 @@ class RunFolder:
                     "Choose another --output, or --overwrite=true to drop the old results."
                 )
             return
-        write_atomically(target, lambda path: _write_text(path, config))
+        write_text(target, config)
 
     def note_job(self, job: Mapping[str, Any]) -> dict[str, Any]:
         """Keep what :func:`~lightning_semrob.evaluation.statements.describe_job` says, with the versions of all starts.
@@ -253,10 +225,7 @@ class RunFolder:
     def job(self) -> dict[str, Any] | None:
         """What ``job.json`` holds, None where there is none."""
         path = self.path / "job.json"
-        if not path.is_file():
-            return None
-        found: dict[str, Any] = json.loads(path.read_text())
-        return found
+        return read_json(path) if path.is_file() else None
 
     def save_part(self, rows: list[Row], space: SemanticSpace, name: str) -> None:
         """Keep finished runs in the part ``name``, in place of what it held."""
@@ -285,18 +254,14 @@ class RunFolder:
         write_atomically(self.path / "runs.parquet", lambda path: pa.parquet.write_table(table, path))
         write_atomically(self.path / "runs.csv", lambda path: pa.csv.write_csv(table, path))
         lines = [json.dumps(_plain(region_statement(row, space, job)), allow_nan=False) + "\n" for row in rows]
-        write_atomically(self.path / "statements.jsonl", lambda path: _write_text(path, "".join(lines)))
+        write_text(self.path / "statements.jsonl", "".join(lines))
         self.write_json("summary.json", summary)
         self.write_json("versions.json", versions())
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file; NaN becomes null."""
         text = json.dumps(_plain(content), indent=2, allow_nan=False)
-        write_atomically(self.path / name, lambda path: _write_text(path, text + "\n"))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text)
+        write_text(self.path / name, text + "\n")
 
 
 def _plain(value: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,6 +30,8 @@ from lightning_semrob.functional.statistics import eq2_start
 from lightning_semrob.functions import SemanticFunction, Top1OfLast
 from lightning_semrob.sharing.rounds import RoundModule
 from lightning_semrob.space import Box
+from lightning_semrob.utilities.distributed import all_gather
+from lightning_semrob.utilities.messages import unknown_name
 from lightning_semrob.verification.region import verify
 
 if TYPE_CHECKING:
@@ -121,10 +122,7 @@ class FinderSuite(RoundModule):
                 made.append(VerifiedFinder(eps_m, eps_v, confidence, None, half, half, adversarial=adversarial))
                 continue
             if finder not in FINDERS:
-                known = [*sorted(FINDERS), VerifiedFinder.name]
-                near = get_close_matches(finder, known, n=1)
-                hint = f", did you mean '{near[0]}'?" if near else ""
-                raise ValueError(f"unknown finder '{finder}'{hint} Known: {known}")
+                raise ValueError(unknown_name("finder", finder, [*sorted(FINDERS), VerifiedFinder.name]))
             made.append(FINDERS[finder](mode, num_iterations, adversarial, quadrature))
         names = [finder.name for finder in made]
         if len(set(names)) != len(names):
@@ -519,12 +517,8 @@ class FinderSuite(RoundModule):
     def gather_statements(self) -> None:
         """Give every process what the others know about their boxes, which network and mesh they are of, and which
         shapes could not be measured."""
-        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            return
         self.environment.gather_failures()
-        parts: list[Any] = [None] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(parts, (self.statements, self.origins))
-        for statements, origins in parts:
+        for statements, origins in all_gather((self.statements, self.origins)):
             self.statements |= statements
             self.origins |= origins
         for number, row in self.statements:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +18,8 @@ from lightning_semrob.functional.regions import cross_sections
 from lightning_semrob.functions import Complement, Reordered, SemanticFunction
 from lightning_semrob.sharing.rounds import RoundModule
 from lightning_semrob.space import Box, SemanticSpace
+from lightning_semrob.utilities.distributed import all_reduce, connected
+from lightning_semrob.utilities.messages import unknown_name
 from lightning_semrob.verification.audit import AxisAgreement, agreement, audit_gradient
 
 if TYPE_CHECKING:
@@ -99,14 +100,10 @@ class RegionFinder(RoundModule):
     ) -> None:
         super().__init__()
         if quadrature not in QUADRATURES:
-            near = get_close_matches(str(quadrature), QUADRATURES, n=1)
-            hint = f", did you mean '{near[0]}'?" if near else ":"
-            raise ValueError(f"unknown quadrature '{quadrature}'{hint} {sorted(QUADRATURES)}")
+            raise ValueError(unknown_name("quadrature", quadrature, sorted(QUADRATURES)))
         self.quadrature = QUADRATURES[quadrature]()
         if mode not in MODES:
-            near = get_close_matches(str(mode), MODES, n=1)
-            hint = f", did you mean '{near[0]}'?" if near else ":"
-            raise ValueError(f"unknown mode '{mode}'{hint} {sorted(MODES)}")
+            raise ValueError(unknown_name("mode", mode, sorted(MODES)))
         if num_iterations is not None and num_iterations < 1:
             raise ValueError(f"num_iterations must be at least 1, got {num_iterations}")
         self.mode = mode
@@ -354,8 +351,6 @@ def merge_rows(finder: RegionFinder, owned: Tensor) -> None:
 @torch.no_grad()
 def merge_owned(tensor: Tensor, owned: Tensor) -> None:
     """Give every process the rows of ``tensor`` (N, ...) of their owners; no change for a single one."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
+    if connected():
         mask = owned.view(-1, *[1] * (tensor.dim() - 1))
-        part = torch.where(mask, tensor, torch.zeros_like(tensor))
-        torch.distributed.all_reduce(part)
-        tensor.copy_(part)
+        tensor.copy_(all_reduce(torch.where(mask, tensor, torch.zeros_like(tensor))))

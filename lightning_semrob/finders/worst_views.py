@@ -20,7 +20,7 @@ from torch import Tensor
 from lightning_semrob.finders.base import prepare_function
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.space import Box, SemanticSpace
-from lightning_semrob.verification.region import row_generator
+from lightning_semrob.utilities.random import row_generator
 
 __all__ = ["CMAESSearch", "RandomSearch", "ViewSearch", "WorstViews"]
 

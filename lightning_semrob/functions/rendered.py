@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from lightning_semrob.networks import build_network
 from lightning_semrob.rendering import RENDERERS, Renderer
 from lightning_semrob.shapes import Mesh, resolve_shapes
 from lightning_semrob.space import SemanticSpace
+from lightning_semrob.utilities.messages import unknown_name
 
 #: Gradients of float16 networks are computed of so many times the score, or small ones would vanish.
 _FLOAT16_SCALE = 1024.0
@@ -76,8 +76,7 @@ class RenderedFunction(SemanticFunction):
         super().__init__()
         renderer.space(*space.names)  # raises on an unknown axis
         if score not in SCORES:
-            near = get_close_matches(score, SCORES, n=1)
-            raise ValueError(f"unknown score '{score}'{f', did you mean {near[0]}?' if near else ''}: {sorted(SCORES)}")
+            raise ValueError(unknown_name("score", score, sorted(SCORES)))
         self.renderer = renderer
         self.classifier = classifier
         self.mesh = mesh
@@ -131,9 +130,7 @@ class RenderedFunction(SemanticFunction):
             raise ValueError(f"'{shape}' stands for {len(specs)} shapes, f is about one: say which, e.g. 'teapot:3'")
         if isinstance(renderer, str):
             if renderer not in RENDERERS:
-                near = get_close_matches(renderer, RENDERERS, n=1)
-                hint = f", did you mean '{near[0]}'?" if near else ":"
-                raise ValueError(f"unknown renderer '{renderer}'{hint} {sorted(RENDERERS)}")
+                raise ValueError(unknown_name("renderer", renderer, sorted(RENDERERS)))
             renderer = RENDERERS[renderer](image_size)
         classifier = build_network(network) if isinstance(network, str) else network.eval()
         space = axes if isinstance(axes, SemanticSpace) else renderer.space(*axes)

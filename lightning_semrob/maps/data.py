@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lightning_semrob.evaluation.results import versions, write_atomically
+from lightning_semrob.evaluation.results import versions
 from lightning_semrob.finders.base import prepare_function
 from lightning_semrob.functions import RecordedFunction, SemanticFunction
 from lightning_semrob.space import Axis, SemanticSpace
+from lightning_semrob.utilities.files import write_atomically
 
 if TYPE_CHECKING:
     import xarray

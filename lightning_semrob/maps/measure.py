@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,8 @@ from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.maps.adaptive import adaptive_map
 from lightning_semrob.maps.data import SemanticMaps, grid_points
 from lightning_semrob.space import SemanticSpace
+from lightning_semrob.utilities.distributed import all_reduce
+from lightning_semrob.utilities.loaders import ListLoader
 
 __all__ = ["MapBatch", "SemanticMapper", "compute_maps"]
 
@@ -186,13 +188,13 @@ class SemanticMapper(pl.LightningModule):
 
     # ---- Lightning
 
-    def predict_dataloader(self) -> _BatchLoader:
+    def predict_dataloader(self) -> ListLoader[MapBatch]:
         """The batches of this process."""
         environment: SemanticEnvironment = self.trainer.datamodule  # type: ignore[attr-defined]
         self.prepare(environment)
         own = self.batches(environment, self.trainer.global_rank, self.trainer.world_size)
         # Lightning leaves a process without batches out of the meeting at the end.
-        return _BatchLoader(own or [MapBatch(0, 0, 0)])
+        return ListLoader(own or [MapBatch(0, 0, 0)])
 
     def predict_step(self, batch: MapBatch, batch_idx: int) -> Tensor:
         """Measure one batch: scores (N, P); P is 0 for the batch of a process that has nothing to do."""
@@ -203,25 +205,8 @@ class SemanticMapper(pl.LightningModule):
     def on_predict_epoch_end(self) -> None:
         """Merge the views of all processes, and what they could not measure."""
         self.trainer.datamodule.gather_failures()  # type: ignore[attr-defined]
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            device = self.trainer.strategy.root_device
-            for name in ("table", "seen", "error"):
-                total = getattr(self, name).to(device)
-                torch.distributed.all_reduce(total)
-                setattr(self, name, total.cpu())
-
-
-class _BatchLoader:
-    """Serves a list (Lightning takes a bare list for several loaders)."""
-
-    def __init__(self, batches: list[MapBatch]) -> None:
-        self._batches = batches
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __iter__(self) -> Iterator[MapBatch]:
-        return iter(self._batches)
+        for name in ("table", "seen", "error"):
+            setattr(self, name, all_reduce(getattr(self, name), device=self.trainer.strategy.root_device))
 
 
 def _known(names: Sequence[str] | Mapping[str, Any], space: SemanticSpace, what: str) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lightning_semrob.utilities.torchvision import ensure_torchvision
+from lightning_semrob.utilities.messages import did_you_mean
 
 __all__ = [
     "NUM_CLASSES",
@@ -39,7 +38,6 @@ def open_clip() -> Any:
     Raises:
         ImportError: it is not installed, with the command that installs it.
     """
-    ensure_torchvision()
     try:
         return importlib.import_module("open_clip")
     except ModuleNotFoundError as error:
@@ -81,10 +79,10 @@ def clip_weights(model: str, tag: str | None, from_file: bool) -> ClipWeights:
     library = open_clip()
     known = library.list_models()
     if model not in known:
-        raise ValueError(f"open_clip has no model '{model}'{_nearest(model, known)}")
+        raise ValueError(f"open_clip has no model '{model}'{did_you_mean(model, known)}")
     tags = library.list_pretrained_tags_by_model(model)
     if tag is not None and tag not in tags:
-        raise ValueError(f"open_clip has no weights '{tag}' for {model}{_nearest(tag, tags)}; it has {tags}")
+        raise ValueError(f"open_clip has no weights '{tag}' for {model}{did_you_mean(tag, tags)}; it has {tags}")
     if not tags and not from_file:
         raise ValueError(f"open_clip has no weights for '{model}': give a file, 'open_clip/{model}@path/to/file.pt'")
     chosen = tag if tag is not None or from_file else tags[0]
@@ -98,11 +96,6 @@ def clip_weights(model: str, tag: str | None, from_file: bool) -> ClipWeights:
     std = extra.get("std", library.OPENAI_DATASET_STD)
     quick = bool(config.get("quick_gelu", False) or extra.get("quick_gelu", False))
     return ClipWeights(chosen, height, tuple(mean), tuple(std), quick)
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 class ZeroShotClassifier(nn.Module):

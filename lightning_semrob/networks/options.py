@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any
 
 from lightning_semrob.networks.classifier import IMAGENET_MEAN, IMAGENET_STD, ONE, ZERO, NetworkSpec, Triple
+from lightning_semrob.utilities.messages import did_you_mean
 
 _OPTIONS = ("input_size", "normalize", "num_classes", "weights")
 _NORMALIZE: dict[str, tuple[Triple, Triple]] = {
@@ -27,12 +27,13 @@ def split_name(name: str) -> tuple[str, dict[str, str]]:
         key, equals, value = item.partition("=")
         if key not in _OPTIONS or not equals or key in options:
             raise ValueError(
-                f"'{name}': cannot read the option '{item}'{nearest(key, _OPTIONS)}; options are "
+                f"'{name}': cannot read the option '{item}'{did_you_mean(key, _OPTIONS)}; options are "
                 "'normalize=none', 'input_size=224', 'num_classes=1000' and 'weights=IMAGENET1K_V1', joined by '&'"
             )
         if key == "normalize" and value not in _NORMALIZE:
             raise ValueError(
-                f"'{name}': normalize is 'none', 'imagenet' or 'imagenet255', not '{value}'{nearest(value, _NORMALIZE)}"
+                f"'{name}': normalize is 'none', 'imagenet' or 'imagenet255', not '{value}'"
+                f"{did_you_mean(value, _NORMALIZE)}"
             )
         if key in ("input_size", "num_classes") and not (value.isdecimal() and int(value) > 0):
             raise ValueError(f"'{name}': {key} must be a positive whole number, got '{value}'")
@@ -46,8 +47,3 @@ def with_options(spec: NetworkSpec, options: Mapping[str, str]) -> NetworkSpec:
         spec = replace(spec, mean=mean, std=std)
     sizes: dict[str, Any] = {key: int(options[key]) for key in ("input_size", "num_classes") if key in options}
     return replace(spec, **sizes)
-
-
-def nearest(name: str, known: Iterable[str], first: Iterable[str] = ()) -> str:
-    near = [*first, *get_close_matches(name, list(known), n=1)]
-    return f"; did you mean '{near[0]}'?" if near else ""

@@ -13,7 +13,7 @@ from torch import nn
 
 from lightning_semrob.networks.classifier import ONE, ZERO, Classifier, NetworkSpec, Triple
 from lightning_semrob.networks.clip import open_clip
-from lightning_semrob.networks.options import nearest, split_name, with_options
+from lightning_semrob.networks.options import split_name, with_options
 from lightning_semrob.networks.sources import (
     LITE_SIZES,
     SMALL,
@@ -29,6 +29,7 @@ from lightning_semrob.networks.sources import (
     whole_attribute,
 )
 from lightning_semrob.networks.state_dict import existing_file
+from lightning_semrob.utilities.messages import did_you_mean
 
 _registry: dict[str, NetworkSpec] = {}
 
@@ -122,8 +123,9 @@ def network_spec(name: str) -> NetworkSpec:
         known = [*LITE_SIZES, SMALL, *_registry, *(f"torchvision/{model}" for model in torchvision_names())]
         same = [known_name for known_name in known if known_name.partition("/")[2] == base]
         raise ValueError(
-            f"unknown network '{name}'{nearest(base, known, same)}; lightning_semrob.networks.available_networks() "
-            "lists the names, and 'package.module:callable' names a callable of yours"
+            f"unknown network '{name}'{did_you_mean(base, known, same)}; "
+            "lightning_semrob.networks.available_networks() lists the names, "
+            "and 'package.module:callable' names a callable of yours"
         )
     return with_options(spec, options)
 

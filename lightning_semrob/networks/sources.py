@@ -15,9 +15,8 @@ from torch import nn
 
 from lightning_semrob.networks.classifier import NetworkSpec, Triple
 from lightning_semrob.networks.clip import NUM_CLASSES, ClipWeights, build_zero_shot, clip_weights
-from lightning_semrob.networks.options import nearest
 from lightning_semrob.networks.state_dict import load_state, read_state_dict, replace_head, require
-from lightning_semrob.utilities.torchvision import ensure_torchvision
+from lightning_semrob.utilities.messages import did_you_mean
 
 # TensorFlow's preprocessing of the Lite networks, (255 x - 127) / 128, as mean and standard deviation in [0, 1].
 _LITE_MEAN: Triple = (127 / 255,) * 3
@@ -64,7 +63,6 @@ def _build_small(path: Path | None, num_classes: int) -> nn.Module:
 
 
 def _torchvision_models() -> Any:
-    ensure_torchvision()
     return importlib.import_module("torchvision.models")
 
 
@@ -77,12 +75,12 @@ def torchvision_spec(name: str, model: str, path: Path | None, options: Mapping[
     models, names = _torchvision_models(), torchvision_names()
     if model not in names:
         known = [f"torchvision/{known_name}" for known_name in names]
-        raise ValueError(f"torchvision has no network '{model}'{nearest(f'torchvision/{model}', known)}")
+        raise ValueError(f"torchvision has no network '{model}'{did_you_mean(f'torchvision/{model}', known)}")
     entries = models.get_model_weights(model)
     entry = options.get("weights", "DEFAULT")
     if entry not in entries.__members__:
         raise ValueError(
-            f"torchvision's {model} has no weights '{entry}'{nearest(entry, entries.__members__)}; "
+            f"torchvision's {model} has no weights '{entry}'{did_you_mean(entry, entries.__members__)}; "
             f"it has {sorted(entries.__members__)}"
         )
     weights = entries[entry]
@@ -124,7 +122,6 @@ def _build_torchvision(
 
 
 def timm_package() -> Any:
-    ensure_torchvision()
     return require("timm", "a network 'timm/…'", "timm")
 
 
@@ -132,7 +129,7 @@ def timm_spec(name: str, model: str, path: Path | None, options: Mapping[str, st
     timm = timm_package()
     if not timm.is_model(model):
         known = [f"timm/{known_name}" for known_name in timm.list_models()]
-        raise ValueError(f"timm has no network '{model}'{nearest(f'timm/{model}', known)}")
+        raise ValueError(f"timm has no network '{model}'{did_you_mean(f'timm/{model}', known)}")
     data = timm.get_pretrained_cfg(model, allow_unregistered=True)
     if data is None or (path is None and not timm.models.is_model_pretrained(model)):
         raise ValueError(f"timm has no weights for '{model}': give a state dict, 'timm/{model}@path/to/state_dict.pth'")
@@ -196,7 +193,7 @@ def callable_spec(name: str, base: str) -> NetworkSpec:
         ) from error
     build = getattr(module, attribute, None)
     if not callable(build):
-        near = nearest(attribute, [key for key, value in vars(module).items() if callable(value)])
+        near = did_you_mean(attribute, [key for key, value in vars(module).items() if callable(value)])
         raise ValueError(f"'{name}': module '{module_name}' has no callable '{attribute}'{near}")
     sizes: dict[str, Any] = {
         key: whole_attribute(name, build, key) for key in ("input_size", "num_classes") if hasattr(build, key)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_semrob.networks.options import nearest
+from lightning_semrob.utilities.messages import did_you_mean
 
 
 def require(module: str, what: str, pip: str) -> Any:
@@ -30,7 +30,7 @@ def existing_file(file: str, name: str) -> Path:
         folder = path.parent
         if not folder.is_dir():
             raise FileNotFoundError(f"'{name}': there is no folder {folder.absolute()}")
-        near = nearest(path.name, os.listdir(folder))
+        near = did_you_mean(path.name, os.listdir(folder))
         raise FileNotFoundError(f"'{name}': there is no file {path.absolute()}{near}")
     return path
 

@@ -6,13 +6,13 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import torch
 from torch import Tensor, nn
 
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import Axis, SemanticSpace
+from lightning_semrob.utilities.messages import did_you_mean
 
 __all__ = ["Renderer", "SemanticParameter"]
 
@@ -93,7 +93,6 @@ class Renderer(nn.Module, ABC):
     def _check(self, name: str) -> SemanticParameter:
         table = self.semantic_parameters
         if name not in table:
-            near = get_close_matches(name, table, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
+            hint = did_you_mean(name, table) or "."
             raise ValueError(f"{type(self).__name__} has no parameter '{name}'{hint} It understands {sorted(table)}")
         return table[name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -22,7 +21,7 @@ Rasterize = Callable[[Tensor, Lighting], Tensor]
 
 def _on_kernels(vertices: Tensor) -> bool:
     """Whether the compiled kernels draw a mesh with these vertices."""
-    return vertices.device.type == "cpu" and find_spec("numba") is not None
+    return vertices.device.type == "cpu"
 
 
 def _free_bytes(device: torch.device) -> int:

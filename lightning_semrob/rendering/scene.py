@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any, Final
 
 import torch
@@ -17,6 +16,7 @@ from lightning_semrob.rendering.geometry import Geometry, prepare
 from lightning_semrob.rendering.raster_torch import Lighting
 from lightning_semrob.shapes.mesh import Mesh, one_color
 from lightning_semrob.space import Axis
+from lightning_semrob.utilities.messages import unknown_name
 
 __all__ = ["PARAMETERS", "Light", "MeshRenderer", "lighting"]
 
@@ -94,9 +94,7 @@ def with_defaults(defaults: Mapping[str, float]) -> Mapping[str, SemanticParamet
     table = dict(PARAMETERS)
     for name, value in defaults.items():
         if name not in table:
-            near = get_close_matches(name, table, n=1)
-            hint = f", did you mean '{near[0]}'?" if near else ":"
-            raise ValueError(f"defaults names the unknown parameter '{name}'{hint} {sorted(table)}")
+            raise ValueError(f"defaults: {unknown_name('parameter', name, sorted(table))}")
         axis = table[name].axis
         if not axis.low <= value <= axis.high:
             raise ValueError(f"the default {value} of '{name}' lies outside its range [{axis.low:g}, {axis.high:g}]")

@@ -16,6 +16,7 @@ from lightning_semrob.report.figures import network_label, plot_map
 from lightning_semrob.report.tables import format_srvr_table, format_verified_table
 from lightning_semrob.sharing.rounds import UpdateCallback
 from lightning_semrob.space import Box
+from lightning_semrob.utilities.distributed import all_gather
 
 if TYPE_CHECKING:
     from lightning_semrob.evaluation.environment import SemanticEnvironment
@@ -127,10 +128,7 @@ class Dashboard(UpdateCallback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Log the curves of all processes, one point a step."""
-        parts: list[RunCurves] = [self.curves]
-        if trainer.world_size > 1:
-            parts = [RunCurves() for _ in range(trainer.world_size)]
-            torch.distributed.all_gather_object(parts, self.curves)
+        parts = all_gather(self.curves)
         if trainer.is_global_zero:
             self.curves = parts[0].merge(parts[1:])
             for step, metrics in self.curves.rows():

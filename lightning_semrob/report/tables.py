@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -24,6 +23,8 @@ from lightning_semrob.functional.srvr import (
     verified_ratio,
 )
 from lightning_semrob.functional.volume_ratio import srvr
+from lightning_semrob.utilities.files import read_json
+from lightning_semrob.utilities.messages import percent
 from lightning_semrob.verification.audit import agreement
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ def read_summary(path: Path) -> dict[str, Any]:
         ValueError: the file is absent or not a summary.
     """
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved = read_json(path)
         for name in ("srvr", "intervals", "comparisons"):
             saved[name] = _numeric(saved[name])
         saved["eps_m_curve"]["verified_ratio"] = _numeric(saved["eps_m_curve"]["verified_ratio"])
@@ -272,10 +273,6 @@ def _numeric(value: Any) -> Any:
     return float("nan") if value is None else value
 
 
-def _percent(value: float) -> str:
-    return "n/a" if value != value else f"{100 * value:.2f}"
-
-
 def srvr_table(summary: Mapping[str, Any]) -> Table:
     """Columns and lines of :func:`format_srvr_table`."""
     methods = summary["methods"]
@@ -286,9 +283,9 @@ def srvr_table(summary: Mapping[str, Any]) -> Table:
         series = [tables["intersected"][method][i] for method in methods]
         series += [tables[volume]["mean"][i] for volume in ("intersected", "raw", "verified")]
         for j, class_name in enumerate(summary["classes"]):
-            lines.append([network, class_name, *(_percent(float(values[j])) for values in series)])
+            lines.append([network, class_name, *(percent(float(values[j])) for values in series)])
         if len(summary["classes"]) > 1:
-            lines.append([network, "all classes", *(_percent(float(values.nanmean())) for values in series)])
+            lines.append([network, "all classes", *(percent(float(values.nanmean())) for values in series)])
     return columns, lines
 
 
@@ -311,8 +308,8 @@ def format_verified_table(summary: Mapping[str, Any]) -> str:
         line = [network]
         for method in methods:
             found = summary["intervals"]["verified"][method]
-            estimate = _percent(float(found["estimate"][i]))
-            low, high = _percent(float(found["low"][i])), _percent(float(found["high"][i]))
+            estimate = percent(float(found["estimate"][i]))
+            low, high = percent(float(found["low"][i])), percent(float(found["high"][i]))
             line.append(f"{estimate} [{low}, {high}]" if found["shapes"] >= MINIMUM_SHAPES else estimate)
         lines.append(line)
     return format_table(["network", *("mean of three" if m == "mean" else m for m in methods)], lines, left=1)
@@ -322,7 +319,7 @@ def format_curve(summary: Mapping[str, Any]) -> str:
     """Verified SRVR, percent of the space, against eps_m, one line a network and method."""
     curve = summary["eps_m_curve"]
     lines = [
-        [network, "mean of three" if name == "mean" else name, *(_percent(float(x)) for x in values[i])]
+        [network, "mean of three" if name == "mean" else name, *(percent(float(x)) for x in values[i])]
         for i, network in enumerate(summary["networks"])
         for name, values in curve["verified_ratio"].items()
         if name in ("mean", "verified")
@@ -349,7 +346,7 @@ def format_comparisons(summary: Mapping[str, Any], volume: str = "verified") -> 
         text = f"{pair['first']} against {pair['second']}: {pair['verdict']}"
         if pair["low"] == pair["low"]:
             text += (
-                f" (difference {_percent(pair['estimate'])} [{_percent(pair['low'])}, {_percent(pair['high'])}] "
+                f" (difference {percent(pair['estimate'])} [{percent(pair['low'])}, {percent(pair['high'])}] "
                 f"percent of the space, p = {pair['p_value']:.3f}, {pair['shapes']} shapes)"
             )
         elif pair["shapes"]:
@@ -437,7 +434,7 @@ def format_traps(traps: Sequence[Trap], names: Sequence[str], most: int = 30) ->
         ]
         networks = trap.networks[0] if len(trap.networks) == 1 else f"all {len(trap.networks)}"
         worst = f"{trap.worst_score:.2f}"
-        size = [_percent(trap.volume), f"{trap.mean:.2f}", f"{trap.depth:.2f}", worst, trap.verdict]
+        size = [percent(trap.volume), f"{trap.mean:.2f}", f"{trap.depth:.2f}", worst, trap.verdict]
         lines.append([str(number), trap.kind, networks, trap.class_name, trap.shape, *sides, *size])
     columns = ["", "kind", "network", "class", "shape", *names, "volume %", "mean f", "depth", "worst f", "adversarial"]
     text = format_table(columns, lines, left=5)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from lightning_semrob.shapes.classes import ClassTable, class_key, class_of_folder, class_target
 from lightning_semrob.shapes.embedded.procedural import ALL_CLASSES, EMBEDDED_CLASSES, procedural_mesh
 from lightning_semrob.shapes.io import MESH_SUFFIXES, load_mesh
 from lightning_semrob.shapes.mesh import Mesh
+from lightning_semrob.utilities.messages import did_you_mean
 
 __all__ = ["ShapeSpec", "resolve_shapes"]
 
@@ -103,8 +103,8 @@ def _resolve(spec: str, table: ClassTable | None) -> Iterator[ShapeSpec]:
     elif _path(spec).suffix.lower() in MESH_SUFFIXES:
         raise ValueError(f"'{spec}' does not name its class: write '{spec}=<class name or ImageNet index>'")
     else:
-        near = get_close_matches(class_key(name), ["embedded", *ALL_CLASSES], n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"the embedded classes are {', '.join(ALL_CLASSES)};"
+        hint = did_you_mean(class_key(name), ["embedded", *ALL_CLASSES], before="")
+        hint = hint or f"the embedded classes are {', '.join(ALL_CLASSES)};"
         raise ValueError(
             f"'{spec}' is no embedded class, no mesh file and no folder: {hint} "
             "Files are written 'path/to/file.obj=class', folders 'folder' or 'folder#class1,class2'"
@@ -161,9 +161,8 @@ def _folder(root: Path, selection: dict[str, int | None], table: ClassTable | No
     absent = set(selection) - seen - {"*"}
     if absent:
         known = sorted({_safe_class(name, table) for name in folders.values()})
-        near = get_close_matches(sorted(absent)[0], known, n=1)
-        hint = f"did you mean '{near[0]}'? " if near else ""
-        raise ValueError(f"folder '{root}' has no shapes of {sorted(absent)}: {hint}It has {known}")
+        hint = did_you_mean(sorted(absent)[0], known, before=": ") or ":"
+        raise ValueError(f"folder '{root}' has no shapes of {sorted(absent)}{hint} It has {known}")
     if not count:
         raise ValueError(
             f"folder '{root}' has no shapes: it needs class/name.obj or class/id/models/model_normalized.obj "

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from lightning_semrob.shapes.embedded.draw import REGISTRY
 from lightning_semrob.shapes.embedded.procedural import ALL_CLASSES
+from lightning_semrob.utilities.messages import did_you_mean
 
 __all__ = [
     "CLASS_TABLE",
@@ -188,10 +188,9 @@ def class_target(name: str, table: ClassTable | None = None) -> tuple[str, tuple
         return key, found
     if found:
         raise ValueError(f"ImageNet has several classes '{name}', {found}: give the index")
-    near = get_close_matches(key, [*table, *names], n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
+    hint = did_you_mean(key, [*table, *names], before=": ") or "."
     raise ValueError(
-        f"unknown class '{name}': {hint}Give a name of the class table, an ImageNet name or index, "
+        f"unknown class '{name}'{hint} Give a name of the class table, an ImageNet name or index, "
         "or add the class with register_class or a class table file"
     )
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_semrob.sharing.shares import DONE, GROWN, OPEN, STARTED, loads, share, share_again
+from lightning_semrob.utilities.distributed import all_reduce
 
 __all__ = ["RoundLoader", "TaskBatch", "Work"]
 
@@ -112,10 +113,8 @@ class Work:
         self._spent[-1] = ended
         spent = self._spent.clone()
         if self.processes > 1:
-            state, spent = state.to(self.device), spent.to(self.device)
-            torch.distributed.all_reduce(state, op=torch.distributed.ReduceOp.MAX)
-            torch.distributed.all_reduce(spent)
-            state, spent = state.cpu(), spent.cpu()
+            state = all_reduce(state, largest=True, device=self.device)
+            spent = all_reduce(spent, device=self.device)
         self.evaluations = round(float(spent[len(spent) // 2 : -1].sum()))
         self.remaining = int((state != DONE).sum())
         cost = self._cost(spent)
@@ -133,8 +132,7 @@ class Work:
         if self.processes == 1:
             return
         digest = int.from_bytes(hashlib.sha256(rows.numpy().tobytes()).digest()[:7], "big")
-        ends = torch.tensor([digest, -digest], device=self.device)
-        torch.distributed.all_reduce(ends, op=torch.distributed.ReduceOp.MAX)
+        ends = all_reduce(torch.tensor([digest, -digest]), largest=True, device=self.device)
         if int(ends.sum()) != 0:
             raise ValueError(
                 "the processes disagree about which runs have ended: start the same command again; if that does not "

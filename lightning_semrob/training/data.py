@@ -24,16 +24,9 @@ from lightning_semrob.shapes.classes import class_of_folder
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.training.views import Groups, ViewContext
+from lightning_semrob.utilities.random import stream
 
 __all__ = ["RealImages", "RenderedViews", "ViewBatch", "stream"]
-
-
-def stream(*key: int) -> torch.Generator:
-    """The random stream of (seed, epoch, step, ...), independent of everything else."""
-    import numpy as np
-
-    high, low = np.random.SeedSequence(key).generate_state(2, np.uint32).tolist()
-    return torch.Generator().manual_seed(high << 31 ^ low)
 
 
 @dataclass

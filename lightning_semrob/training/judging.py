@@ -16,7 +16,6 @@ from torch import Tensor
 
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.environment import SemanticEnvironment
-from lightning_semrob.evaluation.results import write_atomically
 from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.finders.verified.budget import too_few_evaluations
 from lightning_semrob.functional.srvr import MINIMUM_SHAPES, shape_means
@@ -28,6 +27,8 @@ from lightning_semrob.shapes import ShapeSpec
 from lightning_semrob.shapes.classes import CLASS_TABLE
 from lightning_semrob.sharing.strategies import device_of
 from lightning_semrob.training.data import RenderedViews
+from lightning_semrob.utilities.files import write_text
+from lightning_semrob.utilities.messages import percent
 
 __all__ = [
     "Judging",
@@ -84,11 +85,7 @@ def shape_specification(shape: ShapeSpec) -> str:
 def write_class_table(path: Path, classes: Sequence[str]) -> None:
     """The table that maps the training classes to the outputs of a trained network, for ``--data.class_table``."""
     lines = "".join(f"{name}: {index}\n" for index, name in enumerate(classes))
-    write_atomically(path, lambda file: _write(file, lines))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text)
+    write_text(path, lines)
 
 
 def _digest(files: Iterable[Path], words: str) -> str:
@@ -164,7 +161,7 @@ def compare(
         # Its tables are kept beside its rows; what a training needs of them is printed by format_training_table.
         with contextlib.redirect_stdout(io.StringIO()) as said:
             summary = evaluate(words)
-        write_atomically(evaluation / "tables.txt", lambda path: _write(path, said.getvalue()))
+        write_text(evaluation / "tables.txt", said.getvalue())
 
         environment = _environment(data, networks, data.splits["held_out"], table, accelerator)
         statistics = view_statistics(environment, list(networks), data.clean_window, judging.views)
@@ -297,10 +294,6 @@ def held_out_ratios(evaluation: Path, networks: Mapping[str, str]) -> dict[str, 
     return result
 
 
-def _percent(value: float) -> str:
-    return "n/a" if value != value else f"{100 * value:.1f}"
-
-
 def training_table(result: Mapping[str, Any], costs: Mapping[str, Mapping[str, Any]]) -> Table:
     """One line a run: what it spent, and how it does on held-out shapes; percent.
 
@@ -315,11 +308,11 @@ def training_table(result: Mapping[str, Any], costs: Mapping[str, Mapping[str, A
     for name, values in result["statistics"].items():
         cost, verified = costs[name], result["verified"][name]
         line = [name, str(cost["rendered"]), str(cost["finder_images"]), str(cost["steps"])]
-        interval = f" [{_percent(verified['low'])}, {_percent(verified['high'])}]"
-        line.append(_percent(verified["estimate"]) + (interval if verified["shapes"] >= MINIMUM_SHAPES else ""))
-        line += [_percent(values[key]) for key in ("score", "worst_score", "accuracy", "accuracy_clean")]
+        interval = f" [{percent(verified['low'], 1)}, {percent(verified['high'], 1)}]"
+        line.append(percent(verified["estimate"], 1) + (interval if verified["shapes"] >= MINIMUM_SHAPES else ""))
+        line += [percent(values[key], 1) for key in ("score", "worst_score", "accuracy", "accuracy_clean")]
         if real:
-            line.append(_percent(values["accuracy_real"]))
+            line.append(percent(values["accuracy_real"], 1))
         lines.append(line)
     return columns, lines
 

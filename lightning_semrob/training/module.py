@@ -19,6 +19,7 @@ from torchmetrics import MeanMetric
 from lightning_semrob.networks import Classifier, build_trainable
 from lightning_semrob.training.data import RenderedViews, ViewBatch, stream
 from lightning_semrob.training.views import UniformViews, ViewSampler
+from lightning_semrob.utilities.distributed import all_gather
 
 __all__ = ["SemanticTraining", "TrainingSpeed"]
 
@@ -143,11 +144,7 @@ class SemanticTraining(pl.LightningModule):
             box = self.views.grow(f, u0[task : task + 1])
             found.append((task, box.a, box.b, f.evaluations + f.gradient_evaluations))
         classifier.train(mode)
-        parts: list[Any] = [found]
-        if world > 1:
-            parts = [None] * world
-            torch.distributed.all_gather_object(parts, found)
-        merged = sorted((item for part in parts for item in part), key=lambda item: item[0])
+        merged = sorted((item for part in all_gather(found) for item in part), key=lambda item: item[0])
         self.views.store(shape, torch.cat([item[1] for item in merged]), torch.cat([item[2] for item in merged]))
         cost = sum(item[3] for item in merged)
         self.rendered += cost
@@ -192,10 +189,7 @@ class SemanticTraining(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Let the sampler know what the network made of the views of the epoch, in the order of the steps."""
-        parts: list[Any] = [self._observed]
-        if self.trainer.world_size > 1:
-            parts = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(parts, self._observed)
+        parts = all_gather(self._observed)
         for step in range(max(len(part) for part in parts)):
             for part in parts:
                 if step < len(part):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,17 +19,11 @@ from lightning_semrob.functional.statistics import (
 )
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.space import Box, SemanticSpace
+from lightning_semrob.utilities.random import row_generator
 
 __all__ = ["AxisDensity", "Verification", "box_mass", "row_generator", "verify"]
 
 _BATCH = 100
-
-
-def row_generator(seed: int, index: int, key: Tensor) -> torch.Generator:
-    """The random stream of one run, fixed by the seed, its index and a vector, whatever else is in the batch."""
-    words = np.frombuffer(key.double().cpu().contiguous().numpy().tobytes(), dtype=np.uint32)
-    entropy = np.random.SeedSequence([seed, index, *words.tolist()]).generate_state(2, np.uint32)
-    return torch.Generator().manual_seed(int(entropy[0]) << 31 ^ int(entropy[1]))
 
 
 class AxisDensity:

@@ -192,7 +192,7 @@ def test_rendered_function_refuses_bad_input(rendered: RenderedFunction) -> None
     parts = (rendered.renderer, rendered.classifier, rendered.mesh)
     with pytest.raises(ValueError, match="did you mean 'azimuth'"):
         RenderedFunction(*parts, 849, SemanticSpace((Axis("azimut", 0, 1),)))
-    with pytest.raises(ValueError, match="did you mean softmax"):
+    with pytest.raises(ValueError, match="did you mean 'softmax'"):
         RenderedFunction(*parts, 849, rendered.space, "softmaxx")
     for target in ((), (-1,)):
         with pytest.raises(ValueError, match="at least one class"):

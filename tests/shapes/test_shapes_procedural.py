@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lightning_semrob.shapes.embedded.draw import REGISTRY
 from lightning_semrob.shapes.embedded.primitives import (
     Material,
     arc,
@@ -27,7 +28,7 @@ from lightning_semrob.shapes.embedded.primitives import (
     stretch,
     tube,
 )
-from lightning_semrob.shapes.embedded.procedural import ALL_CLASSES, EMBEDDED_CLASSES, imagenet_index, procedural_mesh
+from lightning_semrob.shapes.embedded.procedural import ALL_CLASSES, EMBEDDED_CLASSES, procedural_mesh
 from lightning_semrob.shapes.mesh import Mesh, merge, normalize, remove_degenerate_faces
 
 
@@ -160,7 +161,7 @@ def test_every_class(name: str) -> None:
         assert all(0 <= float(t.min()) <= float(t.max()) <= 1 and t.dtype == torch.float32 for t in each.textures)
         assert each.corner_normals is not None
         assert bool(each.corner_normals.isfinite().all())
-    assert all(0 <= index < 1000 for index in imagenet_index(name))
+    assert all(0 <= index < 1000 for index in REGISTRY[name].imagenet)
 
 
 def test_the_default_set() -> None:

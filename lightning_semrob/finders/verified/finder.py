@@ -16,6 +16,7 @@ from lightning_semrob.finders.verified.search import VerifiedSearch, VerifiedSta
 from lightning_semrob.functional.statistics import mean_interval, variance_interval
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.space import Box, SemanticSpace
+from lightning_semrob.utilities.distributed import all_gather
 
 __all__ = ["VerifiedFinder"]
 
@@ -167,11 +168,8 @@ class VerifiedFinder(RegionFinder):
     def merge(self, owned: Tensor) -> None:
         """Every process then holds all rows and statements."""
         super().merge(owned)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            parts: list[dict[int, BoxStatement]] = [{} for _ in range(torch.distributed.get_world_size())]
-            torch.distributed.all_gather_object(parts, self._found)
-            for part in parts:
-                self._found |= part
+        for part in all_gather(self._found):
+            self._found |= part
 
     def statement(self, row: int) -> BoxStatement:
         """The verdict of a finished row; with mean, variance and the cost of its verification where it ran here."""

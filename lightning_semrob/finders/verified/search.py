@@ -12,7 +12,7 @@ from lightning_semrob.finders.verified.surrogate import Candidate, FaceGrowth, G
 from lightning_semrob.functional.statistics import eq2_evidence, eq2_start, eq2_update, eq2_verdict
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.space import Box, SemanticSpace
-from lightning_semrob.verification.region import row_generator
+from lightning_semrob.utilities.random import row_generator
 
 __all__ = ["VerifiedSearch", "VerifiedState"]
 

@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 from torch import Tensor
 
-from lightning_semrob.evaluation.results import write_atomically
 from lightning_semrob.space import Axis, SemanticSpace
+from lightning_semrob.utilities.files import write_atomically
 
 __all__ = ["axis_label", "method_color", "network_color", "network_label", "save_figure", "tick_step"]
 

@@ -7,7 +7,6 @@ network call.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +17,6 @@ import torch
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.folder import environment_of
-from lightning_semrob.evaluation.results import write_atomically
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.report.figures import method_color, network_color, network_label
 from lightning_semrob.report.page.markup import embedded_json, html_table, html_text
@@ -40,6 +38,7 @@ from lightning_semrob.report.page.sections import (
 )
 from lightning_semrob.report.page.trap_cards import page_traps, traps_section
 from lightning_semrob.report.tables import cost_table, count_table, read_summary, srvr_table
+from lightning_semrob.utilities.files import read_json, write_text
 
 __all__ = ["REPORT_FILE", "build_page", "missing_packages", "report_folder", "write_report"]
 
@@ -206,21 +205,17 @@ def write_report(
     try:
         rows = pyarrow.parquet.read_table(folder / "runs.parquet").to_pylist()
         config = (folder / "config.yaml").read_text(encoding="utf-8")
-        versions = json.loads((folder / "versions.json").read_text(encoding="utf-8"))
+        versions = read_json(folder / "versions.json")
     except (OSError, ValueError) as error:
         raise ValueError(f"'{folder}' does not hold a finished job ({error}): run evaluate.py again") from error
     maps, sheets, evaluations = measure_maps(environment, folder, grid)
     page = build_page(environment, rows, summary, maps, sheets, config, versions)
     path = folder / REPORT_FILE
-    write_atomically(path, lambda file: _write_text(file, page))
+    write_text(path, page)
     size = " x ".join(str(count) for count in maps.grid)
     cost = f"its {size} maps took {evaluations} evaluations of f" if evaluations else f"maps taken from {MAPS_FILE}"
     say(f"report: {path} ({path.stat().st_size / 2**20:.1f} MB; {cost})")
     return path
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def report_folder(

@@ -14,6 +14,7 @@ from lightning_semrob.report.page.markup import html_table, html_text, network_n
 from lightning_semrob.report.page.regions import Row, amount, interval_text
 from lightning_semrob.report.tables import Table, format_comparisons
 from lightning_semrob.space import SemanticSpace
+from lightning_semrob.utilities.messages import percent
 
 __all__ = [
     "SPREAD",
@@ -86,10 +87,6 @@ def _interval_bar(estimate: float, low: float, high: float, largest: float, colo
     )
 
 
-def _percent(value: float) -> str:
-    return "n/a" if value != value else f"{100 * value:.2f} %"
-
-
 def verdict_table(summary: Mapping[str, Any], rows: Sequence[Row]) -> str:
     """The first screen: verified SRVR of every network with its interval, and what the paper's boxes are worth."""
     method = "verified" if "verified" in summary["methods"] else "mean"
@@ -115,10 +112,11 @@ def verdict_table(summary: Mapping[str, Any], rows: Sequence[Row]) -> str:
         valid, checked = (
             sum(row["verdict"] in words for row in own) for words in (("valid",), ("valid", "invalid", "undecided"))
         )
-        paper = "n/a" if grown is None else _percent(float(grown["estimate"][k]))
+        paper = "n/a" if grown is None else percent(float(grown["estimate"][k]), unit=" %")
+        share = percent(estimate, unit=" %")
         lines.append(
             f'<tr><th scope="row">{network_name(network)}</th>'
-            f'<td><span class="figure">{_percent(estimate)}</span><br><span class="soft small">{text}</span></td>'
+            f'<td><span class="figure">{share}</span><br><span class="soft small">{text}</span></td>'
             f'<td class="wide">{_interval_bar(estimate, low, high, largest, network_color(network))}</td>'
             f'<td class="number wide">{paper}</td><td class="number">{valid} of {checked}</td></tr>'
         )

@@ -5,20 +5,19 @@ It is the page of :mod:`lightning_semrob.report.page.html` for some of the judge
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow.parquet
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
-from lightning_semrob.evaluation.results import write_atomically
 from lightning_semrob.maps import SemanticMaps, compute_maps
 from lightning_semrob.report.figures import network_label, plot_map_grid, save_figure
 from lightning_semrob.report.page.html import REPORT_FILE, build_page, missing_packages
 from lightning_semrob.report.page.markup import html_table, html_text
 from lightning_semrob.report.page.pictures import DEFAULT_GRID, measure_maps
 from lightning_semrob.report.tables import Table, read_summary
+from lightning_semrob.utilities.files import read_json, write_text
 
 __all__ = ["MAPS_PICTURE", "training_section", "write_training_report"]
 
@@ -95,16 +94,12 @@ def write_training_report(
     summary = read_summary(evaluation / "summary.json")
     rows = pyarrow.parquet.read_table(evaluation / "runs.parquet").to_pylist()
     config = (evaluation / "config.yaml").read_text(encoding="utf-8")
-    versions = json.loads((evaluation / "versions.json").read_text(encoding="utf-8"))
+    versions = read_json(evaluation / "versions.json")
     judged = len({(row["class_name"], row["shape_id"]) for row in rows})
     networks = dict(zip(names, environment.networks, strict=True))
     section = training_section(table, findings, networks, judged, len(environment.shapes))
     page = build_page(environment, rows, summary, maps, sheets, config, versions, section)
     path = folder / REPORT_FILE
-    write_atomically(path, lambda file: _write(file, page))
+    write_text(path, page)
     say(f"report: {path} ({path.stat().st_size / 2**20:.1f} MB)")
     return path
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

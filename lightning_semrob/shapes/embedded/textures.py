@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_semrob.shapes.embedded.primitives import Color
 
-__all__ = ["label", "planks", "stripes", "wood"]
+__all__ = ["label", "planks", "wood"]
 
 
 def _noise(random: np.random.Generator, height: int, width: int, frequencies: Sequence[tuple[int, int]]) -> Tensor:
@@ -47,14 +47,6 @@ def planks(random: np.random.Generator, color: Color, count: int = 6, contrast: 
         board[:, 0] *= 0.45
         boards.append(board)
     return torch.cat(boards, 1).clamp(0, 1)
-
-
-def stripes(colors: Sequence[Color], widths: Sequence[float] | None = None, size: int = 64) -> Tensor:
-    """Bands across v, the first on top, ``widths`` their shares of the whole."""
-    shares = torch.tensor(list(widths) if widths is not None else [1.0] * len(colors))
-    edges = (shares / shares.sum()).cumsum(0)[:-1]
-    rows = torch.bucketize((torch.arange(size) + 0.5) / size, edges)
-    return torch.tensor(list(colors), dtype=torch.float32)[rows][:, None].expand(size, 4, 3).contiguous()
 
 
 def label(

@@ -1,0 +1,44 @@
+"""Collectives of torch.distributed that a single process may call as well."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+__all__ = ["all_gather", "all_reduce", "connected"]
+
+Value = TypeVar("Value")
+
+
+def connected() -> bool:
+    """Whether this process belongs to a process group."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def all_gather(value: Value) -> list[Value]:
+    """The value of every process, by rank; ``[value]`` in a single process."""
+    if not connected():
+        return [value]
+    parts: list[Value] = [value] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, value)
+    return parts
+
+
+def all_reduce(tensor: Tensor, largest: bool = False, device: torch.device | None = None) -> Tensor:
+    """The sum, or the largest value, of a tensor over all processes; ``tensor`` itself in a single process.
+
+    Args:
+        tensor: of one shape and dtype on every process; it is left as it is.
+        largest: take the elementwise maximum.
+        device: where the backend of the group wants tensors; that of ``tensor`` if None.
+
+    Returns:
+        A tensor like ``tensor``, on its device.
+    """
+    if not connected():
+        return tensor
+    total = tensor.to(device or tensor.device, copy=True)
+    torch.distributed.all_reduce(total, torch.distributed.ReduceOp.MAX if largest else torch.distributed.ReduceOp.SUM)
+    return total.to(tensor.device)

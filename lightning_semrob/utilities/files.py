@@ -1,0 +1,50 @@
+"""Files are written to a temporary name beside the final one and renamed, so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+__all__ = ["read_json", "write_atomically", "write_text"]
+
+
+@contextlib.contextmanager
+def _temporary_beside(path: Path) -> Iterator[Path]:
+    # Not tempfile: its files are readable by their owner alone.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Call ``write`` on a temporary file in the same folder, then rename it to ``path``.
+
+    Raises:
+        OSError: the folder is full or not writable; the message names it and what was written stays valid.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary_beside(path) as temporary:
+            write(temporary)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"cannot write '{path}' ({error.strerror or error}): free space or choose another --output"
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8), as :func:`write_atomically` does."""
+    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found

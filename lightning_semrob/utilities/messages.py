@@ -1,0 +1,46 @@
+"""Parts of messages and tables that every room writes alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ["did_you_mean", "percent", "unknown_name"]
+
+
+def did_you_mean(name: object, known: Iterable[str], first: Iterable[str] = (), before: str = "; ") -> str:
+    """``; did you mean 'teapot'?`` with the known name nearest to ``name``; empty if none is near.
+
+    Args:
+        name: what was given.
+        known: the names that exist.
+        first: names to suggest before the nearest one.
+        before: what stands in front.
+
+    Examples:
+        >>> did_you_mean("teapt", ["cup", "teapot"])
+        "; did you mean 'teapot'?"
+    """
+    near = [*first, *get_close_matches(str(name), list(known), n=1)]
+    return f"{before}did you mean '{near[0]}'?" if near else ""
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
+    """The message for a name that is none of the known ones.
+
+    Examples:
+        >>> unknown_name("shape", "teapt", ["cup", "teapot"])
+        "unknown shape 'teapt', did you mean 'teapot'? Known: ['cup', 'teapot']"
+    """
+    names = list(known)
+    return f"unknown {kind} '{name}'{did_you_mean(name, names, before=', ') or '.'} Known: {names}"
+
+
+def percent(share: float, digits: int = 2, unit: str = "") -> str:
+    """A share as a number of percent with ``unit`` behind it; ``n/a`` for NaN.
+
+    Examples:
+        >>> percent(0.12345), percent(0.5, 0, " %"), percent(float("nan"))
+        ('12.35', '50 %', 'n/a')
+    """
+    return "n/a" if share != share else f"{100 * share:.{digits}f}{unit}"
