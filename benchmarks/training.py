@@ -24,11 +24,11 @@ import yaml
 from torch import Tensor
 
 from lightning_semrob.commands.evaluate import config_folder
-from lightning_semrob.commands.train import train_run
-from lightning_semrob.evaluation.results import RunFolder
+from lightning_semrob.report.page.training import training_table
 from lightning_semrob.report.tables import format_table
 from lightning_semrob.training.data import RenderedViews
-from lightning_semrob.training.judging import Judging, compare, format_training_table, held_out_ratios
+from lightning_semrob.training.job import TrainingCost, train_run
+from lightning_semrob.training.judging import JudgedRun, Judging, compare, held_out_ratios
 from lightning_semrob.training.module import SemanticTraining
 from lightning_semrob.training.views import (
     CleanViews,
@@ -74,13 +74,14 @@ def bootstrap(difference: Tensor, draws: int = 10_000) -> tuple[float, float]:
 
 def train_all(
     config: Mapping[str, Any], modes: Sequence[str], seeds: Sequence[int], output: Path, regions: Mapping[str, Any]
-) -> tuple[RenderedViews, dict[str, Path], dict[str, Any]]:
+) -> tuple[RenderedViews, dict[str, Path], dict[str, TrainingCost]]:
     """Train every mode with every seed; the data, the state dicts and what was spent, by ``mode-seed``."""
     import pytorch_lightning as pl  # after the package, which makes torchvision importable on a CPU-only torch
 
     data = RenderedViews(**config["data"])
     data.setup()
-    weights, costs = {}, {}
+    weights: dict[str, Path] = {}
+    costs: dict[str, TrainingCost] = {}
     arguments = {key: value for key, value in config["model"].items() if key != "views"}
     for seed in seeds:
         for mode in modes:
@@ -107,30 +108,24 @@ def train_all(
 
 def judge(
     data: RenderedViews, network: str, weights: Mapping[str, Path], output: Path, judging: Judging
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Judge every network, all from the same initial points; the results together, and volume by shape."""
+) -> tuple[dict[str, JudgedRun], dict[str, Tensor]]:
+    """Judge every network, all from the same initial points; the runs by name, and verified volume by shape."""
     renderer = {
         "class_path": "lightning_semrob.rendering.raster.Rasterizer",
         "init_args": {"image_size": data.renderer.image_size, "supersampling": 1},
     }
-    result: dict[str, Any] = {"statistics": {}, "verified": {}}
+    runs: dict[str, JudgedRun] = {}
     ratios: dict[str, Tensor] = {}
     data.seed = 0
     for name, path in weights.items():
         folder = output / name.rpartition("-")[2]
-        kept = folder / f"judged-{name}-{judging.initial_points}-{judging.verified_evaluations}.json"
-        if kept.exists() and kept.stat().st_mtime > path.stat().st_mtime:
-            found = json.loads(kept.read_text())
-        else:
-            found = compare(data, network, {name: path}, folder, judging, renderer, "cpu", progress=False)
-            RunFolder(folder).write_json(kept.name, {key: found[key] for key in found if key != "srvr"})
-        for part in result:
-            result[part] |= found[part]
-        ratios |= held_out_ratios(Path(found["evaluation"]), found["networks"])
-    return result, ratios
+        found = compare(data, network, {name: path}, folder, judging, renderer, "cpu", progress=False)
+        runs |= found.runs
+        ratios |= held_out_ratios(found.evaluation.rows, {name: found.runs[name].network})
+    return runs, ratios
 
 
-def print_means(result: Mapping[str, Any], modes: Sequence[str], seeds: Sequence[int]) -> None:
+def print_means(runs: Mapping[str, JudgedRun], modes: Sequence[str], seeds: Sequence[int]) -> None:
     """Mean and, behind +-, standard deviation over the seeds, percent."""
     lines = []
     for mode in modes:
@@ -138,7 +133,7 @@ def print_means(result: Mapping[str, Any], modes: Sequence[str], seeds: Sequence
         for key in COLUMNS:
             names = [f"{mode}-{seed}" for seed in seeds]
             found = [
-                result["verified"][name]["estimate"] if key == "verified" else result["statistics"][name][key]
+                runs[name].verified.estimate if key == "verified" else getattr(runs[name].statistics, key)
                 for name in names
             ]
             values = 100 * torch.tensor(found, dtype=torch.float64)
@@ -185,12 +180,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"regions: {regions}", flush=True)
     data, weights, costs = train_all(config, options.modes, options.seeds, options.output, regions)
     judging = Judging(options.points, options.evaluations, views=64, maps=0)
-    result, ratios = judge(data, config["model"]["network"], weights, options.output, judging)
+    runs, ratios = judge(data, config["model"]["network"], weights, options.output, judging)
     shapes = len(data.splits["held_out"])
     print(f"\n{shapes} held-out shapes of {len(data.classes)} classes, percent")
-    print(format_training_table(result, costs))
+    print(format_table(*training_table(runs, costs), left=1))
     print(f"\nMean and standard deviation over seeds {options.seeds}, percent")
-    print_means(result, options.modes, options.seeds)
+    print_means(runs, options.modes, options.seeds)
     print("\nPaired differences of verified volume, percent of the space")
     print_differences(ratios, options.modes, options.seeds)
 

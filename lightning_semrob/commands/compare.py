@@ -11,8 +11,9 @@ import torch
 import yaml
 
 from lightning_semrob.evaluation.results import Row, RunFolder, read_runs, run_space
+from lightning_semrob.evaluation.summary import ratios_by_shape
 from lightning_semrob.functional.srvr import MINIMUM_SHAPES, bootstrap_interval, paired_difference
-from lightning_semrob.report.tables import format_table, ratios_by_shape
+from lightning_semrob.report.tables import format_table
 from lightning_semrob.utilities.messages import percent
 
 __all__ = ["compare_folders", "format_comparison", "main"]

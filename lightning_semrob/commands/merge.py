@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from lightning_semrob.commands.evaluate import print_summary
 from lightning_semrob.evaluation.results import NOT_VERIFIED, RunFolder, read_runs, run_key, run_space
 from lightning_semrob.evaluation.suite import PAPER_METHODS
-from lightning_semrob.report.tables import summarize
+from lightning_semrob.evaluation.summary import summarize
+from lightning_semrob.report.tables import format_summary
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.utilities.files import read_json
 
@@ -151,5 +151,5 @@ def main(args: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--output", required=True, help="folder of the joined table")
     options = parser.parse_args(list(args))
     summary = merge(options.folders, options.output)
-    print_summary(summary, Path(options.output))
+    print(format_summary(summary, Path(options.output)))
     return summary

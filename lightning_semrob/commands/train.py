@@ -7,8 +7,8 @@ import os
 import sys
 import time
 import warnings
-import zipfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,22 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from lightning_semrob.commands.evaluate import quiet_lightning, with_packaged_configs
 from lightning_semrob.evaluation.results import RunFolder, versions
-from lightning_semrob.sharing.strategies import value_of_first
+from lightning_semrob.report.page.training import format_verdicts, training_table, write_training_report
+from lightning_semrob.report.tables import Table, format_summary, format_table
 from lightning_semrob.training.data import RenderedViews
-from lightning_semrob.training.judging import Judging, compare, format_training_table, format_verdicts, report_training
-from lightning_semrob.training.module import SemanticTraining, TrainingSpeed
+from lightning_semrob.training.job import train_run
+from lightning_semrob.training.judging import (
+    CLASS_TABLE_FILE,
+    Judging,
+    Verdicts,
+    compare,
+    held_out_environment,
+    shapes_to_map,
+)
+from lightning_semrob.training.module import SemanticTraining
 from lightning_semrob.training.views import ViewSampler
 from lightning_semrob.utilities.distributed import connected
-from lightning_semrob.utilities.files import read_json, write_atomically
+from lightning_semrob.utilities.files import write_text
 
 __all__ = ["TrainCLI", "main", "train"]
 
@@ -156,15 +165,27 @@ class TrainCLI(LightningCLI):
             return
         progress = self.trainer.progress_bar_callback is not None
         renderer = self._renderer_config(datamodule)
-        found = compare(
-            datamodule, model.network, weights, output, judging, renderer, progress=progress
-        )  # fmt: skip
-        self.result = found | {"costs": costs, "seconds": time.perf_counter() - start, "output": str(output)}
+        found = compare(datamodule, model.network, weights, output, judging, renderer, progress=progress)
+        kept = found.as_dict() | {
+            "costs": {name: asdict(cost) for name, cost in costs.items()},
+            "seconds": time.perf_counter() - start,
+            "output": str(output),
+        }
+        self.result = kept | {"srvr": found.evaluation.summary}
         folder = RunFolder(output)
-        folder.write_json("training.json", {k: v for k, v in self.result.items() if k != "srvr"})
+        folder.write_json("training.json", kept)
         folder.write_json("versions.json", versions())
-        print_result(self.result, output)
-        report_training(datamodule, found, costs, output, judging.maps)
+        table = training_table(found.runs, costs)
+        findings = format_verdicts(found)
+        print_result(found, table, findings, output, kept["seconds"])
+        tables = format_summary(found.evaluation.summary, found.evaluation.output)
+        write_text(found.evaluation.output / "tables.txt", tables)
+        if judging.maps:
+            shapes = shapes_to_map(datamodule.splits["held_out"], judging.maps)
+            networks = [run.network for run in found.runs.values()]
+            environment = held_out_environment(datamodule, networks, shapes, output)
+            lines = findings.splitlines()
+            write_training_report(environment, output, found.evaluation.output, table, lines, list(found.runs))
 
     def before_test(self) -> None:
         """A checkpoint of ``fit`` remembers callbacks of that command, which this one does not have."""
@@ -214,97 +235,17 @@ def refuse_settings_of_fit(words: Sequence[str]) -> None:
             )
 
 
-def epoch_checkpoint(folder: Path) -> ModelCheckpoint:
-    """Keeps ``last.ckpt`` of the last finished epoch in a folder."""
-    return ModelCheckpoint(
-        dirpath=folder, filename="last", save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
-    )
-
-
-def check_checkpoint(path: str | Path) -> None:
-    """Read a checkpoint through before any work.
-
-    Raises:
-        ValueError: it is not there, cut off or damaged; the message has the remedy.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, OSError) as error:
-        damaged = str(error)
-    if damaged:
-        raise ValueError(
-            f"the checkpoint '{path}' cannot be read ({damaged}): delete it and the run begins anew, or give another "
-            "--ckpt_path"
-        )
-
-
-def train_run(
-    module: SemanticTraining, trainer: pl.Trainer, data: RenderedViews, output: Path, ckpt_path: str | None = None
-) -> dict[str, Any]:
-    """Train one run in its folder ``output/<views>``, going on where a checkpoint is; write ``<views>.pth``.
-
-    Args:
-        module: the run.
-        trainer: fresh.
-        data: set up.
-        output: folder of the job.
-        ckpt_path: start from this checkpoint instead of the folder's own.
-
-    Returns:
-        What was spent: ``rendered``, ``finder_images``, ``steps``; of the last start also ``seconds``,
-        ``images_per_second`` (also of rendering and network apart) and ``waiting_share`` of its training steps.
-    """
-    name = module.views.name
-    weights, report, last = output / f"{name}.pth", output / f"{name}.json", output / name / "last.ckpt"
-    known: dict[str, Any] | None = None
-    if trainer.is_global_zero:
-        if weights.exists() and report.exists():
-            known = read_json(report)
-            print(f"views '{name}': taken over from '{weights}'")
-        elif ckpt_path is None and last.exists():
-            ckpt_path = str(last)
-            print(f"views '{name}': going on from '{last}'")
-        if known is None and ckpt_path is not None:
-            check_checkpoint(ckpt_path)
-    known, ckpt_path = value_of_first(trainer, (known, ckpt_path))
-    if known is not None:
-        return known
-    speed = TrainingSpeed()
-    checkpoint = epoch_checkpoint(output / name)
-    trainer.callbacks += [speed, checkpoint]  # type: ignore[attr-defined]
-    trainer.fit(module, datamodule=data, ckpt_path=ckpt_path)
-    assert module.classifier is not None
-    spent = {
-        "rendered": int(module.rendered),
-        "finder_images": int(module.finder_images),
-        "steps": trainer.global_step,
-        "seconds": speed.seconds,
-        "images_per_second": speed.rate,
-        "rendering_images_per_second": speed.rendering_rate,
-        "network_images_per_second": speed.network_rate,
-        "waiting_share": speed.waiting_share,
-    }
-    if trainer.is_global_zero and not trainer.interrupted:
-        state = {
-            key: value.detach().cpu().contiguous() for key, value in module.classifier.backbone.state_dict().items()
-        }
-        write_atomically(weights, lambda path: torch.save(state, path))
-        RunFolder(output).write_json(report.name, spent)
-        print(f"views '{name}': {speed.describe()}")
-    return spent
-
-
-def print_result(result: dict[str, Any], output: Path) -> None:
+def print_result(found: Verdicts, table: Table, findings: str, output: Path, seconds: float) -> None:
     """The table of the runs, who is more robust, and where the files are."""
-    shapes = result["srvr"]["intervals"]["verified"]["verified"]["shapes"]
+    shapes = next(iter(found.runs.values())).verified.shapes
     print(f"\nHeld-out shapes ({shapes}), percent; images count everything that was rendered for training")
-    print(format_training_table(result, result["costs"]))
-    print(f"\nBy verified volume\n{format_verdicts(result)}")
-    for name, network in result["networks"].items():
-        print(f"{name}: python evaluate.py --data.networks='[{network}]' --data.class_table={output}/class_table.yaml")
-    evaluation = Path(result["evaluation"]).name
-    print(f"{result['seconds']:.0f} s; results in {output}/: *.pth, maps.png, training.json, {evaluation}/")
+    print(format_table(*table, left=1))
+    print(f"\nBy verified volume\n{findings}")
+    for name, run in found.runs.items():
+        network, classes = f"'[{run.network}]'", f"{output}/{CLASS_TABLE_FILE}"
+        print(f"{name}: python evaluate.py --data.networks={network} --data.class_table={classes}")
+    evaluation = found.evaluation.output.name
+    print(f"{seconds:.0f} s; results in {output}/: *.pth, maps.png, training.json, {evaluation}/")
 
 
 def train(args: Sequence[str] | None = None) -> dict[str, Any]:

@@ -4,30 +4,60 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.suite import FinderSuite
 
-__all__ = ["estimate_cost"]
+__all__ = ["Estimate", "estimate_cost"]
 
 _BYTES_PER_RUN = 600
 
 
-def estimate_cost(
-    environment: SemanticEnvironment, suite: FinderSuite, output: Path, say: Callable[[str], None]
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Estimate:
+    """What a job will cost, at most for verification and about for the rest.
+
+    Attributes:
+        runs: boxes.
+        evaluations, gradient_evaluations, verification_evaluations: of f.
+        hours: on one process of this machine.
+        bytes: of the output folder.
+        seconds_per_evaluation, seconds_per_gradient: measured, mean over the networks.
+        parts: what the runs are made of, in words.
+        shape: id of the shape that was measured on.
+    """
+
+    runs: int
+    evaluations: int
+    gradient_evaluations: int
+    verification_evaluations: int
+    hours: float
+    bytes: int
+    seconds_per_evaluation: float
+    seconds_per_gradient: float
+    parts: str
+    shape: str
+
+    def describe(self) -> str:
+        """The estimate in sentences."""
+        return (
+            f"{self.runs} runs: {self.parts}\n"
+            f"about {self.evaluations} forward and {self.gradient_evaluations} gradient evaluations, at most "
+            f"{self.verification_evaluations} to verify\n"
+            f"measured on shape '{self.shape}': {1e3 * self.seconds_per_evaluation:.1f} ms a score, "
+            f"{1e3 * self.seconds_per_gradient:.1f} ms a gradient\n"
+            f"expected: {self.hours:.2f} hours on one process, {self.bytes / 2**20:.1f} MiB"
+        )
+
+
+def estimate_cost(environment: SemanticEnvironment, suite: FinderSuite) -> Estimate:
     """Runs, evaluations, hours on this machine and disk of a job, from one micro-batch of each network.
 
     Args:
         environment: set up.
         suite: the finders.
-        output: the output folder of the job.
-        say: where the lines go.
-
-    Returns:
-        ``runs``, ``evaluations``, ``gradient_evaluations``, ``hours``, ``bytes``, ``seconds_per_evaluation``.
     """
     tasks, n = len(environment), len(environment.space)
     evaluations = gradients = 0
@@ -41,7 +71,7 @@ def estimate_cost(
             verification += own * tasks
         else:
             verification += points if suite.verification == "growing" else int(suite.verification) * tasks
-    # The largest of the first shapes stands for all: meshes differ most in their number of faces.
+    # The first shape stands for all; one with many more faces takes longer.
     sample = environment.space.sobol(environment.micro_batch_size, environment.seed)[None]
     forward, backward = [], []
     for network in range(len(environment.networks)):
@@ -55,27 +85,19 @@ def estimate_cost(
     mean_backward = sum(backward) / len(backward) if backward else 0.0
     seconds = (evaluations - gradients + verification) * mean_forward + gradients * mean_backward
     runs = tasks * len(suite.finders)
-    result = {
-        "runs": runs,
-        "evaluations": evaluations,
-        "gradient_evaluations": gradients,
-        "verification_evaluations": verification,
-        "hours": seconds / 3600,
-        "bytes": runs * _BYTES_PER_RUN,
-        "seconds_per_evaluation": mean_forward,
-        "seconds_per_gradient": mean_backward,
-    }
-    say(
-        f"{runs} runs: {len(environment.shapes)} shapes x {len(environment.networks)} networks x "
-        f"{environment.points_per_shape} initial points x {len(suite.finders)} finders, n = {n}"
+    return Estimate(
+        runs,
+        evaluations,
+        gradients,
+        verification,
+        seconds / 3600,
+        runs * _BYTES_PER_RUN,
+        mean_forward,
+        mean_backward,
+        f"{len(environment.shapes)} shapes x {len(environment.networks)} networks x {environment.points_per_shape} "
+        f"initial points x {len(suite.finders)} finders, n = {n}",
+        environment.shapes[0].shape_id,
     )
-    say(f"about {evaluations} forward and {gradients} gradient evaluations, at most {verification} to verify")
-    say(
-        f"measured on shape '{environment.shapes[0].shape_id}': {1e3 * mean_forward:.1f} ms a score, "
-        f"{1e3 * mean_backward:.1f} ms a gradient"
-    )
-    say(f"expected: {seconds / 3600:.2f} hours on one process, {result['bytes'] / 2**20:.1f} MiB in '{output}'")
-    return result
 
 
 def _seconds(call: Callable[[], Any]) -> float:

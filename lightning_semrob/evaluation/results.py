@@ -208,6 +208,12 @@ class RunFolder:
             return
         write_text(target, config)
 
+    def check_space(self, needed: int = 50 * 2**20) -> None:
+        """Raise OSError where less than ``needed`` bytes are free."""
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            raise OSError(f"'{self.path}' has {free / 2**20:.0f} MiB free, {needed / 2**20:.0f} MiB are needed")
+
     def note_job(self, job: Mapping[str, Any]) -> dict[str, Any]:
         """Keep what :func:`~lightning_semrob.evaluation.statements.describe_job` says, with the versions of all starts.
 

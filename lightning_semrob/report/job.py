@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow.parquet
 from torch import Tensor
 
+from lightning_semrob.evaluation.summary import read_summary
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.maps.traps import Trap, find_traps, robust_boxes
-from lightning_semrob.report.tables import read_summary
 from lightning_semrob.space import Box
 
 __all__ = ["FinishedJob"]
@@ -28,7 +28,7 @@ class FinishedJob:
 
     Args:
         rows: runs as in :func:`lightning_semrob.evaluation.results.run_schema`.
-        summary: as of :func:`lightning_semrob.report.tables.summarize`.
+        summary: as of :func:`lightning_semrob.evaluation.summary.summarize`.
         config: the configuration that decides the numbers, as yaml.
         versions: of the packages that the numbers depend on.
     """

@@ -148,7 +148,7 @@ class Dashboard(UpdateCallback):
         Args:
             trainer: with the environment as datamodule; call it on the first process only.
             rows: the table of runs.
-            summary: of :func:`~lightning_semrob.report.tables.summarize`.
+            summary: of :func:`~lightning_semrob.evaluation.summary.summarize`.
             settings: configuration and versions.
             maps: maps of the job with two axes, or None where none were made.
         """

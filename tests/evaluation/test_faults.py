@@ -62,7 +62,7 @@ def test_too_little_disk_is_refused_before_any_work(tmp_path: Path, monkeypatch:
     class Usage:
         free = 2**20
 
-    monkeypatch.setattr("lightning_semrob.commands.evaluate.shutil.disk_usage", lambda path: Usage)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Usage)
     with pytest.raises(OSError, match=r"has 1 MiB free, 50 MiB are needed"):
         evaluate([*JOB, f"--output={tmp_path}"])
 

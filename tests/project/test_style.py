@@ -34,8 +34,6 @@ TO_CURE = {
     ("functions", "evaluation"),
     ("sharing", "evaluation"),
     ("finders", "evaluation"),
-    ("training", "report"),
-    ("training", "commands"),
 }
 
 

@@ -18,17 +18,12 @@ from PIL import Image
 from lightning_semrob import __main__ as program
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.folder import environment_of
+from lightning_semrob.evaluation.summary import read_summary
 from lightning_semrob.maps import SemanticMaps, grid_points
 from lightning_semrob.report import html, markup, regions, trap_cards
 from lightning_semrob.report.page.html import report_folder, write_report
 from lightning_semrob.report.page.pictures import map_evaluations, measure_maps
-from lightning_semrob.report.tables import (
-    format_comparisons,
-    format_curve,
-    format_srvr_table,
-    format_verified_table,
-    read_summary,
-)
+from lightning_semrob.report.tables import format_comparisons, format_curve, format_srvr_table, format_verified_table
 from lightning_semrob.space import Axis, SemanticSpace
 
 pytest.importorskip("plotly", reason="plotly is absent: pip install plotly")

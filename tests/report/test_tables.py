@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
+from lightning_semrob.evaluation.summary import summarize
 from lightning_semrob.report.tables import (
     format_comparisons,
     format_curve,
     format_srvr_table,
     format_status_table,
     format_verified_table,
-    summarize,
 )
 
 PAPER = ("naive", "oir_b", "oir_w")

@@ -146,8 +146,8 @@ def test_the_numbers_are_those_of_evaluate(tmp_path: Path) -> None:
     assert expected > 0
     assert found["verified_srvr"] == pytest.approx(expected, abs=1e-6)
     statistics = view_statistics(made, ["net"], made.space.from_unit(torch.tensor([[0.0, 0.0], [1.0, 1.0]])), 16)
-    assert found["mean_score"] == pytest.approx(statistics["net"]["score"], abs=1e-6)
-    assert found["worst_score"] == pytest.approx(statistics["net"]["worst_score"], abs=1e-6)
+    assert found["mean_score"] == pytest.approx(statistics["net"].score, abs=1e-6)
+    assert found["worst_score"] == pytest.approx(statistics["net"].worst_score, abs=1e-6)
 
 
 def test_mistakes_come_before_training(tmp_path: Path) -> None:

@@ -17,13 +17,14 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from lightning_semrob.commands import train as training_cli
 from lightning_semrob.commands.evaluate import config_folder
-from lightning_semrob.commands.train import TrainCLI, epoch_checkpoint, train, train_run
+from lightning_semrob.commands.train import TrainCLI, train
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.networks import build_network, build_trainable, with_weights
 from lightning_semrob.report.page.training import training_section
 from lightning_semrob.shapes import resolve_shapes
 from lightning_semrob.shapes.classes import CLASS_TABLE
 from lightning_semrob.training.data import RealImages, RenderedViews, ViewBatch, stream
+from lightning_semrob.training.job import epoch_checkpoint, train_run
 from lightning_semrob.training.judging import shape_specification, write_class_table
 from lightning_semrob.training.module import SemanticTraining, TrainingSpeed
 from lightning_semrob.training.views import (
@@ -485,7 +486,7 @@ def test_every_process_trains_what_the_first_one_found_untrained(tmp_path: Path)
         made.setup()
         return train_run(SemanticTraining(), trainer(1, devices=2, strategy="ddp"), made, tmp_path)
 
-    assert [spent["steps"] for spent in in_processes(2, start)] == [6, 6]
+    assert [spent.steps for spent in in_processes(2, start)] == [6, 6]
 
 
 def test_test_judges_a_checkpoint(trained: tuple[Path, dict[str, Any], list[str]]) -> None:

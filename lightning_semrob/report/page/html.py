@@ -17,6 +17,7 @@ import torch
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.folder import environment_of
+from lightning_semrob.evaluation.summary import read_summary
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.report.figures import method_color, network_color, network_label
 from lightning_semrob.report.page.markup import embedded_json, html_table, html_text
@@ -37,7 +38,7 @@ from lightning_semrob.report.page.sections import (
     verdict_table,
 )
 from lightning_semrob.report.page.trap_cards import page_traps, traps_section
-from lightning_semrob.report.tables import cost_table, count_table, read_summary, srvr_table
+from lightning_semrob.report.tables import cost_table, count_table, srvr_table
 from lightning_semrob.utilities.files import read_json, write_text
 
 __all__ = ["REPORT_FILE", "build_page", "missing_packages", "report_folder", "write_report"]
@@ -77,7 +78,7 @@ def build_page(
     Args:
         environment: set up; renders the views of the regions.
         rows: runs as in :func:`lightning_semrob.evaluation.results.run_schema`.
-        summary: as of :func:`lightning_semrob.report.tables.summarize`.
+        summary: as of :func:`lightning_semrob.evaluation.summary.summarize`.
         maps, sheets: as of :func:`measure_maps`.
         config: the configuration that decides the numbers, as yaml.
         versions: of what the numbers depend on.

@@ -5,23 +5,59 @@ It is the page of :mod:`lightning_semrob.report.page.html` for some of the judge
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow.parquet
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.evaluation.summary import read_summary
+from lightning_semrob.functional.srvr import MINIMUM_SHAPES
 from lightning_semrob.maps import SemanticMaps, compute_maps
 from lightning_semrob.report.figures import network_label, plot_map_grid, save_figure
 from lightning_semrob.report.page.html import REPORT_FILE, build_page, missing_packages
 from lightning_semrob.report.page.markup import html_table, html_text
 from lightning_semrob.report.page.pictures import DEFAULT_GRID, measure_maps
-from lightning_semrob.report.tables import Table, read_summary
+from lightning_semrob.report.tables import Table, format_comparisons
+from lightning_semrob.training.job import TrainingCost
+from lightning_semrob.training.judging import JudgedRun, Verdicts
 from lightning_semrob.utilities.files import read_json, write_text
+from lightning_semrob.utilities.messages import percent
 
-__all__ = ["MAPS_PICTURE", "training_section", "write_training_report"]
+__all__ = ["MAPS_PICTURE", "format_verdicts", "training_section", "training_table", "write_training_report"]
 
 MAPS_PICTURE = "maps.png"
+
+
+def training_table(runs: Mapping[str, JudgedRun], costs: Mapping[str, TrainingCost]) -> Table:
+    """One line a run: what it spent, and how it does on held-out shapes; percent."""
+    real = any(run.statistics.accuracy_real is not None for run in runs.values())
+    columns = ["views", "images", "of the finder", "steps", "verified SRVR", "mean score", "worst score"]
+    columns += ["accuracy", "clean accuracy", *(["real accuracy"] if real else [])]
+    lines = []
+    for name, run in runs.items():
+        cost, views, share = costs[name], run.statistics, run.verified
+        interval = f" [{percent(share.low, 1)}, {percent(share.high, 1)}]" if share.shapes >= MINIMUM_SHAPES else ""
+        line = [
+            name,
+            str(cost.rendered),
+            str(cost.finder_images),
+            str(cost.steps),
+            percent(share.estimate, 1) + interval,
+        ]
+        line += [percent(x, 1) for x in (views.score, views.worst_score, views.accuracy, views.accuracy_clean)]
+        if real:
+            line.append(percent(math.nan if views.accuracy_real is None else views.accuracy_real, 1))
+        lines.append(line)
+    return columns, lines
+
+
+def format_verdicts(verdicts: Verdicts) -> str:
+    """Which run is more robust by verified volume, in the words of ``evaluate.py``, with the names of the runs."""
+    return format_comparisons(
+        verdicts.evaluation.summary, names={run.network: name for name, run in verdicts.runs.items()}
+    )
 
 
 def training_section(

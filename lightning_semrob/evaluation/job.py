@@ -1,0 +1,261 @@
+"""A whole evaluation job from Python: made, estimated, run or gone on with, without words of a command line."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.strategies import DDPStrategy
+
+from lightning_semrob.evaluation.callbacks import CleanExit, ResultsWriter, RunProgress, Stopwatch
+from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.evaluation.estimate import Estimate, estimate_cost
+from lightning_semrob.evaluation.profiling import ShareProfiler
+from lightning_semrob.evaluation.results import Row, RunFolder, versions
+from lightning_semrob.evaluation.statements import describe_job
+from lightning_semrob.evaluation.suite import PAPER_METHODS, FinderSuite
+from lightning_semrob.evaluation.summary import summarize
+from lightning_semrob.functions.precision import precision_change, set_arithmetic
+from lightning_semrob.sharing.strategies import SharedTableStrategy, value_of_first
+
+__all__ = ["MODEL_DEFAULTS", "TRAINER_DEFAULTS", "Job", "JobConfig", "JobInterrupted", "JobResult"]
+
+#: Arguments of the finders in the default job: at most 3,000 forward and 1,000 gradient evaluations for growing by the
+#: paper's finders.
+MODEL_DEFAULTS = {"num_iterations": 23, "verified_evaluations": 400}
+
+#: What the Trainer of every job has in common.
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "accelerator": "auto",
+    "devices": 1,
+    "max_epochs": 1,
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_model_summary": False,
+    "use_distributed_sampler": False,
+    "inference_mode": False,
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 1,
+}
+
+
+@dataclass(frozen=True)
+class JobConfig:
+    """What a job is, in plain data; the same settings as those of ``evaluate.py``, which goes on with its folder.
+
+    Args:
+        data: arguments of :class:`~lightning_semrob.evaluation.environment.SemanticEnvironment`.
+        model: arguments of :class:`~lightning_semrob.evaluation.suite.FinderSuite`.
+        seed: of everything random.
+        output: output folder; ``outputs/<hash of the configuration>`` if None.
+        overwrite: drop the finished runs of the output folder.
+        accelerator, devices, progress: of the Trainer.
+
+    Examples:
+        >>> job = JobConfig(data={"networks": ["small_resnet"], "shapes": ["teapot"]}).make()
+        >>> [finder.name for finder in job.suite]
+        ['naive', 'oir_b', 'oir_w', 'verified']
+    """
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    output: str | Path | None = None
+    overwrite: bool = False
+    accelerator: str = "auto"
+    devices: int = 1
+    progress: bool = True
+
+    def make(self) -> Job:
+        """The job, with a Trainer of its own; seeds the global generators, as the command line does.
+
+        Raises:
+            ValueError: unknown arguments, or values that environment or finders refuse.
+        """
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_argument("--seed_everything", type=int)
+        parser.add_class_arguments(FinderSuite, "model")
+        parser.add_class_arguments(SemanticEnvironment, "data")
+        parser.link_arguments("seed_everything", "data.seed")
+        parser.set_defaults({f"model.{name}": value for name, value in MODEL_DEFAULTS.items()})
+        pl.seed_everything(self.seed, verbose=False)
+        settings = {"seed_everything": self.seed, "model": dict(self.model), "data": dict(self.data)}
+        try:
+            parsed = parser.parse_object(settings)
+            made = parser.instantiate_classes(parsed)
+        except (ArgumentError, TypeError, KeyError) as error:
+            raise ValueError(f"the job cannot be made: {error}") from error
+        trainer = make_trainer(accelerator=self.accelerator, devices=self.devices, enable_progress_bar=self.progress)
+        config = yaml.safe_dump(yaml.safe_load(parser.dump(parsed, skip_none=False, skip_validation=True)))
+        return Job(made.data, made.model, trainer, config, self.output, self.overwrite)
+
+
+def make_trainer(**settings: Any) -> pl.Trainer:
+    """A Trainer of a job; with several devices its processes share the table of runs."""
+    settings = TRAINER_DEFAULTS | settings
+    trainer = pl.Trainer(**settings)
+    if isinstance(trainer.strategy, DDPStrategy):
+        trainer = pl.Trainer(**settings, strategy=SharedTableStrategy())
+    return trainer
+
+
+class JobInterrupted(Exception):
+    """A signal ended the job after an update; what it kept is in its folder.
+
+    Attributes:
+        signal: that came.
+        kept: finished runs in the folder.
+    """
+
+    def __init__(self, signal: Signals, kept: int, output: Path) -> None:
+        super().__init__(f"interrupted: {kept} runs are kept in '{output}'; the same command goes on")
+        self.signal, self.kept = signal, kept
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What a job has measured.
+
+    Attributes:
+        output: its folder.
+        rows: one for each run.
+        summary: what ``summary.json`` holds.
+    """
+
+    output: Path
+    rows: list[Row]
+    summary: dict[str, Any]
+
+
+@dataclass
+class Job:
+    """Environment, finders and Trainer of a job, and where its results go.
+
+    Args:
+        environment: what f is made of, and the tasks.
+        suite: what is measured.
+        trainer: drives the suite over the tasks.
+        config: yaml of everything that decides the numbers, as ``config.yaml`` keeps it.
+        output: folder; ``outputs/<hash of config>`` if None.
+        overwrite: drop the finished runs of the folder.
+        began: ``time.perf_counter()`` at the start of the program.
+    """
+
+    environment: SemanticEnvironment
+    suite: FinderSuite
+    trainer: pl.Trainer
+    config: str
+    output: str | Path | None = None
+    overwrite: bool = False
+    began: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        self.folder = RunFolder(self.output or f"outputs/{hashlib.sha256(self.config.encode()).hexdigest()[:8]}")
+
+    def prepare(self) -> str | None:
+        """Resolve names and make the tasks; every mistake in names, files or points is raised here.
+
+        Returns:
+            A warning in one sentence, where a budget is too small to verify anything.
+        """
+        self.environment.trainer = self.trainer  # whose device also an estimate is measured on
+        set_arithmetic(self.environment.precision)
+        self.environment.setup()
+        return self.suite.warning(self.environment)
+
+    def estimate(self) -> Estimate:
+        """What the job will cost, from a short measurement."""
+        self.prepare()
+        return estimate_cost(self.environment, self.suite)
+
+    def run(self, callbacks: Sequence[Callback] = (), say: Callable[[str], None] | None = None) -> JobResult:
+        """Measure every run that the folder does not hold yet, and write its tables.
+
+        Args:
+            callbacks: more of them for the Trainer.
+            say: hears how many finished runs were taken over.
+
+        Returns:
+            Rows and summary, on every process; files are written by the first one, which also has the costs.
+
+        Raises:
+            ValueError: the folder belongs to another configuration, or holds a part that cannot be read.
+            OSError: the folder cannot be written.
+            JobInterrupted: a signal came.
+        """
+        self.prepare()
+        suite, environment, watch = self.suite, self.environment, Stopwatch()
+        description = self._go_on(say)
+        before = suite.counts()
+        self._measure([watch, *callbacks])
+        seconds = time.perf_counter() - self.began
+        places = itertools.product(range(len(suite.finders)), range(len(environment)))
+        rows = [suite.row(environment, *place) for place in places]
+        summary = summarize(rows, PAPER_METHODS, eps_m=suite.eps_m, eps_v=suite.eps_v)
+        if self.trainer.is_global_zero:
+            after = suite.counts()
+            summary |= {
+                "seconds": seconds,
+                "startup_seconds": watch.began - self.began,
+                "measuring_seconds": watch.ended - watch.began,
+                "processes": self.trainer.world_size,
+                "executed_evaluations": environment.work.evaluations,
+                **{f"computed_{name}": after[name] - before[name] for name in after if name != "active"},
+                "precision_change": precision_change(environment),
+                "not_measured": environment.failures,
+                "space": environment.space.as_dict(),
+            }
+            profiler: Any = self.trainer.profiler  # type: ignore[attr-defined]
+            if isinstance(profiler, ShareProfiler):
+                summary["profile"] = profiler.shares()
+            self.folder.finish(rows, environment.space, summary, description)
+        return JobResult(self.folder.path, rows, summary)
+
+    def _go_on(self, say: Callable[[str], None] | None) -> dict[str, Any]:
+        """Open the folder and give every process the finished runs that the first one finds in it.
+
+        Returns:
+            What all statements of the job share.
+        """
+        suite, environment, folder = self.suite, self.environment, self.folder
+        suite.prepare(environment)
+        found: tuple[dict[str, Any], list[Row]] | None = None
+        if self.trainer.is_global_zero:
+            folder.open(self.config, overwrite=self.overwrite)
+            folder.check_space()
+            finished = folder.load_parts()
+            renderer = yaml.safe_load(self.config)["data"]["renderer"]
+            found = folder.note_job(describe_job(environment, suite, versions(), renderer)), finished
+        found = value_of_first(self.trainer, found)
+        assert found is not None
+        description, finished = found
+        taken = suite.restore(environment, finished)
+        if say is not None and self.trainer.is_global_zero and taken:
+            say(f"{taken} finished runs taken over from '{folder.path}'")
+        return description
+
+    def _measure(self, callbacks: Sequence[Callback]) -> None:
+        """Drive the suite over the tasks; every run is kept in the folder as soon as it ends."""
+        trainer, leaving = self.trainer, CleanExit()
+        progress = [RunProgress()] if trainer.progress_bar_callback is not None else []
+        others = [callback for callback in trainer.callbacks if callback is not trainer.progress_bar_callback]  # type: ignore[attr-defined]
+        trainer.callbacks = [*others, *progress, ResultsWriter(self.folder), leaving, *callbacks]  # type: ignore[attr-defined]
+        try:
+            trainer.fit(self.suite, datamodule=self.environment)
+            trainer.test(self.suite, datamodule=self.environment, verbose=False)
+        except (KeyboardInterrupt, SystemExit, RuntimeError) as error:
+            if leaving.signal is None:
+                raise
+            if trainer.local_rank != 0 and trainer.strategy.launcher is not None:
+                raise SystemExit(0) from error  # Lightning kills the first process if another one ends with an error
+            raise JobInterrupted(leaving.signal, len(self.folder.load_parts()), self.folder.path) from error

@@ -1,0 +1,127 @@
+"""One training run in its folder: resumed from its checkpoint, its weights and costs kept."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from lightning_semrob.evaluation.results import RunFolder
+from lightning_semrob.sharing.strategies import value_of_first
+from lightning_semrob.training.data import RenderedViews
+from lightning_semrob.training.module import SemanticTraining, TrainingSpeed
+from lightning_semrob.utilities.files import read_json, write_atomically
+
+__all__ = ["TrainingCost", "check_checkpoint", "epoch_checkpoint", "train_run"]
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """What a run of a training spent.
+
+    Attributes:
+        rendered: images, of the finder too.
+        finder_images: those of the finder.
+        steps: of the optimizer.
+        seconds: of the training steps of the last start, as all that follows.
+        images_per_second: of the loader.
+        rendering_images_per_second: of one loader worker.
+        network_images_per_second: without waiting for the loader.
+        waiting_share: part of the seconds that was spent waiting for the loader.
+    """
+
+    rendered: int
+    finder_images: int
+    steps: int
+    seconds: float = 0.0
+    images_per_second: float = 0.0
+    rendering_images_per_second: float = 0.0
+    network_images_per_second: float = 0.0
+    waiting_share: float = 0.0
+
+
+def epoch_checkpoint(folder: Path) -> ModelCheckpoint:
+    """Keeps ``last.ckpt`` of the last finished epoch in a folder."""
+    return ModelCheckpoint(
+        dirpath=folder, filename="last", save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
+    )
+
+
+def check_checkpoint(path: str | Path) -> None:
+    """Read a checkpoint through before any work.
+
+    Raises:
+        ValueError: it is not there, cut off or damaged; the message has the remedy.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError) as error:
+        damaged = str(error)
+    if damaged:
+        raise ValueError(
+            f"the checkpoint '{path}' cannot be read ({damaged}): delete it and the run begins anew, or give another "
+            "--ckpt_path"
+        )
+
+
+def train_run(
+    module: SemanticTraining,
+    trainer: pl.Trainer,
+    data: RenderedViews,
+    output: Path,
+    ckpt_path: str | None = None,
+    say: Callable[[str], None] = print,
+) -> TrainingCost:
+    """Train one run in its folder ``output/<views>``, going on where a checkpoint is; write ``<views>.pth``.
+
+    Args:
+        module: the run.
+        trainer: fresh.
+        data: set up.
+        output: folder of the job.
+        ckpt_path: start from this checkpoint instead of the folder's own.
+        say: hears of the first process what was taken over, and how fast the training was.
+    """
+    name = module.views.name
+    weights, report, last = output / f"{name}.pth", output / f"{name}.json", output / name / "last.ckpt"
+    known: TrainingCost | None = None
+    if trainer.is_global_zero:
+        if weights.exists() and report.exists():
+            known = TrainingCost(**read_json(report))
+            say(f"views '{name}': taken over from '{weights}'")
+        elif ckpt_path is None and last.exists():
+            ckpt_path = str(last)
+            say(f"views '{name}': going on from '{last}'")
+        if known is None and ckpt_path is not None:
+            check_checkpoint(ckpt_path)
+    known, ckpt_path = value_of_first(trainer, (known, ckpt_path))
+    if known is not None:
+        return known
+    speed = TrainingSpeed()
+    trainer.callbacks += [speed, epoch_checkpoint(output / name)]  # type: ignore[attr-defined]
+    trainer.fit(module, datamodule=data, ckpt_path=ckpt_path)
+    assert module.classifier is not None
+    spent = TrainingCost(
+        int(module.rendered),
+        int(module.finder_images),
+        trainer.global_step,
+        speed.seconds,
+        speed.rate,
+        speed.rendering_rate,
+        speed.network_rate,
+        speed.waiting_share,
+    )
+    if trainer.is_global_zero and not trainer.interrupted:
+        state = {
+            key: value.detach().cpu().contiguous() for key, value in module.classifier.backbone.state_dict().items()
+        }
+        write_atomically(weights, lambda path: torch.save(state, path))
+        RunFolder(output).write_json(report.name, asdict(spent))
+        say(f"views '{name}': {speed.describe()}")
+    return spent

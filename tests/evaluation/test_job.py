@@ -1,0 +1,59 @@
+"""A job from Python: without words of a command line, and the same job as the command's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lightning_semrob.commands.evaluate import evaluate
+from lightning_semrob.evaluation.job import JobConfig
+
+DATA: dict[str, Any] = {"networks": ["tiny_network:build"], "shapes": ["teapot"], "image_size": 32}
+MODEL: dict[str, Any] = {"finders": ["naive"], "num_iterations": 3}
+WORDS = [
+    "--data.networks=[tiny_network:build]", "--data.shapes=[teapot]", "--data.image_size=32",
+    "--model.finders=[naive]", "--model.num_iterations=3", "--report_grid=[]", "--trainer.enable_progress_bar=false",
+    "--trainer.accelerator=cpu",
+]  # fmt: skip
+
+
+def config(output: Path, **changes: Any) -> JobConfig:
+    return JobConfig(DATA, MODEL, output=output, accelerator="cpu", progress=False, **changes)
+
+
+def test_a_job_prints_nothing_and_the_command_goes_on_with_its_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said: list[str] = []
+    result = config(tmp_path).make().run(say=said.append)
+    assert not capsys.readouterr().out
+    assert not said
+    assert (len(result.rows), result.output, result.summary["runs"]) == (2, tmp_path, 2)
+    summary = evaluate([*WORDS, f"--output={tmp_path}"])
+    assert summary["computed_evaluations"] == 0
+    assert summary["evaluations"] == result.summary["evaluations"]
+    again = config(tmp_path).make().run(say=said.append)
+    assert again.rows == result.rows
+    assert said == [f"2 finished runs taken over from '{tmp_path}'"]
+
+
+def test_an_estimate_leaves_no_folder(tmp_path: Path) -> None:
+    estimate = config(tmp_path / "none").make().estimate()
+    assert (estimate.runs, estimate.evaluations) == (2, 2 * 4 * 3)
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_folder_is_named_by_what_decides_the_numbers(tmp_path: Path) -> None:
+    names = {JobConfig(DATA, MODEL, seed, accelerator="cpu").make().folder.path for seed in (0, 0, 1)}
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [({"networcs": ["small_resnet"]}, "networcs"), ({"score": "softmaxx"}, "softmax"), ({"shapes": []}, "is empty")],
+)
+def test_mistakes_are_one_error(data: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        JobConfig(DATA | data, MODEL).make()
