@@ -13,16 +13,15 @@ from torch.optim import Optimizer
 from lightning_semrob.evaluation.metrics import SRVR
 from lightning_semrob.evaluation.results import NOT_VERIFIED, VERIFICATION_COLUMNS, run_key
 from lightning_semrob.finders.base import (
-    STATUSES,
     RegionFinder,
     merge_owned,
     prepare_function,
+    update_together,
     warn_of_failing_axes,
 )
-from lightning_semrob.finders.modes import INVALID_SCORE, NOT_MEASURED
 from lightning_semrob.finders.naive import NaiveFinder
 from lightning_semrob.finders.oir import OIRBlackBoxFinder, OIRWhiteBoxFinder
-from lightning_semrob.finders.together import update_together
+from lightning_semrob.finders.statuses import INVALID_SCORE, NOT_MEASURED, RUNNING, Status
 from lightning_semrob.finders.trapezoid import TrapezoidFinder
 from lightning_semrob.finders.verified.finder import VerifiedFinder
 from lightning_semrob.functional.srvr import verified_ratio
@@ -151,6 +150,12 @@ class FinderSuite(RoundModule):
         self._restored = False
         self.automatic_optimization = False
 
+    @property
+    def environment(self) -> SemanticEnvironment:
+        """The datamodule of the Trainer."""
+        environment: SemanticEnvironment = self.trainer.datamodule  # type: ignore[attr-defined]
+        return environment
+
     def __iter__(self) -> Any:
         return iter(self.finders)
 
@@ -211,7 +216,7 @@ class FinderSuite(RoundModule):
         """Rows in which at least one finder still runs."""
         running = torch.zeros(len(rows), dtype=torch.bool)
         for finder in self:
-            running |= (finder.code[rows.to(finder.code.device)] == 0).cpu()
+            running |= (finder.code[rows.to(finder.code.device)] == RUNNING).cpu()
         return rows[running]
 
     def pending(self, rows: Tensor) -> Tensor:
@@ -273,7 +278,7 @@ class FinderSuite(RoundModule):
             (number, row): (number, row) in self.statements
             for number, finder in enumerate(self)
             for row in rows
-            if finder.code[row] != 0 and ((number, row) in self.statements or not finder.verifies)
+            if finder.code[row] != RUNNING and ((number, row) in self.statements or not finder.verifies)
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -363,7 +368,7 @@ class FinderSuite(RoundModule):
         Boxes of the verified finder come with their own; a run that was not measured has none.
         """
         finder: RegionFinder = self.finders[number]  # type: ignore[assignment]
-        status = STATUSES[int(finder.code[row])]
+        status = Status(int(finder.code[row])).word
         if self.verification == 0 and not finder.verifies:
             return {}
         if status in ("not_measured", "invalid_score"):
@@ -466,7 +471,7 @@ class FinderSuite(RoundModule):
             "volume": None if ratio is None else float(environment.space.intersected_volume(*box)[0]),
             "ratio": ratio,
             "raw_ratio": _number(ratios["raw"][0]),
-            "status": STATUSES[int(finder.code[row])],
+            "status": Status(int(finder.code[row])).word,
             "steps": int(finder.steps[row]),
             "evaluations": int(finder.evaluations[row]),
             "gradient_evaluations": int(finder.gradient_evaluations[row]),
@@ -493,7 +498,7 @@ class FinderSuite(RoundModule):
                 for side, bound in (("a", finder.a), ("b", finder.b)):
                     values = [old[f"{side}_{name}"] for name in environment.space.names]
                     bound[row] = torch.tensor(values, dtype=torch.float64)
-                finder.code[row] = STATUSES.index(old["status"])
+                finder.code[row] = Status.of(old["status"])
                 self.micro_batch[row] = old["micro_batch_size"]
                 finder.loss[row] = torch.nan if old["loss"] is None else old["loss"]
                 for name in ("steps", "evaluations", "gradient_evaluations", "audit_evaluations"):
@@ -527,7 +532,7 @@ class FinderSuite(RoundModule):
     def counts(self) -> dict[str, int]:
         """Running runs, evaluations and gradient evaluations of the table as it is on this process."""
         return {
-            "active": sum(int((finder.code == 0).sum()) for finder in self),
+            "active": sum(int((finder.code == RUNNING).sum()) for finder in self),
             "evaluations": sum(int(finder.evaluations.sum()) for finder in self),
             "gradient_evaluations": sum(int(finder.gradient_evaluations.sum()) for finder in self),
             "audit_evaluations": sum(int(finder.audit_evaluations.sum()) for finder in self),

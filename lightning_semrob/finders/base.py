@@ -2,63 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_semrob.finders.modes import INVALID_SCORE, MODES, REST_MOVE, RUNNING, Mode
+from lightning_semrob.finders.modes import MODES, REST_MOVE, Mode
 from lightning_semrob.finders.quadrature import QUADRATURES
 from lightning_semrob.finders.statement import BoxStatement
-from lightning_semrob.finders.together import update_together
+from lightning_semrob.finders.statuses import INVALID_SCORE, NOT_MEASURED, RUNNING, STATUSES
 from lightning_semrob.functional.regions import cross_sections
-from lightning_semrob.functions import Complement, Reordered, SemanticFunction
-from lightning_semrob.sharing.rounds import RoundModule
+from lightning_semrob.functions import SemanticFunction, evaluate_rows, prepare_function
+from lightning_semrob.sharing.rounds import RoundModule, SharedTasks, merge_owned
+from lightning_semrob.sharing.work import TaskBatch
 from lightning_semrob.space import Box, SemanticSpace
-from lightning_semrob.utilities.distributed import all_reduce, connected
 from lightning_semrob.utilities.messages import unknown_name
 from lightning_semrob.verification.audit import AxisAgreement, agreement, audit_gradient
 
-if TYPE_CHECKING:
-    from lightning_semrob.sharing.work import TaskBatch
-
-__all__ = ["STATUSES", "RegionFinder", "prepare_function"]
-
-#: Words of the status codes, in the order of the codes of ``finders.modes``.
-STATUSES = (
-    "running",
-    "converged",
-    "edge",
-    "collapsed",
-    "iteration_limit",
-    "invalid_score",
-    "not_measured",
-    "verified",
-)
+__all__ = ["STATUSES", "RegionFinder", "merge_owned", "prepare_function", "update_together", "warn_of_failing_axes"]
 
 #: Per-row state beside a and b; saved in checkpoints and merged over processes like them.
-ROW_BUFFERS = ("code", "steps", "evaluations", "gradient_evaluations", "resting", "loss")
-AUDIT_BUFFERS = ("gradient_ratio", "audit_evaluations")
+ROW_BUFFERS = ("code", "steps", "evaluations", "gradient_evaluations", "resting", "audit_evaluations")
 #: Gradients are audited around at most so many initial points of a job, at so many points of a window.
 AUDITED_ROWS = 16
 AUDIT_POINTS = 7
 
 
-def prepare_function(f: SemanticFunction, space: SemanticSpace, adversarial: bool = False) -> SemanticFunction:
-    """f with its columns in the order of the space, and ``1 - f`` for adversarial regions (Eq. 4)."""
-    if f.names is not None and f.names != space.names:
-        f = Reordered(f, space.names)
-    return Complement(f) if adversarial else f
-
-
 class RegionFinder(RoundModule):
     """Grows boxes from initial points by closed-form directions at the corners, one row per task.
 
-    Subclasses implement :meth:`directions`; those that need more than the corners override :meth:`points`.
-    Under a Trainer, ``training_step`` updates the running rows of one (network, shape) group; :meth:`find` runs
+    Subclasses implement :meth:`face_means`; those that need more than the corners override :meth:`points`.
+    Under a Trainer, ``training_step`` updates the running rows of one (network, shape) group; :meth:`find` makes
     the same updates without one.
 
     Args:
@@ -70,13 +47,15 @@ class RegionFinder(RoundModule):
     Attributes:
         a, b: bounds of all tasks, (N, n) float64 parameters in the units of the axes.
         u0: initial points, (N, n) float64.
-        code: status codes, (N,) int64, see ``STATUSES``.
+        code: status codes, (N,) int64, see :class:`~lightning_semrob.finders.statuses.Status`.
     """
 
     name: str = "finder"
     needs_gradient: bool = False
     #: Whether the finder verifies its own boxes; such a run is kept only together with its statement.
     verifies: bool = False
+    #: Weight lambda of the size penalty, which the mode adds to the directions.
+    lam: float = 0.0
 
     a: nn.Parameter
     b: nn.Parameter
@@ -121,15 +100,22 @@ class RegionFinder(RoundModule):
         """Where f is needed for bounds (R, n): (R, P, n), by default those of the quadrature (the corners, Eq. 5)."""
         return self.quadrature.points(a, b)
 
-    def directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The paper's update directions from scores (R, P) and gradients (R, P, n) at :meth:`points`."""
+    def face_means(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What moves each face, per unit of its area, from scores (R, P) and gradients (R, P, n) at :meth:`points`.
+
+        Returns:
+            grad_a, grad_b: (R, n) each; bounds move against them, so a box grows where grad_a > 0 and grad_b < 0.
+        """
         raise NotImplementedError
 
-    def unit_directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Directions of the default mode, all in unit space: divided by the cross section of each axis."""
-        grad_a, grad_b = self.directions(a, b, values, gradients)
+    def directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The paper's update directions without the size penalty: :meth:`face_means` times the areas of the faces.
+
+        The paper's finders implement these instead, which are integrals over the faces.
+        """
         section = cross_sections(b - a)
-        return grad_a / section, grad_b / section
+        grad_a, grad_b = self.face_means(a, b, values, gradients)
+        return grad_a * section, grad_b * section
 
     def losses(self, a: Tensor, b: Tensor, values: Tensor) -> Tensor:
         """The loss that the directions descend, (R,); NaN where it is not defined."""
@@ -163,28 +149,26 @@ class RegionFinder(RoundModule):
         return self.points(centre, centre).shape[1] * min(self.num_iterations, self.rules.typical_steps)
 
     def start(self, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> None:
-        """Make the table: bounds around u0 (N, n), every row running.
+        """Make the table: bounds around u0 (N, n), every row running; ``index`` (N,) are rows of f, zeros if None.
 
         Raises:
             ValueError: u0 of the wrong shape, not finite or outside the space.
         """
         u0 = torch.as_tensor(u0).detach().to(dtype=torch.float64, device="cpu").clone()
         space.validate(u0)
-        self.points(u0[:1], u0[:1])  # raises where 2**n corners are too many
-        self.make_table(u0, *self.rules.start(u0, space), space, index)
-
-    def make_table(self, u0: Tensor, a: Tensor, b: Tensor, space: SemanticSpace, index: Tensor | None) -> None:
-        """Parameters a, b (N, n) and the per-row state, every row running."""
         self.space = space
-        self.a, self.b = nn.Parameter(a), nn.Parameter(b)
-        count = len(u0)
+        self.a, self.b = (nn.Parameter(bound) for bound in self.first_bounds(u0, space))
         self.register_buffer("u0", u0)
-        self.register_buffer("index", torch.arange(count) if index is None else torch.as_tensor(index, device="cpu"))
-        for name in ROW_BUFFERS[:-1]:
-            self.register_buffer(name, torch.zeros(count, dtype=torch.int64))
-        self.register_buffer("loss", torch.full((count,), torch.nan, dtype=torch.float64))
+        for name in ROW_BUFFERS:
+            self.register_buffer(name, torch.zeros(len(u0), dtype=torch.int64))
+        self.register_buffer("index", torch.zeros_like(self.code) if index is None else torch.as_tensor(index).cpu())
+        self.register_buffer("loss", torch.full((len(u0),), torch.nan, dtype=torch.float64))
         self.register_buffer("gradient_ratio", torch.full(u0.shape, torch.nan, dtype=torch.float64))
-        self.register_buffer("audit_evaluations", torch.zeros(count, dtype=torch.int64))
+
+    def first_bounds(self, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:
+        """Bounds a, b around u0 (N, n) before the first update."""
+        self.points(u0[:1], u0[:1])  # raises where 2**n corners are too many
+        return self.rules.start(u0, space)
 
     def configure_optimizers(self) -> Optimizer:
         """Plain SGD in paper mode, an adaptive step for every bound in the default mode."""
@@ -210,7 +194,8 @@ class RegionFinder(RoundModule):
         if gradients is not None:
             gradients = gradients.to(self.a)
             valid &= gradients.isfinite().flatten(1).all(-1)
-        grad_a, grad_b = self.rules.directions(self, a, b, values, gradients, self.space)
+        low, high, slopes = self.rules.coordinates(a, b, gradients, self.space)
+        grad_a, grad_b = self.rules.scale(*self.directions(low, high, values, slopes), high - low, self.lam)
         self.a.grad, self.b.grad = torch.zeros_like(self.a), torch.zeros_like(self.b)
         self.a.grad[rows] = torch.where(valid[:, None], grad_a, 0.0)
         self.b.grad[rows] = torch.where(valid[:, None], grad_b, 0.0)
@@ -271,7 +256,14 @@ class RegionFinder(RoundModule):
             self.gradient_evaluations.cpu().clone(),
         )
 
-    def find(self, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> Box:
+    def find(
+        self,
+        f: SemanticFunction,
+        u0: Tensor,
+        space: SemanticSpace,
+        index: Tensor | None = None,
+        observe: Callable[[RegionFinder], None] | None = None,
+    ) -> Box:
         """Boxes around u0 without a Trainer.
 
         Args:
@@ -279,6 +271,7 @@ class RegionFinder(RoundModule):
             u0: initial points, (K, n), in the units of the axes.
             space: the swept axes.
             index: which recorded map each row uses, (K,) int64; zeros if None.
+            observe: called with this finder before every update and at the end.
 
         Returns:
             K boxes. The module's own table holds them too.
@@ -287,23 +280,19 @@ class RegionFinder(RoundModule):
             ValueError: u0 outside the space, axes that do not match, or a finder that needs the gradient of an f
                 without one.
         """
-        f = prepare_function(f, space, self.adversarial)
+        f = prepare_function(f, space)
         if self.needs_gradient and not f.differentiable:
             raise ValueError(f"{type(self).__name__} needs gradients and f has none: use a black-box finder")
-        self.gradient_cost = f.gradient_cost(len(space))
-        u0 = torch.as_tensor(u0)
-        self.start(u0, space, torch.zeros(len(u0), dtype=torch.int64) if index is None else index)
+        self.start(u0, space, index)
         optimizer = self.configure_optimizers()
-        rows = self.active(torch.arange(len(u0)))
+        rows = self.active(torch.arange(len(self.u0)))
         while len(rows):
-            points = self.request(rows)
-            gradients: Tensor | None = None
-            if self.needs_gradient:
-                values, gradients = f.value_and_grad(points, self.index[rows])
-            else:
-                values = f(points, self.index[rows])
-            self.apply_update(rows, values, gradients, optimizer)
+            if observe is not None:
+                observe(self)
+            _update([(self, optimizer, rows)], f)
             rows = self.active(rows)
+        if observe is not None:
+            observe(self)
         return self.boxes()
 
     # ---- Lightning
@@ -321,9 +310,12 @@ class RegionFinder(RoundModule):
         """One update of the running rows of a group, by manual optimization."""
         return update_together([self], [self.optimizers()], batch, self.environment)
 
+    @torch.no_grad()
     def merge(self, owned: Tensor) -> None:
-        """Every process then holds all rows."""
-        merge_rows(self, owned.to(self.a.device))
+        """Give every process the rows of their owners, (N,) bool; no change for a single process."""
+        names = ("a", "b", "loss", "gradient_ratio", *ROW_BUFFERS)
+        for tensor in (getattr(self, name) for name in names):
+            merge_owned(tensor, owned.to(tensor.device))
 
     def on_train_epoch_end(self) -> None:
         """Merge the rows of all processes, and what they could not measure."""
@@ -341,16 +333,49 @@ def warn_of_failing_axes(finder: RegionFinder) -> None:
         )
 
 
-@torch.no_grad()
-def merge_rows(finder: RegionFinder, owned: Tensor) -> None:
-    """Sum the owned rows (N,) bool of every process; no change for a single one."""
-    for tensor in (finder.a, finder.b, *(getattr(finder, name) for name in ROW_BUFFERS + AUDIT_BUFFERS)):
-        merge_owned(tensor, owned)
+def update_together(
+    finders: Sequence[RegionFinder], optimizers: Sequence[Any], batch: TaskBatch, tasks: SharedTasks
+) -> int:
+    """Update the running rows of a batch in every finder, with shared calls of f; returns evaluations of f.
+
+    The rows of a shape that cannot be loaded end as ``not_measured``; the job goes on.
+    """
+    parts = [(*pair, pair[0].active(batch.rows)) for pair in zip(finders, optimizers, strict=True)]
+    parts = [part for part in parts if len(part[2])]
+    if not parts:
+        return 0
+    try:
+        tasks.mesh(batch.shape)
+    except (ValueError, OSError) as error:
+        tasks.report_failure(batch.shape, error)
+        for finder, _, rows in parts:
+            finder.code[rows] = NOT_MEASURED
+        return 0
+    f = tasks.function(batch.network, batch.shape)
+    audited = sum(finder.audit(rows, f) for finder, _, rows in parts if finder.needs_gradient)
+    return audited + _update(parts, f)
 
 
-@torch.no_grad()
-def merge_owned(tensor: Tensor, owned: Tensor) -> None:
-    """Give every process the rows of ``tensor`` (N, ...) of their owners; no change for a single one."""
-    if connected():
-        mask = owned.view(-1, *[1] * (tensor.dim() - 1))
-        tensor.copy_(all_reduce(torch.where(mask, tensor, torch.zeros_like(tensor))))
+def _update(parts: Sequence[tuple[RegionFinder, Any, Tensor]], f: SemanticFunction) -> int:
+    """One update of rows of finders, each with its optimizer: f is called once for those that need values only and
+    once for those that need gradients. Returns evaluations of f."""
+    evaluations = 0
+    for with_gradient in (False, True):
+        group = [part for part in parts if part[0].needs_gradient == with_gradient]
+        if not group:
+            continue
+        device = group[0][0].a.device
+        asked = [[points.to(device) for points in finder.request_rows(rows)] for finder, _, rows in group]
+        index = torch.cat([finder.index[rows] for finder, _, rows in group])
+        values, slopes = evaluate_rows(f, [points for part in asked for points in part], index, with_gradient)
+        cost = f.gradient_cost(asked[0][0].shape[-1])
+        for (finder, optimizer, rows), points in zip(group, asked, strict=True):
+            value, values = values[: len(points)], values[len(points) :]
+            slope, slopes = (None, None) if slopes is None else (slopes[: len(points)], slopes[len(points) :])
+            if finder.adversarial:  # Eq. 4: the same finder on 1 - f
+                value = [1 - part for part in value]
+                slope = None if slope is None else [-part for part in slope]
+            finder.gradient_cost = cost
+            evaluations += sum(map(len, points)) * (cost[0] if with_gradient else 1)
+            finder.apply_rows(rows, value, slope, optimizer)
+    return evaluations

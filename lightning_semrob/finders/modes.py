@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
 from lightning_semrob.finders.optimizers import AdaptiveBoundSGD
+from lightning_semrob.finders.statuses import COLLAPSED, CONVERGED, EDGE, INVALID_SCORE, ITERATION_LIMIT, RUNNING
+from lightning_semrob.functional.regions import cross_sections
 from lightning_semrob.space import SemanticSpace
 
-if TYPE_CHECKING:
-    from lightning_semrob.finders.base import RegionFinder
-
 __all__ = ["MODES", "DefaultMode", "Mode", "PaperMode"]
-
-RUNNING, CONVERGED, EDGE, COLLAPSED, ITERATION_LIMIT, INVALID_SCORE, NOT_MEASURED, VERIFIED = range(8)
 
 #: A bound is at rest when it moves less than this in a step (unit space); three such steps end a run.
 REST_MOVE = 1e-3
@@ -41,10 +38,13 @@ class Mode(Protocol):
     def points(self, points: Tensor, space: SemanticSpace) -> Tensor:
         """Where to evaluate instead of ``points`` (R, P, n)."""
 
-    def directions(
-        self, finder: RegionFinder, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None, space: SemanticSpace
-    ) -> tuple[Tensor, Tensor]:
-        """What goes to ``a.grad`` and ``b.grad``."""
+    def coordinates(
+        self, a: Tensor, b: Tensor, gradients: Tensor | None, space: SemanticSpace
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Bounds and gradients in the coordinates in which directions are computed."""
+
+    def scale(self, grad_a: Tensor, grad_b: Tensor, r: Tensor, lam: float) -> tuple[Tensor, Tensor]:
+        """What goes to ``a.grad`` and ``b.grad``: face integrals, scaled, with the size penalty of weight lam."""
 
     def settle(self, a: Tensor, b: Tensor, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:
         """Bounds after a step."""
@@ -84,10 +84,13 @@ class PaperMode:
     def points(self, points: Tensor, space: SemanticSpace) -> Tensor:
         return points
 
-    def directions(
-        self, finder: RegionFinder, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None, space: SemanticSpace
-    ) -> tuple[Tensor, Tensor]:
-        return finder.directions(a, b, values, gradients)
+    def coordinates(
+        self, a: Tensor, b: Tensor, gradients: Tensor | None, space: SemanticSpace
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        return a, b, gradients
+
+    def scale(self, grad_a: Tensor, grad_b: Tensor, r: Tensor, lam: float) -> tuple[Tensor, Tensor]:
+        return (grad_a - lam * r, grad_b + lam * r) if lam else (grad_a, grad_b)
 
     def settle(self, a: Tensor, b: Tensor, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:
         return a, b
@@ -103,7 +106,8 @@ class PaperMode:
 class DefaultMode:
     """Unit space, steps that do not vanish with the width, projection, convergence (docs/finders.md, "Two modes").
 
-    Directions are divided by the cross section ``prod_{i != k} r_i``: positive, so their zeros stay. Points beyond
+    Integrals over a face are divided by its area, the cross section ``prod_{i != k} r_i``. It is positive, so the
+    zeros stay. The size penalty ``lam * r_k`` becomes ``lam * prod_{i != k} r_i`` before that division. Points beyond
     the space are evaluated on its edge; periodic axes wrap.
     """
 
@@ -122,11 +126,15 @@ class DefaultMode:
         clipped = torch.minimum(torch.maximum(points, space.low.to(points)), space.high.to(points))
         return torch.where(space.periodic.to(points.device), points, clipped)
 
-    def directions(
-        self, finder: RegionFinder, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None, space: SemanticSpace
-    ) -> tuple[Tensor, Tensor]:
+    def coordinates(
+        self, a: Tensor, b: Tensor, gradients: Tensor | None, space: SemanticSpace
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         slopes = None if gradients is None else gradients * space.extent.to(gradients)
-        return finder.unit_directions(space.to_unit(a), space.to_unit(b), values, slopes)
+        return space.to_unit(a), space.to_unit(b), slopes
+
+    def scale(self, grad_a: Tensor, grad_b: Tensor, r: Tensor, lam: float) -> tuple[Tensor, Tensor]:
+        section = cross_sections(r)
+        return grad_a / section - lam, grad_b / section + lam
 
     def settle(self, a: Tensor, b: Tensor, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:
         return space.project(a, b, u0)

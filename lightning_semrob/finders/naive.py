@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from lightning_semrob.finders.base import RegionFinder
-from lightning_semrob.finders.quadrature import CornerQuadrature
-from lightning_semrob.functional.regions import cross_sections, naive_loss
+from lightning_semrob.functional.regions import naive_loss
 
 __all__ = ["NaiveFinder"]
 
@@ -45,14 +44,7 @@ class NaiveFinder(RegionFinder):
         self.lam = lam
 
     def directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self.quadrature.naive(a, b, values, self.lam)
-
-    def unit_directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
-        grad_a, grad_b = self.quadrature.naive(a, b, values, 0.0)
-        section = cross_sections(b - a)
-        return grad_a / section - self.lam, grad_b / section + self.lam
+        return self.quadrature.naive(a, b, values, 0.0)
 
     def losses(self, a: Tensor, b: Tensor, values: Tensor) -> Tensor:
-        if not isinstance(self.quadrature, CornerQuadrature):
-            return super().losses(a, b, values)
-        return naive_loss(a, b, values, self.lam)
+        return naive_loss(a, b, values, self.lam) if self.quadrature.has_losses else super().losses(a, b, values)

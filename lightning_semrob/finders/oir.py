@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from lightning_semrob.finders.base import RegionFinder
-from lightning_semrob.finders.quadrature import CornerQuadrature
 from lightning_semrob.functional.regions import oir_b_loss, outer_bounds
 
 __all__ = ["OIRBlackBoxFinder", "OIRWhiteBoxFinder"]
@@ -60,7 +59,7 @@ class OIRBlackBoxFinder(RegionFinder):
         return self.quadrature.oir_b(a, b, inner, outer, self.alpha_for(a.shape[-1]))
 
     def losses(self, a: Tensor, b: Tensor, values: Tensor) -> Tensor:
-        if not isinstance(self.quadrature, CornerQuadrature):
+        if not self.quadrature.has_losses:
             return super().losses(a, b, values)
         inner, outer = values.chunk(2, dim=-1)
         return oir_b_loss(a, b, inner, outer, self.alpha_for(a.shape[-1]))

@@ -20,29 +20,14 @@ Directions = tuple[Tensor, Tensor]
 class CornerQuadrature:
     """The paper's: 2**n corners, exact for multilinear f."""
 
-    def points(self, a: Tensor, b: Tensor) -> Tensor:
-        """Corners of the boxes, (R, 2**n, n)."""
-        return regions.corners(a, b)
+    #: Whether the losses of the paper, which are defined on the corners, can be computed.
+    has_losses = True
 
-    def trapezoid_points(self, a: Tensor, b: Tensor) -> Tensor:
-        """Corners too."""
-        return regions.corners(a, b)
-
-    def naive(self, a: Tensor, b: Tensor, values: Tensor, lam: float) -> Directions:
-        """See :func:`~lightning_semrob.functional.regions.naive_directions`."""
-        return regions.naive_directions(a, b, values, lam)
-
-    def trapezoid(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor, lam: float) -> Directions:
-        """See :func:`~lightning_semrob.functional.regions.trapezoid_directions`."""
-        return regions.trapezoid_directions(a, b, values, gradients, lam)
-
-    def oir_b(self, a: Tensor, b: Tensor, inner: Tensor, outer: Tensor, alpha: float) -> Directions:
-        """See :func:`~lightning_semrob.functional.regions.oir_b_directions`."""
-        return regions.oir_b_directions(a, b, inner, outer, alpha)
-
-    def oir_w(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor, beta: float) -> Directions:
-        """See :func:`~lightning_semrob.functional.regions.oir_w_directions`."""
-        return regions.oir_w_directions(a, b, values, gradients, beta)
+    points = trapezoid_points = staticmethod(regions.corners)
+    naive = staticmethod(regions.naive_directions)
+    trapezoid = staticmethod(regions.trapezoid_directions)
+    oir_b = staticmethod(regions.oir_b_directions)
+    oir_w = staticmethod(regions.oir_w_directions)
 
 
 class FaceQuadrature:
@@ -52,6 +37,8 @@ class FaceQuadrature:
         samples: S.
         seed: of the scrambling.
     """
+
+    has_losses = False
 
     def __init__(self, samples: int = 16, seed: int = 0) -> None:
         if samples < 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightning_semrob.finders.base import RegionFinder, prepare_function
+from lightning_semrob.finders.base import RegionFinder
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.space import Box, SemanticSpace
 
@@ -31,25 +31,6 @@ def trace_growth(
     Raises:
         ValueError: as ``find``.
     """
-    f = prepare_function(f, space, finder.adversarial)
-    if finder.needs_gradient and not f.differentiable:
-        raise ValueError(f"{type(finder).__name__} needs gradients and f has none: use a black-box finder")
-    u0 = torch.as_tensor(u0)
-    finder.start(u0, space, torch.zeros(len(u0), dtype=torch.int64) if index is None else index)
-    optimizer = finder.configure_optimizers()
-    bounds = [torch.stack([finder.a, finder.b], 1).detach().clone()]
-    rows = finder.active(torch.arange(len(u0)))
-    while len(rows):
-        values, gradients = [], []
-        for row, points in zip(rows.tolist(), finder.request_rows(rows), strict=True):
-            own = finder.index[row : row + 1]
-            if finder.needs_gradient:
-                value, gradient = f.value_and_grad(points[None], own)
-                gradients.append(gradient[0])
-            else:
-                value = f(points[None], own)
-            values.append(value[0])
-        finder.apply_rows(rows, values, gradients if finder.needs_gradient else None, optimizer)
-        bounds.append(torch.stack([finder.a, finder.b], 1).detach().clone())
-        rows = finder.active(rows)
-    return finder.boxes(), torch.stack(bounds)
+    bounds: list[Tensor] = []
+    box = finder.find(f, u0, space, index, lambda it: bounds.append(torch.stack([it.a, it.b], 1).detach().clone()))
+    return box, torch.stack(bounds)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import Tensor
 
 from lightning_semrob.finders.naive import NaiveFinder
-from lightning_semrob.functional.regions import cross_sections
 
 __all__ = ["TrapezoidFinder"]
 
@@ -37,10 +36,4 @@ class TrapezoidFinder(NaiveFinder):
 
     def directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
         assert gradients is not None
-        return self.quadrature.trapezoid(a, b, values, gradients, self.lam)
-
-    def unit_directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
-        assert gradients is not None
-        grad_a, grad_b = self.quadrature.trapezoid(a, b, values, gradients, 0.0)
-        section = cross_sections(b - a)
-        return grad_a / section - self.lam, grad_b / section + self.lam
+        return self.quadrature.trapezoid(a, b, values, gradients, 0.0)

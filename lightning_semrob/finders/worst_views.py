@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_semrob.finders.base import prepare_function
-from lightning_semrob.functions import SemanticFunction
+from lightning_semrob.functions import SemanticFunction, prepare_function
 from lightning_semrob.space import Box, SemanticSpace
 from lightning_semrob.utilities.random import row_generator
 

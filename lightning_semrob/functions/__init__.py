@@ -6,10 +6,16 @@ which says of each row to which recorded map (or other item) it belongs, and ret
 """
 
 from lightning_semrob.functions.analytic import AnalyticFunction
-from lightning_semrob.functions.base import SemanticFunction
+from lightning_semrob.functions.base import SemanticFunction, evaluate_rows
 from lightning_semrob.functions.recorded import RecordedFunction
 from lightning_semrob.functions.rendered import RenderedFunction, Top1OfLast
-from lightning_semrob.functions.wrappers import Complement, FiniteDifference, Reordered, window_half_widths
+from lightning_semrob.functions.wrappers import (
+    Complement,
+    FiniteDifference,
+    Reordered,
+    prepare_function,
+    window_half_widths,
+)
 
 __all__ = [
     "AnalyticFunction",
@@ -20,5 +26,7 @@ __all__ = [
     "Reordered",
     "SemanticFunction",
     "Top1OfLast",
+    "evaluate_rows",
+    "prepare_function",
     "window_half_widths",
 ]

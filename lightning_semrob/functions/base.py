@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -67,3 +68,35 @@ class SemanticFunction(ABC):
         if index.shape != u.shape[:1]:
             raise ValueError(f"index must be ({u.shape[0]},), got {tuple(index.shape)}")
         return u.double(), index.to(u.device)
+
+
+def evaluate_rows(
+    f: SemanticFunction, points: Sequence[Tensor], index: Tensor, with_gradient: bool = False
+) -> tuple[list[Tensor], list[Tensor] | None]:
+    """f where each row asks for another number of points, in as few calls as there can be.
+
+    Args:
+        f: the function.
+        points: K tensors (P_k, n).
+        index: (K,) rows of f. One call of f if all are equal, else one for each different P_k.
+        with_gradient: whether gradients are asked for.
+
+    Returns:
+        K scores (P_k,) and, if asked for, K gradients (P_k, n).
+    """
+    sizes = [len(part) for part in points]
+    alike = bool((index == index[0]).all())
+    keys = [0] * len(points) if alike else sizes
+    values, slopes = [part[:, 0] for part in points], list(points)  # what rows without points keep
+    for key in sorted(set(keys)):
+        rows = [k for k, own in enumerate(keys) if own == key and sizes[k]]
+        if not rows:
+            continue
+        item = index[rows[:1] if alike else rows]
+        u = torch.cat([points[k] for k in rows])
+        u = u.view(len(item), len(u) // len(item), -1)
+        value, slope = f.value_and_grad(u, item) if with_gradient else (f(u, item), u)
+        parts = [sizes[k] for k in rows]
+        for k, own, along in zip(rows, value.flatten().split(parts), slope.flatten(0, 1).split(parts), strict=True):
+            values[k], slopes[k] = own, along
+    return values, slopes if with_gradient else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 
-if TYPE_CHECKING:
-    from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.functions.rendered import RenderedFunction
+from lightning_semrob.space import SemanticSpace
 
 __all__ = ["AUTOCAST", "PRECISION_POINTS", "precision_change", "set_arithmetic"]
 
@@ -35,7 +36,22 @@ def set_arithmetic(precision: str) -> None:
     torch.set_float32_matmul_precision("high" if rounds else "highest")
 
 
-def precision_change(environment: SemanticEnvironment, shape: int = 0) -> dict[str, dict[str, float]]:
+class RenderedTasks(Protocol):
+    """What is compared: an environment's networks on one of its shapes."""
+
+    precision: str
+    seed: int
+    space: SemanticSpace
+
+    @property
+    def networks(self) -> Sequence[str]:
+        """Names of the networks."""
+
+    def rendered_function(self, network: int, shape: int) -> RenderedFunction:
+        """f of a network and a shape, by index."""
+
+
+def precision_change(environment: RenderedTasks, shape: int = 0) -> dict[str, dict[str, float]]:
     """Network -> ``mean`` and ``largest`` change of f against float32, on Sobol points of one shape.
 
     Args:

@@ -121,3 +121,10 @@ class Reordered(_Wrapper):
 def window_half_widths(space: SemanticSpace) -> Tensor:
     """Half the window over which a slope of f is measured: 1 degree, or 1 % of the range in another unit, (n,)."""
     return torch.tensor([1.0 if axis.unit == "degree" else 0.01 * axis.extent for axis in space], dtype=torch.float64)
+
+
+def prepare_function(f: SemanticFunction, space: SemanticSpace, adversarial: bool = False) -> SemanticFunction:
+    """f with its columns in the order of the space, and ``1 - f`` for adversarial regions (Eq. 4)."""
+    if f.names is not None and f.names != space.names:
+        f = Reordered(f, space.names)
+    return Complement(f) if adversarial else f

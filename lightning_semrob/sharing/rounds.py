@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.sharing.work import TaskBatch, Work
+from lightning_semrob.space import SemanticSpace
+from lightning_semrob.utilities.distributed import all_reduce, connected
 
-if TYPE_CHECKING:
-    from lightning_semrob.evaluation.environment import SemanticEnvironment
+__all__ = ["RoundModule", "SharedTasks", "UpdateCallback", "merge_owned"]
 
-__all__ = ["RoundModule", "UpdateCallback"]
+
+class SharedTasks(Protocol):
+    """What rounds need of the Trainer's datamodule: the table of tasks, f of each of them, who owns which row."""
+
+    u0: Tensor
+    space: SemanticSpace
+
+    @property
+    def work(self) -> Work:
+        """How the processes of the Trainer share the rows."""
+
+    def owned_rows(self) -> Tensor:
+        """Which rows this process worked on, (N,) bool."""
+
+    def function(self, network: int, shape: int) -> SemanticFunction:
+        """f of a network and a shape, by index."""
+
+    def mesh(self, shape: int) -> object:
+        """The mesh of a shape; raises ValueError or OSError if it cannot be loaded."""
+
+    def report_failure(self, shape: int, error: Exception) -> None:
+        """Note that a shape could not be measured."""
+
+    def gather_failures(self) -> None:
+        """Note what the other processes could not measure; a collective."""
 
 
 class UpdateCallback(Callback):
@@ -53,9 +79,9 @@ class RoundModule(pl.LightningModule):
         return self._spent
 
     @property
-    def environment(self) -> SemanticEnvironment:
+    def environment(self) -> SharedTasks:
         """The datamodule of the Trainer."""
-        environment: SemanticEnvironment = self.trainer.datamodule  # type: ignore[attr-defined]
+        environment: SharedTasks = self.trainer.datamodule  # type: ignore[attr-defined]
         return environment
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:
@@ -83,3 +109,11 @@ class RoundModule(pl.LightningModule):
                 callback.on_update_end(self.trainer, self, part)
             if self.trainer.received_sigterm:
                 return
+
+
+@torch.no_grad()
+def merge_owned(tensor: Tensor, owned: Tensor) -> None:
+    """Give every process the rows of ``tensor`` (N, ...) of their owners; no change for a single one."""
+    if connected():
+        mask = owned.view(-1, *[1] * (tensor.dim() - 1))
+        tensor.copy_(all_reduce(torch.where(mask, tensor, torch.zeros_like(tensor))))

@@ -28,6 +28,7 @@ MOVED = {
     "finders.growth": "finders.verified.surrogate",
     "finders.rounds": "sharing.rounds",
     "finders.search": "finders.verified.search",
+    "finders.together": "finders.base",
     "finders.suite": "evaluation.suite",
     "folding": "networks.folding",
     "functional.digest": "utilities.digest",

@@ -16,7 +16,7 @@ from lightning_semrob.finders import (
     RegionFinder,
     TrapezoidFinder,
 )
-from lightning_semrob.functional import corners, naive_directions
+from lightning_semrob.functional import corner_mask, corners, naive_directions
 from lightning_semrob.functions import AnalyticFunction, Complement, RecordedFunction
 
 SPACE = SemanticSpace.default()
@@ -187,8 +187,29 @@ def test_bad_arguments() -> None:
         OIRBlackBoxFinder(alpha=-1)
 
 
+@pytest.mark.parametrize("mode", ["default", "paper"])
+def test_face_means_and_integrals_are_the_same_finder(mode: str) -> None:
+    """Directions over the area of the face are its means: a finder may give either."""
+
+    class Means(RegionFinder):
+        def face_means(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
+            upper = corner_mask(a.shape[-1]).to(values)
+            return values @ (1 - upper) / 2, -(values @ upper) / 2
+
+    class Integrals(RegionFinder):
+        def directions(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
+            return naive_directions(a, b, values, 0.0)
+
+    f, u0 = plateau(0.2, 0.7), torch.full((1, 2), 0.45)
+    means, integrals = (made(mode=mode, num_iterations=30).find(f, u0, unit_space(2)) for made in (Means, Integrals))
+    torch.testing.assert_close(means.a, integrals.a, rtol=0, atol=1e-12)
+    torch.testing.assert_close(means.b, integrals.b, rtol=0, atol=1e-12)
+    with pytest.raises(NotImplementedError):
+        RegionFinder().find(f, u0, unit_space(2))
+
+
 def test_find_matches_a_custom_finder_of_one_method() -> None:
-    """A new finder is one directions method."""
+    """A new finder may be one directions method, as in version 0.1."""
 
     class MeanFace(RegionFinder):
         name = "mean_face"

@@ -8,7 +8,7 @@ import torch
 from lightning_semrob.finders import NaiveFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder, VerifiedFinder
 from lightning_semrob.finders.base import RegionFinder
 from lightning_semrob.finders.trace import trace_growth
-from lightning_semrob.functions import AnalyticFunction, RecordedFunction
+from lightning_semrob.functions import AnalyticFunction, FiniteDifference, RecordedFunction
 from lightning_semrob.space import SemanticSpace
 
 SPACE = SemanticSpace.default()
@@ -46,3 +46,12 @@ def test_a_white_box_finder_needs_gradients() -> None:
 
     with pytest.raises(ValueError, match="needs gradients and f has none"):
         trace_growth(OIRWhiteBoxFinder(), NoGradient(torch.rand(1, 5, 8)), U0, SPACE)
+
+
+def test_a_trace_counts_what_finite_differences_cost() -> None:
+    """A gradient of 2 axes takes 5 evaluations at each of 4 corners, in a trace as in ``find``."""
+    f = FiniteDifference.of(AnalyticFunction(bump, SPACE.names), SPACE)
+    box, _ = trace_growth(OIRWhiteBoxFinder(num_iterations=3), f, U0, SPACE)
+    assert torch.equal(box.evaluations, box.steps * 4 * 5)
+    assert int(box.evaluations.sum()) == f.evaluations
+    assert not box.gradient_evaluations.any()

@@ -30,11 +30,7 @@ ROOMS = (
 )
 
 #: Imports that still point the wrong way: (room, room imported), for those that are being cured.
-TO_CURE = {
-    ("functions", "evaluation"),
-    ("sharing", "evaluation"),
-    ("finders", "evaluation"),
-}
+TO_CURE: set[tuple[str, str]] = set()
 
 
 def rooms_imported(path: Path) -> set[str]:

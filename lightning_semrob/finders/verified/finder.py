@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lightning_semrob.finders.base import RegionFinder, prepare_function
-from lightning_semrob.finders.modes import COLLAPSED, INVALID_SCORE, VERIFIED
+from lightning_semrob.finders.base import RegionFinder
 from lightning_semrob.finders.statement import BoxStatement
+from lightning_semrob.finders.statuses import VERIFIED, Status
 from lightning_semrob.finders.verified.budget import too_few_evaluations
 from lightning_semrob.finders.verified.search import VerifiedSearch, VerifiedState
 from lightning_semrob.functional.statistics import mean_interval, variance_interval
-from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.space import Box, SemanticSpace
 from lightning_semrob.utilities.distributed import all_gather
 
 __all__ = ["VerifiedFinder"]
-
-_CODES = {"verified": VERIFIED, "collapsed": COLLAPSED, "invalid_score": INVALID_SCORE}
 
 
 class VerifiedFinder(RegionFinder):
@@ -114,10 +112,11 @@ class VerifiedFinder(RegionFinder):
 
     def start(self, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> None:
         """Make the table: boxes collapsed to u0, every row running."""
-        u0 = torch.as_tensor(u0).detach().to(dtype=torch.float64, device="cpu").clone()
-        space.validate(u0)
-        self.make_table(u0, u0.clone(), u0.clone(), space, index)
+        super().start(u0, space, index)
         self._states, self._found = {}, {}
+
+    def first_bounds(self, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:
+        return u0.clone(), u0.clone()
 
     def request_rows(self, rows: Tensor) -> list[Tensor]:
         """The points that each row wants next."""
@@ -125,7 +124,8 @@ class VerifiedFinder(RegionFinder):
         points = []
         for row in rows.tolist():
             if row not in self._states:
-                self._states[row] = self.search.start(self.u0[row : row + 1].cpu(), self.space)
+                own = slice(row, row + 1)
+                self._states[row] = self.search.start(self.u0[own].cpu(), self.space, self.index[own].cpu())
             points.append(self.search.propose(self._states[row])[0])
         return points
 
@@ -143,7 +143,7 @@ class VerifiedFinder(RegionFinder):
                 continue
             box = self.search.result(state)
             self.a[row], self.b[row] = box.a[0].to(self.a), box.b[0].to(self.b)
-            self.code[row] = _CODES[box.status[0]]
+            self.code[row] = Status.of(box.status[0])
             self._found[row] = self._statement(state)
             # The table of runs counts growing and verification apart.
             self.evaluations[row] -= int(self.search.costs(state)[1])
@@ -176,16 +176,8 @@ class VerifiedFinder(RegionFinder):
         verdict = "valid" if int(self.code[row]) == VERIFIED else "undecided"
         return self._found.get(row, BoxStatement(verdict))
 
-    def find(self, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> Box:
-        """Verified boxes around u0 (K, n), see :class:`RegionFinder`. No Trainer."""
-        f = prepare_function(f, space, self.adversarial)
-        u0 = torch.as_tensor(u0)
-        self.start(u0, space, index)
-        box = self.search.find(f, u0.double(), space, index)
-        with torch.no_grad():
-            self.a.copy_(box.a)
-            self.b.copy_(box.b)
-        self.code.copy_(torch.tensor([_CODES[word] for word in box.status]))
-        self.steps.copy_(box.steps)
-        self.evaluations.copy_(box.evaluations)  # growing and verification together, as the box says
-        return box
+    def boxes(self) -> Box:
+        """The table as a :class:`Box`, with the evaluations of growing and of verification together."""
+        box = super().boxes()
+        verification = [self.statement(row).verification_evaluations for row in range(len(box))]
+        return replace(box, evaluations=box.evaluations + torch.tensor(verification, dtype=torch.int64))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightning_semrob.finders.verified.surrogate import Candidate, FaceGrowth, Growth, SurrogateGrowth
 from lightning_semrob.functional.statistics import eq2_evidence, eq2_start, eq2_update, eq2_verdict
-from lightning_semrob.functions import SemanticFunction
+from lightning_semrob.functions import SemanticFunction, evaluate_rows
 from lightning_semrob.space import Box, SemanticSpace
 from lightning_semrob.utilities.random import row_generator
 
@@ -259,15 +259,7 @@ class VerifiedSearch:
     def run(self, f: SemanticFunction, state: VerifiedState, index: Tensor) -> Box:
         """Evaluate f wherever the state asks for it, until every row is done."""
         while bool(state.active.any()):
-            points = self.propose(state)
-            scores = [p.new_zeros(len(p)) for p in points]
-            # Rows that want the same number of points go to f together.
-            for size in sorted({len(p) for p in points} - {0}):
-                rows = [k for k, p in enumerate(points) if len(p) == size]
-                values = f(torch.stack([points[k] for k in rows]), index[rows])
-                for k, value in zip(rows, values, strict=True):
-                    scores[k] = value.double()
-            self.update(state, scores)
+            self.update(state, evaluate_rows(f, self.propose(state), index)[0])
         return self.result(state)
 
     def find(self, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> Box:
