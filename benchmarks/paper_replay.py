@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lightning_semrob import Box, SemanticSpace
 from lightning_semrob.finders import NaiveFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder
+from lightning_semrob.finders.trace import trace_growth
 from lightning_semrob.functional.srvr import rank_stability
 from lightning_semrob.functions import RecordedFunction
 
@@ -34,19 +35,8 @@ def replay(data: PaperData) -> tuple[dict[str, Box], dict[str, Tensor], float]:
     boxes, bounds = {}, {}
     start = time.process_time()
     for method in METHODS:
-        finder, kept = FINDERS[method](mode="paper"), []
-        finder.start(data.u0, space, data.index)
-        optimizer, rows = finder.configure_optimizers(), torch.arange(len(data.u0))
-        for step in range(1, finder.num_iterations + 1):
-            active = finder.active(rows)
-            points, index = finder.request(active), data.index[active]
-            if finder.needs_gradient:
-                finder.apply_update(active, *function.value_and_grad(points, index), optimizer)
-            else:
-                finder.apply_update(active, function(points, index), None, optimizer)
-            if step in TRACE_STEPS:
-                kept.append(torch.stack([finder.a, finder.b], 1).detach().clone())
-        boxes[method], bounds[method] = finder.boxes(), torch.stack(kept)
+        boxes[method], trace = trace_growth(FINDERS[method](mode="paper"), function, data.u0, space, data.index)
+        bounds[method] = trace[[min(step, len(trace) - 1) for step in TRACE_STEPS]]
     return boxes, bounds, time.process_time() - start
 
 
