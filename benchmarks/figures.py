@@ -29,7 +29,8 @@ from torch import Tensor
 from lightning_semrob.evaluation.environment import PAPER_INITIAL_POINTS, SemanticEnvironment
 from lightning_semrob.finders import NaiveFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder, VerifiedFinder
 from lightning_semrob.finders.trace import trace_growth
-from lightning_semrob.functional.srvr import bootstrap_interval, shape_means
+from lightning_semrob.functional.srvr import shape_means
+from lightning_semrob.functional.uncertainty import bootstrap_interval
 from lightning_semrob.functions import RenderedFunction
 from lightning_semrob.maps import SemanticMaps, compute_maps
 from lightning_semrob.maps.traps import shared_holes

@@ -27,8 +27,8 @@ from lightning_semrob import Box, SemanticSpace
 from lightning_semrob.finders.exhaustive import ExhaustiveFinder, cell_coverage, cell_moments, start_cells
 from lightning_semrob.finders.verified.search import VerifiedSearch
 from lightning_semrob.functional.exhaustive import component_around, overlap_with_component
-from lightning_semrob.functional.srvr import bootstrap_interval, paired_difference, rank_stability, shape_means
-from lightning_semrob.functional.statistics import clopper_pearson
+from lightning_semrob.functional.srvr import paired_difference, rank_stability, shape_means
+from lightning_semrob.functional.uncertainty import bootstrap_interval, clopper_pearson
 from lightning_semrob.functions import RecordedFunction
 
 THRESHOLDS = ((0.3, 0.05), (0.5, 0.1))

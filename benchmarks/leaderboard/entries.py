@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import yaml
 
-from lightning_semrob.functional.srvr import bootstrap_interval
+from lightning_semrob.functional.uncertainty import bootstrap_interval
 from lightning_semrob.utilities.files import write_text
 from lightning_semrob.utilities.messages import did_you_mean
 

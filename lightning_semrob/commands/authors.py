@@ -13,7 +13,7 @@ import torch
 from jsonargparse import ArgumentParser
 from torch import Tensor
 
-from lightning_semrob.functional.statistics import eq2_start
+from lightning_semrob.functional.betting import eq2_start
 from lightning_semrob.functions import RecordedFunction
 from lightning_semrob.maps.authors import CLASSES, METHODS, AuthorsResults, load_results, paper_arrays
 from lightning_semrob.report.tables import format_table

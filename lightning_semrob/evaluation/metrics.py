@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from lightning_semrob.functional.statistics import eq2_start, eq2_update, eq2_verdict
-from lightning_semrob.functional.volume_ratio import grouped_sums, srvr_from_sums
+from lightning_semrob.functional.betting import eq2_start, eq2_update, eq2_verdict
+from lightning_semrob.functional.srvr import grouped_sums, srvr_from_sums
 
 __all__ = ["SRVR", "RegionQuality"]
 
@@ -117,7 +117,7 @@ class RegionQuality(Metric):
 
     A region is ``valid`` where its samples show that mean f >= 1 - eps_m and variance of f <= eps_v, ``invalid`` where
     they show that it is not so, else ``undecided``; each verdict is wrong with probability <= 1 - confidence
-    (:mod:`lightning_semrob.functional.statistics`).
+    (:mod:`lightning_semrob.functional.betting`).
 
     Args:
         eps_m, eps_v: thresholds of Eq. 2.

@@ -24,8 +24,8 @@ from lightning_semrob.finders.oir import OIRBlackBoxFinder, OIRWhiteBoxFinder
 from lightning_semrob.finders.statuses import INVALID_SCORE, NOT_MEASURED, RUNNING, Status
 from lightning_semrob.finders.trapezoid import TrapezoidFinder
 from lightning_semrob.finders.verified.finder import VerifiedFinder
+from lightning_semrob.functional.betting import eq2_start
 from lightning_semrob.functional.srvr import verified_ratio
-from lightning_semrob.functional.statistics import eq2_start
 from lightning_semrob.functions import SemanticFunction, Top1OfLast
 from lightning_semrob.sharing.rounds import RoundModule
 from lightning_semrob.space import Box

@@ -18,10 +18,10 @@ from lightning_semrob.functional.srvr import (
     paired_difference,
     rank_stability,
     shape_means,
+    srvr,
     srvr_curve,
     verified_ratio,
 )
-from lightning_semrob.functional.volume_ratio import srvr
 from lightning_semrob.utilities.files import read_json
 from lightning_semrob.verification.audit import agreement
 

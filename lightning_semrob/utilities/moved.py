@@ -33,6 +33,8 @@ MOVED = {
     "folding": "networks.folding",
     "functional.digest": "utilities.digest",
     "functional.sharing": "sharing.shares",
+    "functional.statistics": "functional.betting",
+    "functional.volume_ratio": "functional.srvr",
     "metrics": "evaluation.metrics",
     "micro_batch": "functions.micro_batch",
     "monitor": "training.monitor",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lightning_semrob.functional.statistics import clopper_pearson
+from lightning_semrob.functional.uncertainty import clopper_pearson
 from lightning_semrob.functions import SemanticFunction, window_half_widths
 from lightning_semrob.space import SemanticSpace
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lightning_semrob.functional.statistics import (
+from lightning_semrob.functional.betting import (
     eq2_start,
     eq2_update,
     eq2_verdict,
@@ -135,7 +135,7 @@ def verify(
     """Sample each box independently and uniformly until Eq. 2 is decided, or the budget is spent.
 
     The verdict of a run is wrong with probability <= 1 - confidence, and so is each interval, although sampling stops
-    at a moment that depends on the samples (:mod:`lightning_semrob.functional.statistics`).
+    at a moment that depends on the samples (:mod:`lightning_semrob.functional.betting`).
 
     Args:
         f: scores in [0, 1].

@@ -30,8 +30,9 @@ from lightning_semrob.finders import (
     TrapezoidFinder,
     VerifiedFinder,
 )
+from lightning_semrob.functional.betting import eq2_start, eq2_update, eq2_verdict, wealth_start
 from lightning_semrob.functional.srvr import rank_stability
-from lightning_semrob.functional.statistics import clopper_pearson, eq2_start, eq2_update, eq2_verdict, wealth_start
+from lightning_semrob.functional.uncertainty import clopper_pearson
 from lightning_semrob.functions import AnalyticFunction, RecordedFunction, RenderedFunction
 from lightning_semrob.maps import SemanticMapper
 from lightning_semrob.networks import register_network

@@ -15,8 +15,8 @@ from torchmetrics import MetricCollection
 
 import lightning_semrob
 from lightning_semrob.evaluation.metrics import SRVR, RegionQuality
-from lightning_semrob.functional.statistics import eq2_start, eq2_update, eq2_verdict
-from lightning_semrob.functional.volume_ratio import srvr
+from lightning_semrob.functional.betting import eq2_start, eq2_update, eq2_verdict
+from lightning_semrob.functional.srvr import srvr
 
 assert lightning_semrob.__version__
 mpl.use("Agg")

@@ -11,7 +11,7 @@ from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.finders.verified.budget import can_verify, smallest_budget, too_few_evaluations
 from lightning_semrob.finders.verified.search import VerifiedSearch
-from lightning_semrob.functional.statistics import eq2_start, eq2_update, eq2_verdict
+from lightning_semrob.functional.betting import eq2_start, eq2_update, eq2_verdict
 
 
 def search(evaluations: int | None, **arguments: float) -> VerifiedSearch:

@@ -12,7 +12,7 @@ from lightning_semrob.finders.exhaustive import ExhaustiveFinder
 from lightning_semrob.finders.verified.finder import VerifiedFinder
 from lightning_semrob.finders.verified.search import VerifiedSearch
 from lightning_semrob.finders.verified.surrogate import FaceGrowth, SurrogateGrowth
-from lightning_semrob.functional.statistics import mean_interval
+from lightning_semrob.functional.betting import mean_interval
 from lightning_semrob.functions import AnalyticFunction, RecordedFunction, SemanticFunction
 from lightning_semrob.verification.region import AxisDensity, box_mass, verify
 

@@ -5,14 +5,8 @@ import math
 import pytest
 import torch
 
-from lightning_semrob.functional.srvr import (
-    bootstrap_interval,
-    paired_difference,
-    rank_stability,
-    shape_means,
-    srvr_curve,
-    verified_ratio,
-)
+from lightning_semrob.functional.srvr import paired_difference, rank_stability, shape_means, srvr_curve, verified_ratio
+from lightning_semrob.functional.uncertainty import bootstrap_interval
 
 
 def test_unverified_boxes_count_as_zero() -> None:

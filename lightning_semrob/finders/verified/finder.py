@@ -14,7 +14,7 @@ from lightning_semrob.finders.statement import BoxStatement
 from lightning_semrob.finders.statuses import VERIFIED, Status
 from lightning_semrob.finders.verified.budget import too_few_evaluations
 from lightning_semrob.finders.verified.search import VerifiedSearch, VerifiedState
-from lightning_semrob.functional.statistics import mean_interval, variance_interval
+from lightning_semrob.functional.betting import mean_interval, variance_interval
 from lightning_semrob.space import Box, SemanticSpace
 from lightning_semrob.utilities.distributed import all_gather
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_semrob.finders.verified.surrogate import Candidate, FaceGrowth, Growth, SurrogateGrowth
-from lightning_semrob.functional.statistics import eq2_evidence, eq2_start, eq2_update, eq2_verdict
+from lightning_semrob.functional.betting import eq2_evidence, eq2_start, eq2_update, eq2_verdict
 from lightning_semrob.functions import SemanticFunction, evaluate_rows
 from lightning_semrob.space import Box, SemanticSpace
 from lightning_semrob.utilities.random import row_generator
@@ -168,7 +168,7 @@ class VerifiedSearch:
 
     Growing uses samples inside and on the faces (:mod:`lightning_semrob.finders.verified.surrogate`). Verification
     draws fresh independent uniform samples in the box and bets against "Eq. 2 does not hold"
-    (:mod:`lightning_semrob.functional.statistics`), with the interpolant of the growing as a control variate. A box
+    (:mod:`lightning_semrob.functional.betting`), with the interpolant of the growing as a control variate. A box
     that cannot be verified is given up for a smaller one; all attempts of a run share its error 1 - confidence. So with
     probability >= confidence a run does not return a box that violates Eq. 2. Rows are independent of each other.
 

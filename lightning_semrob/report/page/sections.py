@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
-from lightning_semrob.functional.srvr import MINIMUM_SHAPES
+from lightning_semrob.functional.uncertainty import MINIMUM_SHAPES
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.report.figures import method_color, network_color, network_label
 from lightning_semrob.report.page.markup import html_table, html_text, network_name, swatch

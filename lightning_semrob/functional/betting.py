@@ -23,8 +23,9 @@ import math
 from typing import NamedTuple
 
 import torch
-from scipy.stats import beta as beta_distribution
 from torch import Tensor
+
+from lightning_semrob.functional.uncertainty import clopper_pearson  # 0.1.0 had it here
 
 __all__ = [
     "Eq2Test",
@@ -274,33 +275,3 @@ def replace_rows(test: Eq2Test, rows: Tensor, part: Eq2Test) -> Eq2Test:
     return Eq2Test(
         a, b, c, d, test.samples.index_copy(0, rows, part.samples), test.total.index_copy(0, rows, part.total)
     )
-
-
-def clopper_pearson(successes: Tensor, trials: Tensor, confidence: float = 0.95) -> tuple[Tensor, Tensor]:
-    """Exact interval of a rate at a number of trials fixed beforehand (Clopper and Pearson, Biometrika 1934).
-
-    Args:
-        successes, trials: (...,) counts, ``0 <= successes <= trials``.
-        confidence: of the two-sided interval.
-
-    Returns:
-        low, high, (...,) float64; 0 and 1 where there are no trials.
-
-    Raises:
-        ValueError: counts outside the range, or a confidence outside (0, 1).
-
-    Examples:
-        >>> low, high = clopper_pearson(torch.tensor([20]), torch.tensor([20]))
-        >>> round(float(low), 4), float(high)
-        (0.8316, 1.0)
-    """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
-    s, t = torch.as_tensor(successes).double(), torch.as_tensor(trials).double()
-    if bool(((s < 0) | (s > t)).any()):
-        raise ValueError("successes must lie between 0 and the number of trials")
-    tail = (1 - confidence) / 2
-    hits, misses = s.cpu(), (t - s).cpu()
-    low = torch.as_tensor(beta_distribution.ppf(tail, hits.clamp_min(0.5).numpy(), (misses + 1).numpy())).to(s)
-    high = torch.as_tensor(beta_distribution.ppf(1 - tail, (hits + 1).numpy(), misses.clamp_min(0.5).numpy())).to(s)
-    return torch.where(s > 0, low, torch.zeros_like(s)), torch.where(s < t, high, torch.ones_like(s))

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_semrob.functional.statistics import (
-    clopper_pearson,
+from lightning_semrob.functional.betting import (
     eq2_evidence,
     eq2_start,
     eq2_update,
@@ -18,6 +17,7 @@ from lightning_semrob.functional.statistics import (
     wealth_start,
     wealth_update,
 )
+from lightning_semrob.functional.uncertainty import clopper_pearson
 
 TRUTHS = ["hole", "bimodal", "constant", "uniform", "edge"]
 
