@@ -144,7 +144,7 @@ def _views(environment: SemanticEnvironment, output: Path) -> list[dict[str, flo
         u0 = environment.u0[number * points : (number + 1) * points]  # one network: rows are shape by shape
         u = torch.cat([u0, environment.space.sobol(VIEWS, environment.seed + number)])[None]
         f = environment.rendered_function(0, number)
-        score, hit = f(u)[0], f.top1_of(u)[0]
+        score, hit = (part[0] for part in f.scores_and_hits(u))
         known[key] = {
             "accuracy_u0": float(hit[:points].mean()),
             "accuracy_space": float(hit[points:].mean()),

@@ -26,7 +26,7 @@ from lightning_semrob.finders.trapezoid import TrapezoidFinder
 from lightning_semrob.finders.verified.finder import VerifiedFinder
 from lightning_semrob.functional.betting import eq2_start
 from lightning_semrob.functional.srvr import verified_ratio
-from lightning_semrob.functions import SemanticFunction, Top1OfLast
+from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.sharing.rounds import RoundModule
 from lightning_semrob.space import Box
 from lightning_semrob.utilities.distributed import all_gather
@@ -389,7 +389,6 @@ class FinderSuite(RoundModule):
         if budget is not None:
             limit = budget if own is None else DESCRIPTION_EVALUATIONS
         single = Box(finder.a.detach()[row : row + 1].cpu(), finder.b.detach()[row : row + 1].cpu())
-        top1 = Top1OfLast(f)
         found = verify(
             plain,
             single,
@@ -401,7 +400,7 @@ class FinderSuite(RoundModule):
             max(limit, 2),
             environment.seed,
             environment.density,
-            top1,
+            True,
             self.statements_together(environment),
         )
         samples = int(found.evaluations[0])

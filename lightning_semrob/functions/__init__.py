@@ -8,7 +8,7 @@ which says of each row to which recorded map (or other item) it belongs, and ret
 from lightning_semrob.functions.analytic import AnalyticFunction
 from lightning_semrob.functions.base import SemanticFunction, evaluate_rows
 from lightning_semrob.functions.recorded import RecordedFunction
-from lightning_semrob.functions.rendered import RenderedFunction, Top1OfLast
+from lightning_semrob.functions.rendered import RenderedFunction
 from lightning_semrob.functions.wrappers import (
     Complement,
     FiniteDifference,
@@ -25,7 +25,6 @@ __all__ = [
     "RenderedFunction",
     "Reordered",
     "SemanticFunction",
-    "Top1OfLast",
     "evaluate_rows",
     "prepare_function",
     "window_half_widths",

@@ -32,6 +32,16 @@ class SemanticFunction(ABC):
         self.evaluations += u.shape[0] * u.shape[1]
         return self._value(u, index)
 
+    def scores_and_hits(self, u: Tensor, index: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Scores (K, P), and 1.0 where the target is the top-1 class and 0.0 elsewhere (K, P), by the same evaluations.
+
+        Raises:
+            ValueError: the function is not about classes.
+        """
+        u, index = self._check(u, index)
+        self.evaluations += u.shape[0] * u.shape[1]
+        return self._scores_and_hits(u, index)
+
     def value_and_grad(self, u: Tensor, index: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Scores (K, P) and gradients (K, P, n) per unit of each axis, float64.
 
@@ -57,6 +67,10 @@ class SemanticFunction(ABC):
     @abstractmethod
     def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and gradients at u (K, P, n), float64."""
+
+    def _scores_and_hits(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores at u (K, P, n), float64, and top-1 hits."""
+        raise ValueError(f"{type(self).__name__} has no classes, so nothing is the top-1 class")
 
     def _check(self, u: Tensor, index: Tensor | None) -> tuple[Tensor, Tensor]:
         if u.dim() != 3:

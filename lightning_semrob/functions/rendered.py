@@ -94,7 +94,6 @@ class RenderedFunction(SemanticFunction):
         )
         self.autocast = autocast
         self.watch = watch
-        self._top1: tuple[Tensor, Tensor] | None = None
         smooth = all(renderer.semantic_parameters[axis.name].axis.differentiable for axis in space)
         self.differentiable = renderer.differentiable and smooth and score != "top1"
 
@@ -165,21 +164,14 @@ class RenderedFunction(SemanticFunction):
         return logits.float()
 
     def _value(self, u: Tensor, index: Tensor) -> Tensor:
+        return self._scores_and_hits(u, index)[0]
+
+    def _scores_and_hits(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         if not u.numel():
-            return u.new_zeros(u.shape[:2])
+            return u.new_zeros(u.shape[:2]), u.new_zeros(u.shape[:2])
         logits = self.logits(u.flatten(0, 1))
-        self._top1 = u, top1_score(logits, self.target).to(u.device).view(u.shape[:2])
-        return SCORES[self.score](logits, self.target).to(u.device).view(u.shape[:2])
-
-    def top1_of(self, u: Tensor) -> Tensor:
-        """Top-1 hits (K, P) float64 at the points u (K, P, n) of the last call of f, at no cost.
-
-        Raises:
-            ValueError: f was last called at other points.
-        """
-        if self._top1 is None or not torch.equal(self._top1[0], u):
-            raise ValueError("f was last evaluated at other points")
-        return self._top1[1]
+        scores, hits = (score(logits, self.target).to(u.device) for score in (SCORES[self.score], top1_score))
+        return scores.view(u.shape[:2]), hits.view(u.shape[:2])
 
     def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         if not u.numel():
@@ -203,24 +195,3 @@ class RenderedFunction(SemanticFunction):
             return root, gradient
         value = root.exp()
         return value, value[:, None] * gradient
-
-
-class Top1OfLast(SemanticFunction):
-    """Whether the target was the top-1 class at the points at which a rendered f was just evaluated.
-
-    Args:
-        function: the f whose last call is asked about.
-    """
-
-    differentiable = False
-
-    def __init__(self, function: RenderedFunction) -> None:
-        super().__init__()
-        self.function = function
-        self.names = function.names
-
-    def _value(self, u: Tensor, index: Tensor) -> Tensor:
-        return self.function.top1_of(u)
-
-    def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError

@@ -24,12 +24,19 @@ class _Wrapper(SemanticFunction):
         """That of the function."""
         return self.function.gradient_cost(n)
 
+    def _scores_and_hits(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        return self.function.scores_and_hits(u, index)
+
 
 class Complement(_Wrapper):
     """1 - f: the adversarial target of Eq. 3 and 4."""
 
     def _value(self, u: Tensor, index: Tensor) -> Tensor:
         return 1 - self.function(u, index)
+
+    def _scores_and_hits(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        scores, hits = self.function.scores_and_hits(u, index)
+        return 1 - scores, hits
 
     def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         value, gradient = self.function.value_and_grad(u, index)
@@ -112,6 +119,9 @@ class Reordered(_Wrapper):
 
     def _value(self, u: Tensor, index: Tensor) -> Tensor:
         return self.function(u[..., self._forward], index)
+
+    def _scores_and_hits(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        return self.function.scores_and_hits(u[..., self._forward], index)
 
     def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         value, gradient = self.function.value_and_grad(u[..., self._forward], index)

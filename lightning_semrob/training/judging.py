@@ -17,7 +17,6 @@ from lightning_semrob.evaluation.job import JobConfig, JobResult
 from lightning_semrob.evaluation.results import Row
 from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.functional.srvr import shape_means
-from lightning_semrob.functions import RenderedFunction
 from lightning_semrob.networks import build_network, with_weights
 from lightning_semrob.shapes import ShapeSpec
 from lightning_semrob.sharing.strategies import device_of
@@ -232,10 +231,7 @@ def view_statistics(
     found: list[list[list[float]]] = [[] for _ in names]
     for shape in range(len(environment.shapes)):
         for number in range(len(names)):
-            f = environment.function(number, shape)
-            assert isinstance(f, RenderedFunction)
-            score = f(points)[0]
-            hit = f.top1_of(points)[0]
+            score, hit = (part[0] for part in environment.function(number, shape).scores_and_hits(points))
             parts = (score[:views].mean(), score[:views].amin(), hit[:views].mean(), hit[views:].mean())
             found[number].append([float(part) for part in parts])
     means = [torch.tensor(rows, dtype=torch.float64).mean(0).tolist() for rows in found]
