@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 import torch
 
 from lightning_semrob.evaluation.statements import region_statement
 from lightning_semrob.space import Axis, SemanticSpace
-from lightning_semrob.utilities.files import read_json, write_atomically, write_text
+from lightning_semrob.utilities.files import read_json, write_atomically, write_csv, write_text
 
 __all__ = [
     "NOT_VERIFIED",
@@ -258,7 +257,7 @@ class RunFolder:
         """Write the whole table (Parquet and CSV), a statement for each run of a ``job``, the summary, the versions."""
         table = _table(rows, run_schema(space))
         write_atomically(self.path / "runs.parquet", lambda path: pa.parquet.write_table(table, path))
-        write_atomically(self.path / "runs.csv", lambda path: pa.csv.write_csv(table, path))
+        write_csv(self.path / "runs.csv", table)
         lines = [json.dumps(_plain(region_statement(row, space, job)), allow_nan=False) + "\n" for row in rows]
         write_text(self.path / "statements.jsonl", "".join(lines))
         self.write_json("summary.json", summary)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 import torch
@@ -249,10 +250,11 @@ def test_page_and_command_list_the_same_traps(finished: Path, tmp_path: Path) ->
     (folder / "config.yaml").write_text(config)
     program.main(["traps", str(folder / "maps.nc"), "--run", str(folder), "--output", str(tmp_path / "traps")])
     page = FinishedJob.read(folder).traps(maps)
-    listed = (tmp_path / "traps" / "traps.csv").read_text().splitlines()[1:]
+    listed = pyarrow.csv.read_csv(tmp_path / "traps" / "traps.csv").to_pylist()
     assert any(trap.kind == "adversarial box" for trap in page)
-    assert [line.split(",")[0] for line in listed] == [trap.kind for trap in page]
-    assert [float(line.rpartition(",")[0].rpartition(",")[2]) for line in listed] == [x.worst_score for x in page]
+    assert [(row["kind"], row["worst_score"], row["a_azimuth"]) for row in listed] == [
+        (trap.kind, trap.worst_score, float(trap.a[0])) for trap in page
+    ]
 
 
 def test_a_shape_that_was_not_measured_has_no_traps(finished: Path) -> None:
