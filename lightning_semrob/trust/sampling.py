@@ -26,9 +26,9 @@ __all__ = ["MapSamples", "sample_maps"]
 _ROUND = 48
 # Points of every tile that are drawn at a time.
 _CHUNK = 16
-# A tile that seems to need more samples than this is given up, if it does so even where its n samples understate what
-# the next ones gain by _OPTIMISM / n.
-_HOPELESS = 100
+# A tile that seems to need more samples than this many times its share of the budget is given up, if it does so even
+# where its n samples understate what the next ones gain by _OPTIMISM / n.
+_PATIENCE = 5
 _OPTIMISM = 1.0
 # What the samples of the neighbouring tiles count for, in samples.
 _NEIGHBOURS = 4.0
@@ -163,7 +163,9 @@ def _needs(evidence: Tensor, pace: Tensor, target: Tensor) -> Tensor:
     return torch.where(evidence.amax(-1).isfinite(), need.clamp_max(1e6), torch.inf)
 
 
-def _targets(evidence: Tensor, pace: Tensor, left: Tensor, alpha: float, error: str, tested: int) -> Tensor:
+def _targets(
+    evidence: Tensor, pace: Tensor, left: Tensor, patience: float, alpha: float, error: str, tested: int
+) -> Tensor:
     """Evidence (M,) that will do: that of the e-BH rule for the number of tiles that seem to be within reach."""
     target = torch.full((len(left),), math.log(tested / alpha), dtype=torch.float64)
     if error == "fdr":
@@ -171,7 +173,7 @@ def _targets(evidence: Tensor, pace: Tensor, left: Tensor, alpha: float, error: 
         for _ in range(3):
             target = (tested / (alpha * reach)).log() + _MARGIN
             need = _needs(evidence, pace, target).sort(-1).values
-            within = (need <= _HOPELESS) & (need.cumsum(-1) <= left[:, None])
+            within = (need <= patience) & (need.cumsum(-1) <= left[:, None])
             reach = within.sum(-1).double().clamp_min(1)
     return target
 
@@ -225,14 +227,14 @@ def sample_maps(
 
     row = torch.arange(maps).repeat_interleave(len(real))
     take(row, real.repeat(maps), torch.ones_like(row))
-    active = torch.arange(maps)
+    active, patience = torch.arange(maps), _PATIENCE * max_evaluations / max(1, len(real))
     while True:
         state.learn(active)
         evidence, pace, left = state.evidence(active), state.pace(active), max_evaluations - used[active]
-        target = _targets(evidence, pace, left, alpha, error, len(real))
+        target = _targets(evidence, pace, left, patience, alpha, error, len(real))
         need = _needs(evidence, pace, target)
         hope = _needs(evidence, pace + (_OPTIMISM / state.count[active])[..., None], target)
-        need = torch.where((need > 0) & (hope <= _HOPELESS), need, torch.inf)
+        need = torch.where((need > 0) & (hope <= patience), need, torch.inf)
         chosen, tile = need.topk(min(_ROUND, tiles.count), largest=False)
         hopeful = chosen.isfinite()
         # Where few tiles are left they share the round.
