@@ -121,7 +121,7 @@ def judge(
         folder = output / name.rpartition("-")[2]
         found = compare(data, network, {name: path}, folder, judging, renderer, "cpu", progress=False)
         runs |= found.runs
-        ratios |= held_out_ratios(found.evaluation.rows, {name: found.runs[name].network})
+        ratios |= held_out_ratios(found.evaluation.runs, {name: found.runs[name].network})
     return runs, ratios
 
 

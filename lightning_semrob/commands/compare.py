@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
-from lightning_semrob.evaluation.results import Row, RunFolder, read_runs, run_space
+from lightning_semrob.evaluation.folder import RunFolder
+from lightning_semrob.evaluation.records import Run, read_runs, run_space
 from lightning_semrob.evaluation.summary import ratios_by_shape
 from lightning_semrob.functional.srvr import MINIMUM_SHAPES, bootstrap_interval, paired_difference
 from lightning_semrob.report.tables import format_table
@@ -54,8 +56,8 @@ def compare_folders(
             cannot be paired, or no task in common.
     """
     _check_same_question(Path(old), Path(new))
-    rows = [read_runs(Path(folder) / "runs.parquet", "run its job again") for folder in (old, new)]
-    known = [list(dict.fromkeys(row["method"] for row in part)) for part in rows]
+    rows = [read_runs(Path(folder) / "runs.parquet") for folder in (old, new)]
+    known = [list(dict.fromkeys(row.method for row in part)) for part in rows]
     common = [method for method in known[0] if method in known[1]]
     chosen = list(methods or (["verified"] if "verified" in common else common))
     if not chosen or not set(chosen) <= set(common):
@@ -99,8 +101,8 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]
     return leaves
 
 
-def _pairs(rows: Sequence[Sequence[Row]], pairs: Mapping[str, str] | None) -> list[tuple[str, str]]:
-    old, new = (list(dict.fromkeys(row["network"] for row in part)) for part in rows)
+def _pairs(rows: Sequence[Sequence[Run]], pairs: Mapping[str, str] | None) -> list[tuple[str, str]]:
+    old, new = (list(dict.fromkeys(row.network for row in part)) for part in rows)
     if pairs:
         for name, have, side in [(k, old, "old") for k in pairs] + [(v, new, "new") for v in pairs.values()]:
             if name not in have:
@@ -114,26 +116,26 @@ def _pairs(rows: Sequence[Sequence[Row]], pairs: Mapping[str, str] | None) -> li
     return same
 
 
-def _tasks(rows: Sequence[Row], network: str, methods: Sequence[str]) -> dict[tuple[Any, ...], Row]:
+def _tasks(rows: Sequence[Run], network: str, methods: Sequence[str]) -> dict[tuple[Any, ...], Run]:
     """The measured runs of a network by task."""
-    own = [row for row in rows if row["network"] == network and row["method"] in methods]
-    return {tuple(row[name] for name in _TASK): row for row in own if row["ratio"] is not None}
+    own = [row for row in rows if row.network == network and row.method in methods]
+    return {row.key[1:]: row for row in own if row.ratio is not None}
 
 
 def _compare(
-    old: Mapping[tuple[Any, ...], Row], new: Mapping[tuple[Any, ...], Row], metric: str, confidence: float
+    old: Mapping[tuple[Any, ...], Run], new: Mapping[tuple[Any, ...], Run], metric: str, confidence: float
 ) -> dict[str, Any]:
     tasks = [task for task in old if task in new]
     if not tasks:
         raise ValueError("the two folders have no measured task in common: evaluate both on the same shapes")
-    moved = [task for task in tasks if _start(old[task]) != _start(new[task])]
+    moved = [task for task in tasks if old[task].u0 != new[task].u0]
     if moved:
         raise ValueError(f"the run {moved[0]} starts at another point in the two folders: give both the same seed")
     names, methods = ["old", "new"], list(dict.fromkeys(task[3] for task in tasks))
-    paired = [{**part[task], "network": name} for part, name in ((old, "old"), (new, "new")) for task in tasks]
+    paired = [replace(part[task], network=name) for part, name in ((old, "old"), (new, "new")) for task in tasks]
     (before, after), labels = ratios_by_shape(paired, metric, names, methods)
     classes = list(dict.fromkeys(task[0] for task in tasks))
-    valid_before, valid_now = ({task for task in tasks if part[task]["verdict"] == "valid"} for part in (old, new))
+    valid_before, valid_now = ({task for task in tasks if part[task].verdict == "valid"} for part in (old, new))
     difference = paired_difference(after, before, labels, confidence)
     known = ~(before + after).isnan()
     return {
@@ -152,10 +154,6 @@ def _compare(
         "gained": [dict(zip(_TASK, task, strict=True)) for task in tasks if task in valid_now - valid_before],
         "worse": difference.high < 0,
     }
-
-
-def _start(row: Row) -> list[float]:
-    return [value for name, value in row.items() if name.startswith("u0_") and name != "u0_robust"]
 
 
 def format_comparison(found: Mapping[str, Any]) -> str:

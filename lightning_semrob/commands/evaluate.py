@@ -19,8 +19,8 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.strategies import DDPStrategy
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.evaluation.folder import versions
 from lightning_semrob.evaluation.job import MODEL_DEFAULTS, TRAINER_DEFAULTS, Job, JobInterrupted
-from lightning_semrob.evaluation.results import versions
 from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.report.loggers import Dashboard
@@ -193,7 +193,7 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         settings = {"config": yaml.safe_load(config), "versions": versions(), "output": str(output)}
         maps_file = output / MAPS_FILE
         saved = SemanticMaps.load(maps_file) if with_report and maps_file.exists() else None
-        dashboard.finish(trainer, result.rows, summary, settings, saved)
+        dashboard.finish(trainer, result.runs, summary, settings, saved)
     return summary
 
 

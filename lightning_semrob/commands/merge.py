@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from lightning_semrob.evaluation.results import NOT_VERIFIED, RunFolder, read_runs, run_key, run_space
+from lightning_semrob.evaluation.folder import RunFolder
+from lightning_semrob.evaluation.records import NOT_VERIFIED, Run, read_runs, run_space
 from lightning_semrob.evaluation.suite import PAPER_METHODS
 from lightning_semrob.evaluation.summary import summarize
 from lightning_semrob.report.tables import format_summary
@@ -57,19 +58,18 @@ def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Any]:
             "with model.simultaneous the confidence holds for all runs of one job together, not for those of several: "
             "run them as one job, or without it"
         )
-    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    runs: dict[tuple[Any, ...], Run] = {}
     source: dict[tuple[Any, ...], Path] = {}
     for path in paths:
-        for row in _rows(path):
-            key = run_key(row)
-            known = rows.get(key)
-            if known is not None and _more(known, row) is None:
+        for run in _runs(path):
+            key, known = run.key, runs.get(run.key)
+            if known is not None and _more(known, run) is None:
                 raise ValueError(
                     f"run {key} has other results in '{source[key]}' than in '{path}': one is of another version"
                 )
-            rows[key], source[key] = row if known is None else (_more(known, row) or row), path
+            runs[key], source[key] = run if known is None else (_more(known, run) or run), path
     networks = list(dict.fromkeys(name for config in configs for name in config["data"]["networks"]))
-    ordered = sorted(rows.values(), key=lambda row: networks.index(row["network"]))
+    ordered = sorted(runs.values(), key=lambda run: networks.index(run.network))
     space = _space(paths[0])
     merged = configs[0]
     for name in _SHARED_OUT:
@@ -108,27 +108,26 @@ def _without_shares(config: dict[str, Any]) -> str:
     return text
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def _runs(path: Path) -> list[Run]:
     """The runs of a folder: the final table where there is one, its parts otherwise."""
     table = path / "runs.parquet"
     if not table.is_file():
-        rows = RunFolder(path).load_parts()
-        if not rows:
+        runs = RunFolder(path).load_parts()
+        if not runs:
             raise ValueError(f"'{path}' holds no finished run: start its job again, it goes on where it stopped")
-        return rows
+        return runs
     return read_runs(table, "delete it, and run its job again")
 
 
-def _more(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any] | None:
-    """The one that was verified, of two rows of a run; None where they contradict each other."""
+def _more(one: Run, other: Run) -> Run | None:
+    """The one that was verified, of two records of a run; None where they contradict each other."""
     if one == other:
         return one
-    bounds = [name for name in one if name[:2] in ("a_", "b_")]
-    if one["status"] == "not_measured" or other["status"] == "not_measured":
-        return other if one["status"] == "not_measured" else one
-    if any(one[name] != other[name] for name in bounds):
+    if "not_measured" in (one.status, other.status):
+        return other if one.status == "not_measured" else one
+    if (one.a, one.b) != (other.a, other.b):
         return None
-    return other if one["verdict"] == NOT_VERIFIED else one
+    return other if one.verdict == NOT_VERIFIED else one
 
 
 def _space(path: Path) -> SemanticSpace:

@@ -19,7 +19,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from lightning_semrob.commands.evaluate import quiet_lightning, with_packaged_configs
-from lightning_semrob.evaluation.results import RunFolder, versions
+from lightning_semrob.evaluation.folder import RunFolder, versions
 from lightning_semrob.report.page.training import format_verdicts, training_table, write_training_report
 from lightning_semrob.report.tables import Table, format_summary, format_table
 from lightning_semrob.training.data import RenderedViews

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
@@ -16,13 +16,11 @@ from pytorch_lightning.strategies import ParallelStrategy
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from tqdm import tqdm
 
+from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.evaluation.folder import RunFolder
+from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.sharing.rounds import UpdateCallback
 from lightning_semrob.sharing.work import TaskBatch, Work
-
-if TYPE_CHECKING:
-    from lightning_semrob.evaluation.environment import SemanticEnvironment
-    from lightning_semrob.evaluation.results import RunFolder
-    from lightning_semrob.evaluation.suite import FinderSuite
 
 __all__ = ["CleanExit", "ResultsWriter", "RunProgress", "Stopwatch"]
 
@@ -54,10 +52,10 @@ class ResultsWriter(UpdateCallback):
         finished, name = module.finished(batch.rows.tolist()), self._name(batch)
         if finished != self._kept.get(name):
             self._kept[name] = finished
-            rows = [module.row(environment, number, row) for number, row in finished]
+            runs = [module.run(environment, *place) for place in finished]
             # A shape that could not be loaded may load next time: it is not kept as finished.
-            rows = [row for row in rows if row["status"] != "not_measured"]
-            self.folder.save_part(rows, environment.space, name)
+            runs = [run for run in runs if run.status != "not_measured"]
+            self.folder.save_part(runs, environment.space, name)
 
     @staticmethod
     def _name(batch: TaskBatch) -> str:

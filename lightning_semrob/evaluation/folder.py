@@ -1,15 +1,174 @@
-"""The output folder of a job, opened again."""
+"""The output folder of a job: opened, filled as runs end, finished, and opened again."""
 
 from __future__ import annotations
 
+import difflib
+import json
+import math
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 import torch
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.evaluation.records import NOT_VERIFIED, Run, read_runs, runs_table
+from lightning_semrob.evaluation.statements import JobDescription, region_statement
 from lightning_semrob.functions.precision import set_arithmetic
+from lightning_semrob.space import SemanticSpace
+from lightning_semrob.utilities.files import read_json, write_atomically, write_text
 
-__all__ = ["environment_of"]
+__all__ = ["RunFolder", "environment_of", "versions"]
+
+#: What a job writes beside its configuration and its parts.
+_WRITTEN = (
+    "job.json", "runs.parquet", "runs.csv", "statements.jsonl", "summary.json", "versions.json", "maps.nc",
+    "report.html",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    names = ["lightning-semrob", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "trimesh"]
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed as a package"
+    found["torch_threads"] = str(torch.get_num_threads())
+    return found
+
+
+class RunFolder:
+    """The output folder of one job.
+
+    ``config.yaml`` (what decides the numbers), ``job.json`` (what all statements share), ``parts/*.parquet`` (finished
+    runs, as they end), then ``runs.parquet``, ``runs.csv``, ``statements.jsonl``, ``summary.json``, ``versions.json``.
+
+    Args:
+        path: the folder; made if absent.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def open(self, config: str, overwrite: bool = False) -> None:
+        """Make the folder, or go on in it.
+
+        Args:
+            config: the resolved configuration that decides the numbers, as yaml.
+            overwrite: start anew, dropping what the folder holds of a job.
+
+        Raises:
+            ValueError: the folder belongs to another configuration; the difference is in the message.
+            OSError: the folder cannot be written.
+        """
+        target = self.path / "config.yaml"
+        if overwrite:
+            shutil.rmtree(self.path / "parts", ignore_errors=True)
+            for name in _WRITTEN:
+                (self.path / name).unlink(missing_ok=True)
+        elif target.exists():
+            old = target.read_text()
+            if old != config:
+                lines = difflib.unified_diff(
+                    old.splitlines(), config.splitlines(), "in the folder", "asked for", n=0, lineterm=""
+                )
+                difference = "\n".join(lines)
+                raise ValueError(
+                    f"'{self.path}' holds the results of another configuration:\n{difference}\n"
+                    "Choose another --output, or --overwrite=true to drop the old results."
+                )
+            return
+        write_text(target, config)
+
+    def check_space(self, needed: int = 50 * 2**20) -> None:
+        """Raise OSError where less than ``needed`` bytes are free."""
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            raise OSError(f"'{self.path}' has {free / 2**20:.0f} MiB free, {needed / 2**20:.0f} MiB are needed")
+
+    def note_job(self, job: JobDescription) -> JobDescription:
+        """Keep what all statements share in ``job.json``, with the versions of all starts; returns what is kept."""
+        known = self.job()
+        versions = [*(known.versions if known else [])]
+        versions += [found for found in job.versions if found not in versions]
+        kept = replace(job, versions=versions)
+        self.write_json("job.json", asdict(kept))
+        return kept
+
+    def job(self) -> JobDescription | None:
+        """What ``job.json`` holds, None where there is none.
+
+        Raises:
+            ValueError: it is not the description of a job.
+        """
+        path = self.path / "job.json"
+        if not path.is_file():
+            return None
+        try:
+            return JobDescription(**read_json(path))
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"'{path}' does not describe a job ({error}): delete it, its job writes it again"
+            ) from error
+
+    def save_part(self, runs: Sequence[Run], space: SemanticSpace, name: str) -> None:
+        """Keep finished runs in the part ``name``, in place of what it held."""
+        if runs:
+            table = runs_table(runs, space)
+            write_atomically(self.path / "parts" / f"{name}.parquet", lambda path: pa.parquet.write_table(table, path))
+
+    def load_parts(self) -> list[Run]:
+        """Finished runs of earlier starts, each once.
+
+        Raises:
+            ValueError: a part cannot be read; it is named with the remedy.
+        """
+        runs: dict[tuple[Any, ...], Run] = {}
+        for path in sorted((self.path / "parts").glob("*.parquet")):
+            for run in read_runs(path, "delete it and its runs are computed again"):
+                if run.key not in runs or runs[run.key].verdict == NOT_VERIFIED:
+                    runs[run.key] = run
+        return list(runs.values())
+
+    def finish(
+        self, runs: Sequence[Run], space: SemanticSpace, summary: Mapping[str, Any], job: JobDescription
+    ) -> None:
+        """Write the whole table (Parquet and CSV), a statement for each run of a ``job``, the summary, the versions."""
+        table = runs_table(runs, space)
+        write_atomically(self.path / "runs.parquet", lambda path: pa.parquet.write_table(table, path))
+        write_atomically(self.path / "runs.csv", lambda path: pa.csv.write_csv(table, path))
+        lines = [json.dumps(_plain(region_statement(run, space, job)), allow_nan=False) + "\n" for run in runs]
+        write_text(self.path / "statements.jsonl", "".join(lines))
+        self.write_json("summary.json", summary)
+        self.write_json("versions.json", versions())
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON file; NaN becomes null."""
+        text = json.dumps(_plain(content), indent=2, allow_nan=False)
+        write_text(self.path / name, text + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """Plain JSON data: NaN and infinities become null, tensors lists."""
+    if isinstance(value, torch.Tensor):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def environment_of(folder: str | Path, device: torch.device | str = "cpu") -> SemanticEnvironment:

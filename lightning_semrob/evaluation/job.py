@@ -20,9 +20,10 @@ from pytorch_lightning.strategies import DDPStrategy
 from lightning_semrob.evaluation.callbacks import CleanExit, ResultsWriter, RunProgress, Stopwatch
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.estimate import Estimate, estimate_cost
+from lightning_semrob.evaluation.folder import RunFolder, versions
 from lightning_semrob.evaluation.profiling import ShareProfiler
-from lightning_semrob.evaluation.results import Row, RunFolder, versions
-from lightning_semrob.evaluation.statements import describe_job
+from lightning_semrob.evaluation.records import Run
+from lightning_semrob.evaluation.statements import JobDescription
 from lightning_semrob.evaluation.suite import PAPER_METHODS, FinderSuite
 from lightning_semrob.evaluation.summary import summarize
 from lightning_semrob.functions.precision import precision_change, set_arithmetic
@@ -128,12 +129,12 @@ class JobResult:
 
     Attributes:
         output: its folder.
-        rows: one for each run.
+        runs: all of them.
         summary: what ``summary.json`` holds.
     """
 
     output: Path
-    rows: list[Row]
+    runs: list[Run]
     summary: dict[str, Any]
 
 
@@ -186,7 +187,7 @@ class Job:
             say: hears how many finished runs were taken over.
 
         Returns:
-            Rows and summary, on every process; files are written by the first one, which also has the costs.
+            Runs and summary, on every process; files are written by the first one, which also has the costs.
 
         Raises:
             ValueError: the folder belongs to another configuration, or holds a part that cannot be read.
@@ -200,8 +201,8 @@ class Job:
         self._measure([watch, *callbacks])
         seconds = time.perf_counter() - self.began
         places = itertools.product(range(len(suite.finders)), range(len(environment)))
-        rows = [suite.row(environment, *place) for place in places]
-        summary = summarize(rows, PAPER_METHODS, eps_m=suite.eps_m, eps_v=suite.eps_v)
+        runs = [suite.run(environment, *place) for place in places]
+        summary = summarize(runs, PAPER_METHODS, eps_m=suite.eps_m, eps_v=suite.eps_v)
         if self.trainer.is_global_zero:
             after = suite.counts()
             summary |= {
@@ -218,10 +219,10 @@ class Job:
             profiler: Any = self.trainer.profiler  # type: ignore[attr-defined]
             if isinstance(profiler, ShareProfiler):
                 summary["profile"] = profiler.shares()
-            self.folder.finish(rows, environment.space, summary, description)
-        return JobResult(self.folder.path, rows, summary)
+            self.folder.finish(runs, environment.space, summary, description)
+        return JobResult(self.folder.path, runs, summary)
 
-    def _go_on(self, say: Callable[[str], None] | None) -> dict[str, Any]:
+    def _go_on(self, say: Callable[[str], None] | None) -> JobDescription:
         """Open the folder and give every process the finished runs that the first one finds in it.
 
         Returns:
@@ -229,13 +230,12 @@ class Job:
         """
         suite, environment, folder = self.suite, self.environment, self.folder
         suite.prepare(environment)
-        found: tuple[dict[str, Any], list[Row]] | None = None
+        found: tuple[JobDescription, list[Run]] | None = None
         if self.trainer.is_global_zero:
             folder.open(self.config, overwrite=self.overwrite)
             folder.check_space()
             finished = folder.load_parts()
-            renderer = yaml.safe_load(self.config)["data"]["renderer"]
-            found = folder.note_job(describe_job(environment, suite, versions(), renderer)), finished
+            found = folder.note_job(self._description()), finished
         found = value_of_first(self.trainer, found)
         assert found is not None
         description, finished = found
@@ -243,6 +243,35 @@ class Job:
         if say is not None and self.trainer.is_global_zero and taken:
             say(f"{taken} finished runs taken over from '{folder.path}'")
         return description
+
+    def _description(self) -> JobDescription:
+        suite, environment, renderer = self.suite, self.environment, self.environment.renderer
+        space, density = environment.space, environment.density
+        return JobDescription(
+            suite.eps_m,
+            suite.eps_v,
+            suite.simultaneous,
+            suite.statements_together(environment),
+            environment.seed,
+            environment.score,
+            environment.precision,
+            {finder.name: finder.adversarial for finder in suite},
+            None
+            if density is None
+            else {name: d.weights.tolist() for name, d in zip(space.names, density, strict=True) if d},
+            {
+                name: {"value": parameter.default, "unit": parameter.axis.unit}
+                for name, parameter in renderer.semantic_parameters.items()
+                if name not in space.names
+            },
+            {
+                "name": type(renderer).__name__,
+                "version": renderer.version,
+                "image_size": renderer.image_size,
+                "settings": yaml.safe_load(self.config)["data"]["renderer"],
+            },
+            [versions()],
+        )
 
     def _measure(self, callbacks: Sequence[Callback]) -> None:
         """Drive the suite over the tasks; every run is kept in the folder as soon as it ends."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 
 from lightning_semrob.functional.betting import eq2_start, eq2_update, eq2_verdict
 from lightning_semrob.functional.srvr import grouped_sums, srvr_from_sums
 
-__all__ = ["SRVR", "RegionQuality"]
+__all__ = ["SRVR", "RegionQuality", "SRVRTable"]
 
 
 class SRVR(Metric):
@@ -110,6 +110,57 @@ class SRVR(Metric):
     def set_dtype(self, dst_type: str | torch.dtype) -> SRVR:
         """Volumes stay float64."""
         return self
+
+
+class SRVRTable(nn.Module):
+    """SRVR by ``intersected``, ``raw`` and ``verified`` volume, of each method and of the mean of some.
+
+    Args:
+        networks, classes: their names.
+        methods: their names.
+        together: methods whose mean is called ``mean``.
+    """
+
+    def __init__(
+        self, networks: Sequence[str], classes: Sequence[str], methods: Sequence[str], together: Sequence[str]
+    ) -> None:
+        super().__init__()
+        self._sizes, self._together = (len(networks), len(classes)), tuple(together)
+        sizes = {"mean": len(together)} | dict.fromkeys(methods, 1)
+        self.metrics = nn.ModuleDict(
+            {
+                volume: nn.ModuleDict({name: SRVR(*self._sizes, n, networks, classes) for name, n in sizes.items()})
+                for volume in ("intersected", "raw", "verified")
+            }
+        )
+
+    def _each(self) -> Iterator[tuple[str, str, SRVR]]:
+        for volume, metrics in self.metrics.items():
+            for name, metric in metrics.items():  # type: ignore[operator]
+                yield volume, name, metric
+
+    def reset(self) -> None:
+        """Forget all runs."""
+        for _, _, metric in self._each():
+            metric.reset()
+
+    def update(self, method: str, ratios: Mapping[str, Tensor], network: int, class_index: int) -> None:
+        """Add runs of one method, network and class: volume -> ratios (K,)."""
+        for volume, name, metric in self._each():
+            if name in (method, "mean" if method in self._together else method):
+                groups = (network, class_index, self._together.index(method) if name == "mean" else 0)
+                metric.update(ratios[volume], *(torch.full((len(ratios[volume]),), group) for group in groups))
+
+    def compute(self) -> dict[str, dict[str, Tensor]]:
+        """Volume -> method -> SRVR (networks, classes) over all processes, on the CPU; a collective."""
+        values: dict[str, dict[str, Tensor]] = {}
+        for volume, name, metric in self._each():
+            if not metric.update_called:  # no run of this group on this process: NaN, unless another has one
+                none = torch.zeros(0, dtype=torch.int64)
+                metric.update(none.double(), none, none, none)
+            # torchmetrics squeezes a result with one element.
+            values.setdefault(volume, {})[name] = metric.compute().cpu().view(self._sizes)
+        return values
 
 
 class RegionQuality(Metric):

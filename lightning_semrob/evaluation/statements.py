@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
+from lightning_semrob.evaluation.records import Run
 from lightning_semrob.space import SemanticSpace
 
-if TYPE_CHECKING:
-    from lightning_semrob.evaluation.environment import SemanticEnvironment
-    from lightning_semrob.evaluation.suite import FinderSuite
-
-__all__ = ["STATEMENT_VERSION", "describe_job", "region_statement"]
+__all__ = ["STATEMENT_VERSION", "JobDescription", "region_statement"]
 
 #: Version of the records; a field that changes its meaning or goes raises it.
 STATEMENT_VERSION = 1
@@ -24,112 +21,99 @@ _DESIGNS = {
 }
 
 
-def describe_job(
-    environment: SemanticEnvironment, suite: FinderSuite, versions: Mapping[str, str], renderer_settings: Any
-) -> dict[str, Any]:
-    """What all regions of a job have in common, as plain data.
+@dataclass(frozen=True)
+class JobDescription:
+    """What all regions of a job have in common; ``job.json`` keeps it.
 
-    Args:
-        environment: set up.
-        suite: the finders, :meth:`~lightning_semrob.evaluation.suite.FinderSuite.prepare` called.
-        versions: of packages, as of :func:`lightning_semrob.evaluation.results.versions`.
-        renderer_settings: the renderer in the words of the configuration.
+    Attributes:
+        eps_m, eps_v: thresholds of Eq. 2.
+        simultaneous, statements_together: whether the confidence holds for all runs together, and for how many.
+        seed, score, precision: of the job.
+        adversarial: finder -> whether it grows regions of 1 - f.
+        density: axis -> weights of its bins, None for uniform views.
+        fixed: axis that is not swept -> ``value`` and ``unit``.
+        renderer: ``name``, ``version``, ``image_size`` and ``settings`` in the words of the configuration.
+        versions: of packages, one entry for each start with other ones.
     """
-    space, renderer = environment.space, environment.renderer
-    fixed = {
-        name: {"value": parameter.default, "unit": parameter.axis.unit}
-        for name, parameter in renderer.semantic_parameters.items()
-        if name not in space.names
-    }
-    density = environment.density
-    return {
-        "eps_m": suite.eps_m,
-        "eps_v": suite.eps_v,
-        "simultaneous": suite.simultaneous,
-        "statements_together": suite.statements_together(environment),
-        "seed": environment.seed,
-        "score": environment.score,
-        "precision": environment.precision,
-        "adversarial": {finder.name: finder.adversarial for finder in suite},
-        "density": None
-        if density is None
-        else {name: d.weights.tolist() for name, d in zip(space.names, density, strict=True) if d is not None},
-        "fixed": fixed,
-        "renderer": {
-            "name": type(renderer).__name__,
-            "version": renderer.version,
-            "image_size": renderer.image_size,
-            "settings": renderer_settings,
-        },
-        "versions": [dict(versions)],
-    }
+
+    eps_m: float = 0.3
+    eps_v: float = 0.05
+    simultaneous: bool = False
+    statements_together: int = 1
+    seed: int = 0
+    score: str = "softmax"
+    precision: str = "32"
+    adversarial: dict[str, bool] = field(default_factory=dict)
+    density: dict[str, list[float]] | None = None
+    fixed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    renderer: dict[str, Any] = field(default_factory=dict)
+    versions: list[dict[str, str]] = field(default_factory=list)
 
 
-def region_statement(row: Mapping[str, Any], space: SemanticSpace, job: Mapping[str, Any]) -> dict[str, Any]:
+def region_statement(run: Run, space: SemanticSpace, job: JobDescription) -> dict[str, Any]:
     """The record of one run.
-
-    Args:
-        row: the run, as in :func:`lightning_semrob.evaluation.results.run_schema`.
-        space: the swept axes.
-        job: of :func:`describe_job`.
 
     Returns:
         Plain data; what was not measured is None. ``docs/verification.md`` says what each field means.
     """
+    known = run.judgement
 
     def estimate(name: str) -> dict[str, Any]:
-        return {"estimate": row.get(name), "low": row.get(f"{name}_low"), "high": row.get(f"{name}_high")}
+        return {
+            end: getattr(known, column)
+            for end, column in (("estimate", name), ("low", f"{name}_low"), ("high", f"{name}_high"))
+        }
 
-    design = "density" if job["density"] else row["method"] if row["method"] in _DESIGNS else "uniform"
+    design = "density" if job.density else run.method if run.method in _DESIGNS else "uniform"
     return {
         "schema_version": STATEMENT_VERSION,
         "network": {
-            "name": row["network"],
-            "weights_sha256": row.get("weights_sha256"),
-            "micro_batch_size": row["micro_batch_size"],
-            "precision": job["precision"],
+            "name": run.network,
+            "weights_sha256": run.weights_sha256,
+            "micro_batch_size": run.micro_batch_size,
+            "precision": job.precision,
         },
-        "shape": {"class": row["class_name"], "id": row["shape_id"], "mesh_sha256": row.get("mesh_sha256")},
-        "target": [int(index) for index in row["target"].split(",")],
-        "score": job["score"],
-        "adversarial": job["adversarial"][row["method"]],
-        "method": row["method"],
-        "point": row["point"],
+        "shape": {"class": run.class_name, "id": run.shape_id, "mesh_sha256": run.mesh_sha256},
+        "target": [int(index) for index in run.target.split(",")],
+        "score": job.score,
+        "adversarial": job.adversarial[run.method],
+        "method": run.method,
+        "point": run.point,
         "axes": [
             {
                 "name": axis.name,
                 "unit": axis.unit,
-                "low": row[f"a_{axis.name}"],
-                "high": row[f"b_{axis.name}"],
-                "start": row[f"u0_{axis.name}"],
+                "low": run.a[axis.name],
+                "high": run.b[axis.name],
+                "start": run.u0[axis.name],
                 "space": [axis.low, axis.high],
                 "periodic": axis.periodic,
             }
             for axis in space
         ],
-        "fixed": job["fixed"],
-        "volume_ratio": row["ratio"],
-        "status": row["status"],
-        "verdict": row["verdict"],
-        "eps_m": job["eps_m"],
-        "eps_v": job["eps_v"],
-        "confidence": row.get("confidence"),
-        "simultaneous": job["simultaneous"],
-        "statements_together": job["statements_together"],
+        "fixed": job.fixed,
+        "volume_ratio": run.ratio,
+        "status": run.status,
+        "verdict": run.verdict,
+        "eps_m": job.eps_m,
+        "eps_v": job.eps_v,
+        "confidence": known.confidence,
+        "simultaneous": job.simultaneous,
+        "statements_together": job.statements_together,
         "mean": estimate("mean"),
         "variance": estimate("variance"),
         "worst": {
-            "score": row.get("worst_score"),
-            "view": {axis.name: row.get(f"worst_{axis.name}") for axis in space},
+            "score": known.worst_score,
+            "view": {axis.name: known.worst.get(axis.name) for axis in space},
         },
         "sampling": {
-            "design": None if row.get("samples") is None else _DESIGNS[design],
-            "samples": row.get("samples"),
-            "evaluations": row.get("verification_evaluations"),
-            "density": job["density"],
-            "seed": job["seed"],
+            "design": None if known.samples is None else _DESIGNS[design],
+            "samples": known.samples,
+            "evaluations": known.verification_evaluations,
+            "density": job.density,
+            "seed": job.seed,
         },
-        "growing": {"evaluations": row["evaluations"], "gradient_evaluations": row["gradient_evaluations"]},
-        "renderer": job["renderer"],
-        "versions": job["versions"],
+        "growing": {"evaluations": run.evaluations, "gradient_evaluations": run.gradient_evaluations},
+        "renderer": job.renderer,
+        "versions": job.versions,
     }

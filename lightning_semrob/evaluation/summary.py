@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_semrob.evaluation.results import NOT_VERIFIED
+from lightning_semrob.evaluation.records import NOT_VERIFIED, Run
 from lightning_semrob.functional.srvr import (
     bootstrap_interval,
     paired_difference,
@@ -27,8 +26,6 @@ from lightning_semrob.verification.audit import agreement
 
 __all__ = ["ratios_by_shape", "read_summary", "summarize"]
 
-Row = Mapping[str, Any]
-
 #: Thresholds of the curve of verified SRVR over eps_m.
 EPS_M_GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -37,56 +34,60 @@ def _unique(values: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def _ratios(rows: Sequence[Row], volume: str) -> Tensor:
+def _ratios(rows: Sequence[Run], volume: str) -> Tensor:
     """Volume ratio of each row, (K,): ``intersected``, ``raw`` or ``verified``; NaN where it is not known."""
-    column = "raw_ratio" if volume == "raw" else "ratio"
-    ratio = torch.tensor([float("nan") if row[column] is None else row[column] for row in rows], dtype=torch.float64)
+    ratio = _known([row.raw_ratio if volume == "raw" else row.ratio for row in rows])
     if volume != "verified":
         return ratio
-    verdicts = [row["verdict"] for row in rows]
+    verdicts = [row.verdict for row in rows]
     unknown = torch.tensor([verdict == NOT_VERIFIED for verdict in verdicts], dtype=torch.bool)
     return verified_ratio(ratio, verdicts).masked_fill(unknown, torch.nan)
 
 
-def _numbers(rows: Sequence[Row], names: list[str], key: str) -> Tensor:
-    return torch.tensor([names.index(row[key]) for row in rows], dtype=torch.int64)
+def _known(values: Sequence[float | None]) -> Tensor:
+    """As a tensor, None as NaN."""
+    return torch.tensor([float("nan") if value is None else value for value in values], dtype=torch.float64)
 
 
-def _srvr_of(rows: Sequence[Row], volume: str, networks: list[str], classes: list[str], methods: list[str]) -> Tensor:
+def _numbers(rows: Sequence[Run], names: list[str], key: str) -> Tensor:
+    return torch.tensor([names.index(getattr(row, key)) for row in rows], dtype=torch.int64)
+
+
+def _srvr_of(rows: Sequence[Run], volume: str, networks: list[str], classes: list[str], methods: list[str]) -> Tensor:
     """SRVR (networks, classes) of the rows of the methods, by the functional twin of the metric."""
-    chosen = [row for row in rows if row["method"] in methods]
+    chosen = [row for row in rows if row.method in methods]
     sizes = (len(networks), len(classes), len(methods))
     groups = [(networks, "network"), (classes, "class_name"), (methods, "method")]
     network, class_index, method = (_numbers(chosen, names, key) for names, key in groups)
     return srvr(_ratios(chosen, volume), network, class_index, method, sizes)
 
 
-def ratios_by_shape(rows: Sequence[Row], volume: str, networks: list[str], methods: list[str]) -> tuple[Tensor, Tensor]:
+def ratios_by_shape(rows: Sequence[Run], volume: str, networks: list[str], methods: list[str]) -> tuple[Tensor, Tensor]:
     """Mean ratio of each network and shape over methods and points (N, S), and the class of each shape (S,)."""
-    chosen = [row for row in rows if row["method"] in methods]
-    shapes = list(dict.fromkeys((row["class_name"], row["shape_id"]) for row in chosen))
+    chosen = [row for row in rows if row.method in methods]
+    shapes = list(dict.fromkeys(row.shape for row in chosen))
     classes = _unique([class_name for class_name, _ in shapes])
     ratio = _ratios(chosen, volume)
-    shape = torch.tensor([shapes.index((row["class_name"], row["shape_id"])) for row in chosen], dtype=torch.int64)
+    shape = torch.tensor([shapes.index(row.shape) for row in chosen], dtype=torch.int64)
     network = _numbers(chosen, networks, "network")
     values = [shape_means(ratio[network == k], shape[network == k], len(shapes)) for k in range(len(networks))]
     return torch.stack(values), torch.tensor([classes.index(class_name) for class_name, _ in shapes])
 
 
 def _stability(
-    rows: Sequence[Row], volume: str, networks: list[str], classes: list[str], methods: list[str]
+    rows: Sequence[Run], volume: str, networks: list[str], classes: list[str], methods: list[str]
 ) -> dict[str, Any]:
     """Whether the order of the networks depends on the method or on the initial point: Kendall's tau, and how often
     the network that is first on average is first."""
     if len(networks) < 2:
         return {}
-    points = sorted({row["point"] for row in rows})
+    points = sorted({row.point for row in rows})
     views = {
         "methods": [_srvr_of(rows, volume, networks, classes, [method]).nanmean(1) for method in methods],
         "points": [
             torch.stack(
                 [
-                    _srvr_of([r for r in rows if r["point"] == point], volume, networks, classes, [m]).nanmean(1)
+                    _srvr_of([r for r in rows if r.point == point], volume, networks, classes, [m]).nanmean(1)
                     for m in methods
                 ]
             ).mean(0)
@@ -101,7 +102,7 @@ def _stability(
 
 
 def _eps_m_curve(
-    rows: Sequence[Row], networks: list[str], groups: Mapping[str, Sequence[str]], eps_m_of_run: float, eps_v: float
+    rows: Sequence[Run], networks: list[str], groups: Mapping[str, Sequence[str]], eps_m_of_run: float, eps_v: float
 ) -> dict[str, Any]:
     """Verified volume ratio against eps_m: method -> (networks, E).
 
@@ -112,11 +113,9 @@ def _eps_m_curve(
     for name, members in groups.items():
         per_network = []
         for network in networks:
-            chosen = [row for row in rows if row["network"] == network and row["method"] in members]
-            low, high = (
-                torch.tensor([float("nan") if row.get(c) is None else row[c] for row in chosen], dtype=torch.float64)
-                for c in ("mean_low", "variance_high")
-            )
+            chosen = [row for row in rows if row.network == network and row.method in members]
+            low = _known([row.judgement.mean_low for row in chosen])
+            high = _known([row.judgement.variance_high for row in chosen])
             unknown = _ratios(chosen, "verified").isnan()
             ratio = _ratios(chosen, "intersected").masked_fill(unknown, torch.nan)
             curve = srvr_curve(ratio, low, high, eps_m, eps_v)
@@ -127,16 +126,15 @@ def _eps_m_curve(
     return {"eps_m": list(EPS_M_GRID), "eps_v": eps_v, "verified_ratio": curves}
 
 
-def _gradient_audit(rows: Sequence[Row], methods: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
+def _gradient_audit(rows: Sequence[Run], methods: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
     """Method -> axis -> how often the gradient had the sign of the slope, of methods whose gradients were audited."""
     result: dict[str, dict[str, dict[str, Any]]] = {}
     for method in methods:
-        audited = [row for row in rows if row["method"] == method and row.get("audit_evaluations")]
+        audited = [row for row in rows if row.method == method and row.audit_evaluations]
         if not audited:
             continue
-        names = [name.removeprefix("gradient_ratio_") for name in audited[0] if name.startswith("gradient_ratio_")]
-        ratios = [[row[f"gradient_ratio_{name}"] for name in names] for row in audited]
-        ratio = torch.tensor([[math.nan if x is None else x for x in line] for line in ratios], dtype=torch.float64)
+        names = list(audited[0].gradient_ratio)
+        ratio = torch.stack([_known(list(row.gradient_ratio.values())) for row in audited])
         result[method] = {
             axis.axis: {"points": len(audited), "counted": axis.counted, "right": axis.right, "fails": axis.fails}
             for axis in agreement(ratio, names)
@@ -144,25 +142,25 @@ def _gradient_audit(rows: Sequence[Row], methods: list[str]) -> dict[str, dict[s
     return result
 
 
-def _robust_starts(rows: Sequence[Row]) -> int | None:
+def _robust_starts(rows: Sequence[Run]) -> int | None:
     """How many initial points are robust themselves; None where none was checked."""
-    known = [bool(row["u0_robust"]) for row in rows if row.get("u0_robust") is not None]
+    known = [row.judgement.u0_robust for row in rows if row.judgement.u0_robust is not None]
     return sum(known) if known else None
 
 
 def summarize(
-    rows: Sequence[Row], paper_methods: Sequence[str], confidence: float = 0.95, eps_m: float = 0.3, eps_v: float = 0.05
+    rows: Sequence[Run], paper_methods: Sequence[str], confidence: float = 0.95, eps_m: float = 0.3, eps_v: float = 0.05
 ) -> dict[str, Any]:
     """Everything the summary file holds: SRVR with intervals and comparisons, statuses, verdicts and costs.
 
     Args:
-        rows: runs as in :func:`lightning_semrob.evaluation.results.run_schema`.
+        rows: the runs.
         paper_methods: the methods whose mean is the paper's SRVR; NaN where one is absent.
         confidence: of the bootstrap intervals (clustered by shape) of SRVR and of paired differences.
         eps_m, eps_v: the thresholds of Eq. 2 that the verdicts are about.
     """
-    networks, classes = _unique([row["network"] for row in rows]), _unique([row["class_name"] for row in rows])
-    methods = _unique([row["method"] for row in rows])
+    networks, classes = _unique([row.network for row in rows]), _unique([row.class_name for row in rows])
+    methods = _unique([row.method for row in rows])
     together = {"mean": list(paper_methods)} if set(paper_methods) <= set(methods) else {}
     groups = together | {method: [method] for method in methods}
     table: dict[str, Any] = {}
@@ -189,11 +187,19 @@ def summarize(
     def counted(column: str) -> dict[str, dict[str, int]]:
         counts: dict[str, dict[str, int]] = {method: {} for method in methods}
         for row in rows:
-            counts[row["method"]][row[column]] = counts[row["method"]].get(row[column], 0) + 1
+            word = getattr(row, column)
+            counts[row.method][word] = counts[row.method].get(word, 0) + 1
         return counts
 
-    def cost(column: str) -> dict[str, int]:
-        return {method: sum(row.get(column) or 0 for row in rows if row["method"] == method) for method in methods}
+    def cost(spent: Callable[[Run], int]) -> dict[str, int]:
+        return {method: sum(spent(row) for row in rows if row.method == method) for method in methods}
+
+    costs = {
+        "evaluations": cost(lambda run: run.evaluations),
+        "gradient_evaluations": cost(lambda run: run.gradient_evaluations),
+        "verification_evaluations": cost(lambda run: run.judgement.verification_evaluations or 0),
+        "audit_evaluations": cost(lambda run: run.audit_evaluations),
+    }
 
     return {
         "networks": networks,
@@ -208,17 +214,10 @@ def summarize(
         "eps_m_curve": _eps_m_curve(rows, networks, groups, eps_m, eps_v),
         "status": counted("status"),
         "verdict": counted("verdict"),
-        "u0_robust": {method: _robust_starts([r for r in rows if r["method"] == method]) for method in methods},
-        "cost": {
-            "evaluations": cost("evaluations"),
-            "gradient_evaluations": cost("gradient_evaluations"),
-            "verification_evaluations": cost("verification_evaluations"),
-            "audit_evaluations": cost("audit_evaluations"),
-        },
+        "u0_robust": {method: _robust_starts([r for r in rows if r.method == method]) for method in methods},
+        "cost": costs,
         "gradient_audit": _gradient_audit(rows, methods),
-        "evaluations": sum(row["evaluations"] for row in rows),
-        "gradient_evaluations": sum(row["gradient_evaluations"] for row in rows),
-        "verification_evaluations": sum(row.get("verification_evaluations") or 0 for row in rows),
+        **{name: sum(costs[name].values()) for name in costs if name != "audit_evaluations"},
     }
 
 

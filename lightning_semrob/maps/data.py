@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lightning_semrob.evaluation.results import versions
+from lightning_semrob.evaluation.folder import versions
 from lightning_semrob.finders.base import prepare_function
 from lightning_semrob.functions import RecordedFunction, SemanticFunction
 from lightning_semrob.space import Axis, SemanticSpace

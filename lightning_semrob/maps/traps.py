@@ -259,7 +259,7 @@ def robust_boxes(rows: Sequence[Mapping[str, Any]], maps: SemanticMaps) -> tuple
     Boxes over other axes than the mapped ones, and those of networks and shapes that are not mapped, are left out.
 
     Args:
-        rows: runs as in :func:`lightning_semrob.evaluation.results.run_schema`.
+        rows: runs as in :func:`lightning_semrob.evaluation.records.run_schema`.
         maps: where the traps are looked for.
     """
     names, shapes = maps.axes.names, list(zip(maps.class_names, maps.shapes, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,6 @@ from lightning_semrob.evaluation.summary import read_summary
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.maps.traps import Trap, find_traps, robust_boxes
 from lightning_semrob.space import Box
-from lightning_semrob.utilities.files import read_json
 
 __all__ = ["FinishedJob"]
 
@@ -27,7 +27,7 @@ class FinishedJob:
     """What the output folder of a finished job holds.
 
     Args:
-        rows: runs as in :func:`lightning_semrob.evaluation.results.run_schema`.
+        rows: runs as in :func:`lightning_semrob.evaluation.records.run_schema`.
         summary: as of :func:`lightning_semrob.evaluation.summary.summarize`.
         config: the configuration that decides the numbers, as yaml.
         versions: of the packages that the numbers depend on.
@@ -54,7 +54,7 @@ class FinishedJob:
         try:
             rows = pyarrow.parquet.read_table(folder / "runs.parquet").to_pylist()
             config = (folder / "config.yaml").read_text(encoding="utf-8")
-            versions = read_json(folder / "versions.json")
+            versions = json.loads((folder / "versions.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ValueError(f"'{folder}' does not hold a finished job ({error}): run evaluate.py again") from error
         return cls(rows, summary, config, versions)

@@ -11,7 +11,8 @@ import torch
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 
-from lightning_semrob.evaluation.suite import volume_ratios
+from lightning_semrob.evaluation.records import Run
+from lightning_semrob.evaluation.run_table import volume_ratios
 from lightning_semrob.report.figures import network_label, plot_map
 from lightning_semrob.report.tables import format_srvr_table, format_verified_table
 from lightning_semrob.sharing.rounds import UpdateCallback
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Dashboard", "RunCurves"]
 
-Row = Mapping[str, Any]
 #: Finder, network, class.
 Group = tuple[str, str, str]
 
@@ -138,7 +138,7 @@ class Dashboard(UpdateCallback):
     def finish(
         self,
         trainer: pl.Trainer,
-        rows: Sequence[Row],
+        rows: Sequence[Run],
         summary: Mapping[str, Any],
         settings: Mapping[str, Any],
         maps: SemanticMaps | None,
@@ -147,7 +147,7 @@ class Dashboard(UpdateCallback):
 
         Args:
             trainer: with the environment as datamodule; call it on the first process only.
-            rows: the table of runs.
+            rows: the runs.
             summary: of :func:`~lightning_semrob.evaluation.summary.summarize`.
             settings: configuration and versions.
             maps: maps of the job with two axes, or None where none were made.
@@ -180,19 +180,22 @@ def summary_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     return result
 
 
-def _boxes_of(rows: Sequence[Row], network: str, shape_id: str, names: Sequence[str]) -> tuple[dict[str, Box], Tensor]:
+def _boxes_of(rows: Sequence[Run], network: str, shape_id: str, names: Sequence[str]) -> tuple[dict[str, Box], Tensor]:
     """Method -> boxes over the axes ``names`` of one network and shape, and the initial points (K, 2)."""
     boxes: dict[str, Box] = {}
-    chosen = [row for row in rows if row["network"] == network and row["shape_id"] == shape_id]
-    for method in dict.fromkeys(row["method"] for row in chosen):
-        own = [row for row in chosen if row["method"] == method]
-        a, b = (torch.tensor([[row[f"{side}_{name}"] for name in names] for row in own]) for side in "ab")
+    chosen = [row for row in rows if row.network == network and row.shape_id == shape_id]
+    for method in dict.fromkeys(row.method for row in chosen):
+        own = [row for row in chosen if row.method == method]
+        a, b = (
+            torch.tensor([[side[name] for name in names] for side in sides])
+            for sides in ([run.a for run in own], [run.b for run in own])
+        )
         boxes[method] = Box(a.double(), b.double())
-    points = {row["point"]: [row[f"u0_{name}"] for name in names] for row in chosen}
+    points = {row.point: [row.u0[name] for name in names] for row in chosen}
     return boxes, torch.tensor(list(points.values()))
 
 
-def _figures(rows: Sequence[Row], maps: SemanticMaps | None, most: int = 12) -> dict[str, Any]:
+def _figures(rows: Sequence[Run], maps: SemanticMaps | None, most: int = 12) -> dict[str, Any]:
     """Caption -> figure of the first maps, with the boxes of all methods."""
     figures: dict[str, Any] = {}
     if maps is None or len(maps.axes) != 2:
@@ -207,7 +210,7 @@ def _figures(rows: Sequence[Row], maps: SemanticMaps | None, most: int = 12) -> 
 
 
 def _log_to_wandb(
-    logger: WandbLogger, environment: SemanticEnvironment, rows: Sequence[Row], final: Mapping[str, float],
+    logger: WandbLogger, environment: SemanticEnvironment, rows: Sequence[Run], final: Mapping[str, float],
     maps: SemanticMaps | None,
 ) -> None:  # fmt: skip
     import wandb
@@ -216,7 +219,7 @@ def _log_to_wandb(
     columns = [*_COLUMNS, *(f"{side}_{name}" for name in names for side in ("a", "b")), "worst view"]
     thumbnails = worst_views(environment, rows)
     data = [
-        [*(row.get(column) for column in columns[:-1]), None if image is None else wandb.Image(image)]
+        [*(row.columns().get(column) for column in columns[:-1]), None if image is None else wandb.Image(image)]
         for row, image in zip(rows, thumbnails, strict=True)
     ]
     logger.log_table("runs", columns=columns, data=data)
@@ -238,7 +241,7 @@ def _pixels(figure: Any) -> Any:
 
 
 def _log_to_tensorboard(
-    logger: TensorBoardLogger, environment: SemanticEnvironment, rows: Sequence[Row], summary: Mapping[str, Any],
+    logger: TensorBoardLogger, environment: SemanticEnvironment, rows: Sequence[Run], summary: Mapping[str, Any],
     maps: SemanticMaps | None,
 ) -> None:  # fmt: skip
     writer: Any = logger.experiment
@@ -248,7 +251,7 @@ def _log_to_tensorboard(
         writer.add_figure(f"maps/{caption}", figure)
 
 
-def worst_views(environment: SemanticEnvironment, rows: Sequence[Row], most: int = 200) -> list[Any]:
+def worst_views(environment: SemanticEnvironment, rows: Sequence[Run], most: int = 200) -> list[Any]:
     """A thumbnail (H, W, 3) uint8 of the worst sampled view of each run, None where no view was sampled.
 
     Only the first ``most`` runs get one: a table of pictures has an end.
@@ -256,12 +259,12 @@ def worst_views(environment: SemanticEnvironment, rows: Sequence[Row], most: int
     names = environment.space.names
     by_shape: dict[str, list[int]] = {}
     for number, row in enumerate(rows[:most]):
-        if all(row.get(f"worst_{name}") is not None for name in names):
-            by_shape.setdefault(row["shape_id"], []).append(number)
+        if all(row.judgement.worst.get(name) is not None for name in names):
+            by_shape.setdefault(row.shape_id, []).append(number)
     result: list[Any] = [None] * len(rows)
     numbers = {shape.shape_id: number for number, shape in enumerate(environment.shapes)}
     for shape_id, chosen in by_shape.items():
-        u = torch.tensor([[rows[number][f"worst_{name}"] for name in names] for number in chosen])
+        u = torch.tensor([[rows[number].judgement.worst[name] for name in names] for number in chosen])
         with torch.no_grad():
             images = environment.pictures(environment.mesh(numbers[shape_id]), u.to(environment.device), names)
         small = torch.nn.functional.interpolate(images.cpu(), (_THUMBNAIL, _THUMBNAIL), mode="area")

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from lightning_semrob.evaluation.results import RunFolder
+from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.sharing.strategies import value_of_first
 from lightning_semrob.training.data import RenderedViews
 from lightning_semrob.training.module import SemanticTraining, TrainingSpeed

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.job import JobConfig, JobResult
-from lightning_semrob.evaluation.results import Row
+from lightning_semrob.evaluation.records import Run
 from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.functional.srvr import shape_means
 from lightning_semrob.networks import build_network, with_weights
@@ -256,13 +256,13 @@ def _real_accuracy(data: RenderedViews, network: str) -> float:
     return sum(hits) / len(hits)
 
 
-def held_out_ratios(rows: Sequence[Row], networks: Mapping[str, str]) -> dict[str, Tensor]:
-    """Verified volume ratio of each held-out shape, name of the run -> (S,), from the rows of an evaluation."""
-    shapes = list(dict.fromkeys((row["class_name"], row["shape_id"]) for row in rows))
+def held_out_ratios(rows: Sequence[Run], networks: Mapping[str, str]) -> dict[str, Tensor]:
+    """Verified volume ratio of each held-out shape, name of the run -> (S,), from the runs of an evaluation."""
+    shapes = list(dict.fromkeys(row.shape for row in rows))
     result = {}
     for name, network in networks.items():
-        own = [row for row in rows if row["network"] == network and row["method"] == "verified"]
-        ratio = torch.tensor([row["ratio"] if row["verdict"] == "valid" else 0.0 for row in own], dtype=torch.float64)
-        place = torch.tensor([shapes.index((row["class_name"], row["shape_id"])) for row in own])
+        own = [row for row in rows if row.network == network and row.method == "verified"]
+        ratio = torch.tensor([row.ratio if row.verdict == "valid" else 0.0 for row in own], dtype=torch.float64)
+        place = torch.tensor([shapes.index(row.shape) for row in own])
         result[name] = shape_means(ratio, place, len(shapes))
     return result

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import yaml
 
 from lightning_semrob.__main__ import main as program
 from lightning_semrob.commands.compare import compare_folders
-from lightning_semrob.evaluation.results import RunFolder
+from lightning_semrob.evaluation.folder import RunFolder
+from lightning_semrob.evaluation.records import Judgement, Run, read_runs
+from lightning_semrob.evaluation.statements import JobDescription
 from lightning_semrob.space import SemanticSpace
 
 SPACE = SemanticSpace.default()
@@ -23,14 +26,7 @@ CONFIG: dict[str, Any] = {
     "data": {"networks": ["old"], "shapes": ["cup:0-3"], "space": ["azimuth", "elevation"], "micro_batch_size": 8},
     "model": {"finders": ["verified"], "eps_m": 0.3, "eps_v": 0.05, "confidence": 0.95},
 }
-JOB: dict[str, Any] = {
-    **dict.fromkeys(
-        ("eps_m", "eps_v", "simultaneous", "statements_together", "seed", "score", "precision", "density", "renderer")
-    ),
-    "fixed": {},
-    "adversarial": {"verified": False, "naive": False},
-    "versions": [],
-}
+JOB = JobDescription(adversarial={"verified": False, "naive": False})
 
 Ratio = Callable[[str, int, int], float | None]
 
@@ -45,33 +41,33 @@ def folder(
     for name, value in more.items():
         part, key = name.split("__")
         config[part][key] = value
-    rows = []
+    runs = []
     for name in networks:
         for class_name in ("cup", "vase"):
             for shape in range(4):
                 for point in range(2):
                     for method in methods:
                         found = ratio(class_name, shape, point)
-                        rows.append(
-                            {
-                                "network": name,
-                                "class_name": class_name,
-                                "shape_id": f"{class_name}:{shape}",
-                                "point": point,
-                                "method": method,
-                                "target": "1",
-                                **{f"{side}_{axis}": 1.0 for side in ("u0", "a", "b") for axis in SPACE.names},
-                                "ratio": found or 0.0,
-                                "raw_ratio": 0.9,
-                                "status": "verified" if found else "collapsed",
-                                "verdict": "valid" if found else "undecided",
-                                "micro_batch_size": 8,
-                            }
+                        side = dict.fromkeys(SPACE.names, 1.0)
+                        runs.append(
+                            Run(
+                                name,
+                                class_name,
+                                f"{class_name}:{shape}",
+                                point,
+                                method,
+                                "1",
+                                *(side, side, side),
+                                ratio=found or 0.0,
+                                raw_ratio=0.9,
+                                status="verified" if found else "collapsed",
+                                judgement=Judgement("valid" if found else "undecided"),
+                                micro_batch_size=8,
+                            )
                         )
-                        rows[-1] |= dict.fromkeys(("steps", "evaluations", "gradient_evaluations"), 1)
     made = RunFolder(path)
     made.open(yaml.safe_dump(config))
-    made.finish(rows, SPACE, {}, JOB)
+    made.finish(runs, SPACE, {}, JOB)
     return str(path)
 
 
@@ -183,11 +179,7 @@ def test_a_baseline_from_other_points_is_refused(tmp_path: Path) -> None:
     old, new = folder(tmp_path / "old", "net", base), tmp_path / "new"
     folder(new, "net", base)
     moved = RunFolder(new)
-    from lightning_semrob.evaluation.results import read_runs
-
-    rows = read_runs(new / "runs.parquet", "")
-    for row in rows:
-        row["u0_azimuth"] = 7.0
-    moved.finish(rows, SPACE, {}, JOB)
+    runs = [replace(run, u0=run.u0 | {"azimuth": 7.0}) for run in read_runs(new / "runs.parquet")]
+    moved.finish(runs, SPACE, {}, JOB)
     with pytest.raises(ValueError, match="starts at another point"):
         compare_folders(old, new)

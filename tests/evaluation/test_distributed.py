@@ -18,7 +18,7 @@ import yaml
 from processes import free_port, in_processes
 
 from lightning_semrob.commands.evaluate import evaluate
-from lightning_semrob.evaluation.results import RunFolder
+from lightning_semrob.evaluation.folder import RunFolder
 
 JOB = [
     "--data.networks=[tiny_network:build,tiny_network:build_other]", "--data.shapes=[teapot,dumbbell,teapot:1]",

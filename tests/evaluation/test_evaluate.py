@@ -24,7 +24,7 @@ from pytorch_lightning.callbacks import Callback
 
 from lightning_semrob.commands.evaluate import EvaluateCLI, config_folder, evaluate
 from lightning_semrob.evaluation.environment import SemanticEnvironment, TaskBatch
-from lightning_semrob.evaluation.results import RunFolder
+from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.finders import NaiveFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder, VerifiedFinder
 from lightning_semrob.functional import corners, oir_w_directions
@@ -331,7 +331,7 @@ def test_a_broken_mesh_is_named_and_the_job_goes_on(tmp_path: Path) -> None:
         summary = evaluate([*SMALL, shapes, "--output", str(tmp_path / "out")])
     assert len(summary["not_measured"]) == 1
     assert summary["status"]["naive"]["not_measured"] == 4
-    assert not any(row["status"] == "not_measured" for row in RunFolder(tmp_path / "out").load_parts())
+    assert not any(run.status == "not_measured" for run in RunFolder(tmp_path / "out").load_parts())
 
 
 def test_initial_points_do_not_depend_on_the_other_shapes() -> None:
@@ -409,10 +409,12 @@ def test_a_checkpoint_without_an_output_folder_goes_on(finished: Path, tmp_path:
     again.fit(suite, datamodule=made, ckpt_path=tmp_path / "rounds.ckpt")
     again.test(suite, datamodule=made, verbose=False)
     places = itertools.product(range(3), range(len(made)))
-    found = sorted((suite.row(made, *place) for place in places), key=lambda row: [row[name] for name in ORDER])
+    found = sorted(
+        (suite.run(made, *place).columns() for place in places), key=lambda row: [row[name] for name in ORDER]
+    )
     assert [{name: row.get(name) for name in whole[0]} for row in found] == whole
-    ended = [row for row in (first.row(made, *place) for place in itertools.product(range(3), range(len(made))))
-             if row["status"] != "running"]  # fmt: skip
+    runs = [first.run(made, *place) for place in itertools.product(range(3), range(len(made)))]
+    ended = [run.columns() for run in runs if run.status != "running"]
     assert 0 < len(ended) < len(whole)
     kinds = ("evaluations", "audit_evaluations", "verification_evaluations")
     kept = sum(row.get(kind) or 0 for row in ended for kind in kinds)
@@ -432,15 +434,15 @@ def test_counting_and_restoring_do_not_go_through_the_whole_table(
     made = _ready(environment())
     suite = FinderSuite(["naive", "oir_b", "verified"], num_iterations=2, verified_evaluations=60)
     suite.prepare(made)
-    kept = [row for row in RunFolder(finished).load_parts() if row["shape_id"] == made.shapes[0].shape_id]
-    for name in ("counts", "row"):
+    kept = [run for run in RunFolder(finished).load_parts() if run.shape_id == made.shapes[0].shape_id]
+    for name in ("counts", "run"):
         monkeypatch.setattr(FinderSuite, name, lambda *_, name=name: pytest.fail(name))
     assert suite.restore(made, kept) == 8  # of naive and oir_b
     trainer().fit(suite, datamodule=made)
     monkeypatch.undo()
     kinds = ("evaluations", "audit_evaluations", "verification_evaluations")
     total = sum(suite.counts()[kind] for kind in kinds)
-    known = sum(row[kind] or 0 for row in kept if row["method"] != "oir_w" for kind in kinds)
+    known = sum(run.columns()[kind] or 0 for run in kept if run.method != "oir_w" for kind in kinds)
     assert suite.spent() == made.work.evaluations == total - known
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from lightning_semrob.commands.evaluate import evaluate
-from lightning_semrob.evaluation.results import RunFolder
+from lightning_semrob.evaluation.folder import RunFolder
 
 JOB = [
     "--data.networks=[tiny_network:build]", "--data.shapes=[teapot,dumbbell]", "--data.image_size=32",
@@ -107,7 +107,7 @@ def test_overwriting_leaves_no_result_of_the_old_configuration(
     assert sorted(path.name for path in (tmp_path / "job").iterdir()) == ["config.yaml", "notes.txt"]
     # The configuration changes last: a kill in between leaves no result beside one that it is not of.
     shutil.copytree(whole, tmp_path / "killed")
-    monkeypatch.setattr("lightning_semrob.evaluation.results.write_text", lambda path, _: pytest.fail(path.name))
+    monkeypatch.setattr("lightning_semrob.evaluation.folder.write_text", lambda path, _: pytest.fail(path.name))
     with pytest.raises(pytest.fail.Exception):
         RunFolder(tmp_path / "killed").open("another: configuration\n", overwrite=True)
     assert [path.name for path in (tmp_path / "killed").iterdir()] == ["config.yaml"]

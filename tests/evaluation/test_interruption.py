@@ -14,7 +14,8 @@ import pyarrow.parquet
 import pytest
 
 from lightning_semrob.commands.evaluate import evaluate
-from lightning_semrob.evaluation.results import NOT_VERIFIED, RunFolder
+from lightning_semrob.evaluation.folder import RunFolder
+from lightning_semrob.evaluation.records import NOT_VERIFIED
 
 JOB = [
     "--data.networks=[tiny_network:build_slow]", "--data.shapes=[teapot,dumbbell]", "--data.image_size=32",
@@ -120,9 +121,9 @@ def test_an_interrupted_job_goes_on_without_repeating_anything(
     assert table(folder.path) == table(whole)
     total = table(whole)
     assert summary["computed_evaluations"] == sum(int(row["evaluations"]) for row in total) - sum(
-        row["evaluations"] for row in kept
+        run.evaluations for run in kept
     )
-    verified = sum(row["verification_evaluations"] for row in kept if row["verdict"] != NOT_VERIFIED)
+    verified = sum(run.judgement.verification_evaluations or 0 for run in kept if run.verdict != NOT_VERIFIED)
     expected = sum(int(row["verification_evaluations"]) for row in total) - verified
     assert summary["computed_verification_evaluations"] == expected
 

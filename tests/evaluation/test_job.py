@@ -30,12 +30,12 @@ def test_a_job_prints_nothing_and_the_command_goes_on_with_its_folder(
     result = config(tmp_path).make().run(say=said.append)
     assert not capsys.readouterr().out
     assert not said
-    assert (len(result.rows), result.output, result.summary["runs"]) == (2, tmp_path, 2)
+    assert (len(result.runs), result.output, result.summary["runs"]) == (2, tmp_path, 2)
     summary = evaluate([*WORDS, f"--output={tmp_path}"])
     assert summary["computed_evaluations"] == 0
     assert summary["evaluations"] == result.summary["evaluations"]
     again = config(tmp_path).make().run(say=said.append)
-    assert again.rows == result.rows
+    assert again.runs == result.runs
     assert said == [f"2 finished runs taken over from '{tmp_path}'"]
 
 

@@ -18,7 +18,8 @@ from lightning_semrob.__main__ import main as program
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.commands.merge import merge
 from lightning_semrob.commands.verify import verify_folder
-from lightning_semrob.evaluation.results import RunFolder
+from lightning_semrob.evaluation.folder import RunFolder
+from lightning_semrob.evaluation.statements import JobDescription
 from lightning_semrob.networks import build_network, register_network
 from lightning_semrob.rendering import CallableRenderer, Rasterizer
 from lightning_semrob.shapes import procedural_mesh
@@ -175,9 +176,9 @@ def test_a_table_of_another_version_is_refused(finished: Path, tmp_path: Path) -
 
 def test_versions_of_all_starts_are_kept(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.note_job({"versions": [{"torch": "1"}]})
-    folder.note_job({"versions": [{"torch": "2"}]})
-    assert folder.note_job({"versions": [{"torch": "1"}]})["versions"] == [{"torch": "1"}, {"torch": "2"}]
+    folder.note_job(JobDescription(versions=[{"torch": "1"}]))
+    folder.note_job(JobDescription(versions=[{"torch": "2"}]))
+    assert folder.note_job(JobDescription(versions=[{"torch": "1"}])).versions == [{"torch": "1"}, {"torch": "2"}]
 
 
 def test_a_mesh_is_told_apart_by_what_is_drawn() -> None:

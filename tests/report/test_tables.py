@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
+from lightning_semrob.evaluation.records import Judgement, Run
 from lightning_semrob.evaluation.summary import summarize
 from lightning_semrob.report.tables import (
     format_comparisons,
@@ -20,27 +22,32 @@ from lightning_semrob.report.tables import (
 PAPER = ("naive", "oir_b", "oir_w")
 
 
-def row(network: str, shape: int, method: str, ratio: float | None, verdict: str, point: int = 0) -> dict[str, Any]:
-    return {
-        "network": network,
-        "class_name": f"class{shape % 2}",
-        "shape_id": str(shape),
-        "point": point,
-        "method": method,
-        "ratio": ratio,
-        "raw_ratio": ratio,
-        "status": "converged",
-        "verdict": verdict,
-        "mean_low": 0.65 if verdict == "valid" else 0.2,
-        "variance_high": 0.04,
-        "evaluations": 10,
-        "gradient_evaluations": 0,
-        "verification_evaluations": 5,
-        "u0_robust": True,
-    }
+def row(network: str, shape: int, method: str, ratio: float | None, verdict: str, point: int = 0) -> Run:
+    return Run(
+        network,
+        f"class{shape % 2}",
+        str(shape),
+        point,
+        method,
+        ratio=ratio,
+        raw_ratio=ratio,
+        status="converged",
+        evaluations=10,
+        judgement=Judgement(
+            verdict,
+            mean_low=0.65 if verdict == "valid" else 0.2,
+            variance_high=0.04,
+            verification_evaluations=5,
+            u0_robust=True,
+        ),
+    )
 
 
-def table(gain: float, shapes: int = 8) -> list[dict[str, Any]]:
+def judged(run: Run, **changes: Any) -> Run:
+    return replace(run, judgement=replace(run.judgement, **changes))
+
+
+def table(gain: float, shapes: int = 8) -> list[Run]:
     """Network "good" has ``gain`` more verified volume than "bad" on every shape, by all three methods."""
     return [
         row(network, shape, method, 0.1 + 0.01 * shape + (gain if network == "good" else 0.0), "valid")
@@ -53,18 +60,19 @@ def table(gain: float, shapes: int = 8) -> list[dict[str, Any]]:
 def test_more_robust_only_where_the_interval_excludes_zero() -> None:
     clear = summarize(table(0.2), PAPER)
     assert "good against bad: more robust" in format_comparisons(clear)
-    noisy = table(0.0)
-    for number, line in enumerate(noisy):
-        line["ratio"] += 0.2 * ((line["network"] == "good") == (number // 3 % 2 == 0))
+    noisy = [
+        replace(run, ratio=(run.ratio or 0) + 0.2 * ((run.network == "good") == (number // 3 % 2 == 0)))
+        for number, run in enumerate(table(0.0))
+    ]
     assert "not distinguishable" in format_comparisons(summarize(noisy, PAPER))
     assert "too few shapes to compare" in format_comparisons(summarize(table(0.2, shapes=5), PAPER))
 
 
 def test_invalid_and_undecided_boxes_count_as_zero_volume() -> None:
-    rows = table(0.0)
-    for line in rows:
-        if line["network"] == "good":
-            line["verdict"] = "undecided" if line["shape_id"] == "0" else "invalid"
+    rows = [
+        judged(run, verdict="undecided" if run.shape_id == "0" else "invalid") if run.network == "good" else run
+        for run in table(0.0)
+    ]
     summary = summarize(rows, PAPER)
     assert summary["srvr"]["verified"]["mean"][0].tolist() == [0.0, 0.0]
     assert (summary["srvr"]["intersected"]["mean"][0] > 0).all()
@@ -72,12 +80,10 @@ def test_invalid_and_undecided_boxes_count_as_zero_volume() -> None:
 
 
 def test_runs_that_were_not_measured_are_left_out_and_unverified_ones_are_not_zero() -> None:
-    rows = table(0.0)
-    for line in rows:
-        if line["network"] == "bad":
-            line |= {"ratio": None, "raw_ratio": None}
-        if line["network"] == "good":
-            line["verdict"] = "not verified"
+    rows = [
+        replace(run, ratio=None, raw_ratio=None) if run.network == "bad" else judged(run, verdict="not verified")
+        for run in table(0.0)
+    ]
     summary = summarize(rows, PAPER)
     assert summary["srvr"]["intersected"]["mean"][1].isnan().all()
     assert summary["srvr"]["verified"]["mean"].isnan().all()
@@ -102,17 +108,15 @@ def test_the_curve_never_falls_and_agrees_with_the_verdicts() -> None:
 def test_initial_points_that_nobody_checked_are_not_called_fragile() -> None:
     rows = table(0.0)
     assert summarize(rows, PAPER)["u0_robust"]["naive"] == 16
-    for line in rows:
-        line["u0_robust"] = None
-    summary = summarize(rows, PAPER)
+    summary = summarize([judged(run, u0_robust=None) for run in rows], PAPER)
     assert summary["u0_robust"]["naive"] is None
     assert "n/a" in format_status_table(summary)
 
 
 @pytest.mark.parametrize("methods", [("naive",), PAPER])
 def test_intervals_stay_in_the_range_of_a_ratio(methods: tuple[str, ...]) -> None:
-    rows = [line for line in table(0.0, shapes=2) if line["method"] in methods]
-    rows[0]["ratio"] = 1.0
+    rows = [line for line in table(0.0, shapes=2) if line.method in methods]
+    rows[0] = replace(rows[0], ratio=1.0)
     summary = summarize(rows, PAPER)
     for found in summary["intervals"]["intersected"].values():
         for low, high in zip(found["low"].tolist(), found["high"].tolist(), strict=True):

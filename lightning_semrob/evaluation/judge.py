@@ -1,0 +1,128 @@
+"""The verdict of Eq. 2 for boxes, whichever finder grew them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.evaluation.records import Judgement
+from lightning_semrob.finders.base import RegionFinder, prepare_function
+from lightning_semrob.finders.statuses import Status
+from lightning_semrob.functional.betting import eq2_start
+from lightning_semrob.functions import SemanticFunction
+from lightning_semrob.sharing.work import TaskBatch
+from lightning_semrob.space import Box
+from lightning_semrob.verification.region import verify
+
+__all__ = ["Judge", "known_number"]
+
+#: Samples of a verified box for its top-1 rate and worst view, beside those that verified it.
+DESCRIPTION_EVALUATIONS = 100
+
+
+def known_number(value: Tensor) -> float | None:
+    """A float for a table of results, None for NaN (not measured, not defined)."""
+    return None if bool(value.isnan()) else float(value)
+
+
+class Judge:
+    """Samples boxes until Eq. 2 is decided or the budget is spent; a finder that verifies its own boxes is believed.
+
+    Args:
+        eps_m: Eq. 2: the mean of f is >= 1 - eps_m.
+        eps_v: Eq. 2: the variance of f is <= eps_v.
+        confidence: of each verdict and interval.
+        verification: most evaluations for a box: ``growing`` for as many as its growing took, or a number; 0 for no
+            verification.
+
+    Raises:
+        ValueError: a threshold, confidence or budget out of range.
+    """
+
+    def __init__(self, eps_m: float, eps_v: float, confidence: float, verification: int | str) -> None:
+        if isinstance(verification, str) and verification != "growing":
+            raise ValueError(f"verification must be 'growing' or a number of evaluations, got '{verification}'")
+        if isinstance(verification, int) and verification < 0:
+            raise ValueError(f"verification must not be negative, got {verification}")
+        eq2_start(1, eps_m, eps_v)  # raises on thresholds that cannot be met
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
+        self.eps_m, self.eps_v, self.confidence, self.verification = eps_m, eps_v, confidence, verification
+        self._initial_scores: dict[int, float] = {}
+
+    def judge(
+        self, finder: RegionFinder, row: int, batch: TaskBatch, environment: SemanticEnvironment, together: int
+    ) -> Judgement:
+        """The judgement on the box of a finder for a row of a group.
+
+        Args:
+            finder: its run of this row has ended.
+            row: of the task table.
+            batch: all rows of the group, whose initial points are evaluated at once.
+            environment: of the job.
+            together: number of runs that the confidence holds for together.
+        """
+        unknown = int(finder.code[row]) in (Status.NOT_MEASURED, Status.INVALID_SCORE)
+        if unknown or (self.verification == 0 and not finder.verifies):
+            return Judgement()
+        space, f = environment.space, environment.rendered_function(batch.network, batch.shape)
+        plain = prepare_function(f, space, finder.adversarial)
+        score = self._initial_score(finder, row, batch, f)
+        robust = (1 - score if finder.adversarial else score) >= 1 - self.eps_m
+        # Its own statement is about uniform views: with a density the box is verified anew, otherwise it is sampled for
+        # the top-1 rate and the worst view.
+        own = finder.statement(row) if environment.density is None else None
+        if own is not None and own.verdict != "valid":
+            known = Judgement(confidence=self.confidence, u0_robust=robust)
+            spent = own.verification_evaluations + 1  # u0
+            return replace(known, **own.columns() | {"verification_evaluations": spent})
+        limit = int(finder.evaluations[row]) if self.verification == "growing" else int(self.verification)
+        budget = finder.verification_budget(len(space))
+        if budget is not None:
+            limit = budget if own is None else DESCRIPTION_EVALUATIONS
+        single = Box(finder.a.detach()[row : row + 1].cpu(), finder.b.detach()[row : row + 1].cpu())
+        found = verify(
+            plain,
+            single,
+            space,
+            None,
+            self.eps_m,
+            self.eps_v,
+            self.confidence,
+            max(limit, 2),
+            environment.seed,
+            environment.density,
+            True,
+            together,
+        )
+        samples = int(found.evaluations[0])
+        judgement = Judgement(
+            found.verdict[0],
+            self.confidence,
+            known_number(found.mean[0]),
+            known_number(found.mean_low[0]),
+            known_number(found.mean_high[0]),
+            known_number(found.variance[0]),
+            known_number(found.variance_low[0]),
+            known_number(found.variance_high[0]),
+            known_number(found.top1[0]),
+            known_number(found.worst_score[0]),
+            robust,
+            samples,
+            samples + 1,
+            dict(zip(space.names, map(known_number, found.worst_point[0]), strict=True)),
+        )
+        if own is None:
+            return judgement
+        spent = own.verification_evaluations + samples + 1
+        return replace(judgement, **own.columns() | {"verification_evaluations": spent})
+
+    def _initial_score(self, finder: RegionFinder, row: int, batch: TaskBatch, f: SemanticFunction) -> float:
+        """f at the initial point of a row; evaluated for all rows of the group and all finders at once."""
+        if row not in self._initial_scores:
+            rows = batch.rows.tolist()
+            u0 = finder.u0[rows].cpu()
+            self._initial_scores |= dict(zip(rows, f(u0[None])[0].tolist(), strict=True))
+        return self._initial_scores[row]
