@@ -1,1 +1,1 @@
-"""The commands of ``python -m lightning_semrob``, a module each with ``main(args)``."""
+"""The commands of ``semrob``, a module each with ``main(args)``."""

@@ -1,14 +1,14 @@
-"""``python -m lightning_semrob audit``: does the gradient agree with the slope of f, for any mesh and network?"""
+"""``semrob audit``: does the gradient agree with the slope of f, for any mesh and network?"""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from lightning_semrob.commands.parsing import Parser, quiet
 from lightning_semrob.functions import RenderedFunction, SemanticFunction
 from lightning_semrob.networks import build_network
 from lightning_semrob.rendering import RENDERERS, Renderer
@@ -63,15 +63,17 @@ def smooth_score(size: int, seed: int) -> Callable[[Tensor], Tensor]:
 
 def main(args: Sequence[str] | None = None) -> GradientAudit:
     """The command; returns what it prints."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lightning_semrob audit",
-        description="Fit a straight line to f in a window of +-1 degree (+-1 %% of another unit) around random views "
+    parser = Parser(
+        "audit",
+        "Fit a straight line to f in a window of +-1 degree (+-1 % of another unit) around random views "
         "and compare its slope with the mean gradient there, and with finite differences. Counted are the slopes "
         "that exceed three standard errors.",
     )
-    parser.add_argument("--shapes", nargs="+", default=["embedded"], help="as of evaluate.py --data.shapes")
-    parser.add_argument("--network", default=None, help="a network's name; without it, a fixed smooth score")
-    parser.add_argument("--axes", nargs="+", default=["azimuth", "elevation"], help="axes to audit, or 'all'")
+    parser.add_argument("--shapes", type=str, nargs="+", default=["embedded"], help="as of evaluate.py --data.shapes")
+    parser.add_argument(
+        "--network", type=str | None, default=None, help="a network's name; a fixed smooth score if null"
+    )
+    parser.add_argument("--axes", type=str, nargs="+", default=["azimuth", "elevation"], help="axes to audit, or 'all'")
     parser.add_argument("--views", type=int, default=4, help="random views a shape")
     parser.add_argument("--points", type=int, default=15, help="evaluations in a window")
     parser.add_argument("--image_size", type=int, default=224, help="pixels")
@@ -79,7 +81,7 @@ def main(args: Sequence[str] | None = None) -> GradientAudit:
     parser.add_argument("--backend", choices=list(RENDERERS), default="rasterizer", help="the renderer")
     parser.add_argument("--seed", type=int, default=0, help="of the views")
     options = parser.parse_args(args)
-    torch.set_num_threads(1)
+    quiet()
     make: Callable[..., Renderer] = RENDERERS[options.backend]
     renderer = make(options.image_size, supersampling=options.supersampling)
     table = renderer.semantic_parameters

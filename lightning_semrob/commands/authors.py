@@ -1,4 +1,4 @@
-"""``python -m lightning_semrob authors``: the published results of the paper, by its formula and by ours."""
+"""``semrob authors``: the published results of the paper, by its formula and by ours."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from jsonargparse import ArgumentParser
 from torch import Tensor
 
+from lightning_semrob.commands.parsing import Parser
 from lightning_semrob.functional.betting import eq2_start
 from lightning_semrob.functions import RecordedFunction
 from lightning_semrob.maps.authors import CLASSES, METHODS, AuthorsResults, load_results, paper_arrays
@@ -120,9 +120,9 @@ def _say_progress(done: int, total: int) -> None:
 
 def main(args: Sequence[str]) -> dict[str, Judgement]:
     """Read the folder and print the tables; returns the judgement of every method."""
-    parser = ArgumentParser(
-        prog="python -m lightning_semrob authors",
-        description="The paper's own results (map.pt and optim.pt of its repository) by its formula and by ours. "
+    parser = Parser(
+        "authors",
+        "The paper's own results (map.pt and optim.pt of its repository) by its formula and by ours. "
         "Nothing in the files is executed.",
     )
     parser.add_argument("folder", type=str, help="the authors' repository, or its folder 'checkpoint'")

@@ -1,8 +1,7 @@
-"""``python -m lightning_semrob compare OLD NEW``: has a network become less robust? An exit code for pipelines."""
+"""``semrob compare OLD NEW``: has a network become less robust? An exit code for pipelines."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 import yaml
 
+from lightning_semrob.commands.parsing import Parser
 from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.evaluation.records import Run, read_runs, run_space
 from lightning_semrob.evaluation.summary import ratios_by_shape
@@ -185,18 +185,18 @@ def _difference(item: Mapping[str, Any], confidence: float) -> str:
 
 def main(args: Sequence[str]) -> list[dict[str, Any]]:
     """The command; returns the comparisons, or exits with 1 where it was asked to."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lightning_semrob compare",
-        description="Compare two output folders of evaluate.py over the tasks that both have measured. Exit codes: 0; "
+    parser = Parser(
+        "compare",
+        "Compare two output folders of evaluate.py over the tasks that both have measured. Exit codes: 0; "
         "1 with --fail_if worse where a network has become less robust; 2 where the folders cannot be compared.",
     )
-    parser.add_argument("old", help="output folder of the network in use")
-    parser.add_argument("new", help="output folder of its successor")
+    parser.add_argument("old", type=str, help="output folder of the network in use")
+    parser.add_argument("new", type=str, help="output folder of its successor")
     parser.add_argument(
         "--fail_if", choices=["worse"], help="exit with 1 where the interval of new - old is below zero"
     )
     parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="which volume of a box counts")
-    parser.add_argument("--methods", nargs="+", help="finders whose boxes count; verified, or all in common")
+    parser.add_argument("--methods", type=str, nargs="+", help="finders whose boxes count; verified, or all in common")
     parser.add_argument(
         "--pair",
         nargs=2,
@@ -206,7 +206,7 @@ def main(args: Sequence[str]) -> list[dict[str, Any]]:
         help="a network of each folder, where names differ and there are several; may be repeated",
     )
     parser.add_argument("--confidence", type=float, default=0.95, help="of the intervals over shapes")
-    parser.add_argument("--json", type=Path, help="file for the comparisons")
+    parser.add_argument("--json", type=str, help="file for the comparisons")
     options = parser.parse_args(list(args))
     pairs = dict(options.pair)
     found = compare_folders(options.old, options.new, pairs, options.metric, options.methods, options.confidence)
@@ -215,7 +215,8 @@ def main(args: Sequence[str]) -> list[dict[str, Any]]:
     if any(item["difference"]["verdict"].startswith("too few") for item in found):
         print(f"\na difference is called from {MINIMUM_SHAPES} shapes on")
     if options.json:
-        RunFolder(options.json.parent).write_json(options.json.name, {"comparisons": found})
+        path = Path(options.json)
+        RunFolder(path.parent).write_json(path.name, {"comparisons": found})
     if options.fail_if == "worse" and worse:
         print(f"\nless robust than before: {', '.join(worse)}")
         raise SystemExit(WORSE)

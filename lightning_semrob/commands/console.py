@@ -1,4 +1,4 @@
-"""``python -m lightning_semrob COMMAND ...``: one program for all commands."""
+"""``semrob COMMAND ...``: one program for all commands."""
 
 from __future__ import annotations
 
@@ -7,46 +7,88 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-__all__ = ["COMMANDS", "main"]
+import lightning_semrob
+from lightning_semrob.utilities.messages import did_you_mean
 
-#: Command -> module with ``main(args)``, and what it does.
-COMMANDS: dict[str, tuple[str, str]] = {
-    "doctor": ("lightning_semrob.commands.doctor", "versions, devices, which backends work, what is missing"),
-    "audit": ("lightning_semrob.commands.audit", "does the gradient of f agree with its slope?"),
-    "authors": ("lightning_semrob.commands.authors", "the paper's published results, by its formula and by ours"),
-    "maps": ("lightning_semrob.commands.maps", "semantic maps of networks and shapes, as one NetCDF file"),
-    "merge": ("lightning_semrob.commands.merge", "one table from the output folders of partial jobs"),
-    "profile": (
-        "lightning_semrob.commands.profile",
-        "what of a job's time is rendering, networks, the framework's own",
-    ),
-    "compare": (
-        "lightning_semrob.commands.compare",
-        "has a network become less robust? exit code 1 with --fail_if worse",
-    ),
-    "verify": ("lightning_semrob.commands.verify", "do the stated regions of a job hold under fresh samples?"),
-    "report": ("lightning_semrob.commands.report", "report.html of the output folder of a finished job"),
-    "explore": ("lightning_semrob.commands.explore", "a page to walk through the map of one shape and network"),
-    "traps": ("lightning_semrob.commands.traps", "where robust regions deceive: traps, shared holes, worst views"),
-    "figures": ("lightning_semrob.commands.figures", "figures of a file of maps"),
+__all__ = ["COMMANDS", "help_page", "main"]
+
+#: Command -> what it does. It stands in the module of its name.
+COMMANDS: dict[str, str] = {
+    "evaluate": "measure the robustness of networks: verified regions, SRVR, a report",
+    "train": "train a classifier on rendered views and judge it on held-out shapes",
+    "maps": "semantic maps of networks and shapes, as one NetCDF file",
+    "traps": "where robust regions deceive: traps, shared holes, worst views",
+    "audit": "does the gradient of f agree with its slope?",
+    "verify": "do the stated regions of a job hold under fresh samples?",
+    "compare": "has a network become less robust? exit code 1 with --fail_if worse",
+    "merge": "one table from the output folders of partial jobs",
+    "report": "report.html of the output folder of a finished job",
+    "explore": "a page to walk through the map of one shape and network",
+    "figures": "figures of a file of maps",
+    "profile": "what of a job's time is rendering, networks, the framework's own",
+    "authors": "the paper's published results, by its formula and by ours",
+    "doctor": "versions, devices, which backends work, what is missing",
 }
+#: What a command runs, where it is not ``main``.
+_FUNCTIONS = {"evaluate": "evaluate", "train": "train"}
+_FOOTER = """
+semrob COMMAND --help lists the options of a command. A mistake is one sentence and exit code 2; the environment
+variable LIGHTNING_SEMROB_TRACEBACK=1 shows where it came from."""
+
+
+def help_page() -> str:
+    """All commands, a line each."""
+    lines = ["usage: semrob COMMAND [OPTIONS]\n", *(f"  {name:10}{text}" for name, text in COMMANDS.items())]
+    return "\n".join([*lines, _FOOTER])
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run one command; a mistake is one sentence and exit code 2 (LIGHTNING_SEMROB_TRACEBACK=1 shows its origin)."""
+    """Run one command.
+
+    Args:
+        args: its name and its words; those of the program if None.
+
+    Raises:
+        SystemExit: 2 for a mistake, 130 where the user interrupts, 141 where nobody reads what is printed, and what
+            the command itself ends with.
+    """
     words = list(sys.argv[1:] if args is None else args)
-    if not words or words[0] in ("-h", "--help"):
-        print("usage: python -m lightning_semrob COMMAND [--help]\n")
-        for name, (_, text) in COMMANDS.items():
-            print(f"  {name:10} {text}")
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(help_page())
         return
-    if words[0] not in COMMANDS:
-        print(f"error: there is no command '{words[0]}': choose one of {', '.join(COMMANDS)}", file=sys.stderr)
-        raise SystemExit(2)
+    if words[0] == "--version":
+        print(lightning_semrob.__version__)
+        return
     try:
-        import_module(COMMANDS[words[0]][0]).main(words[1:])
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        if os.environ.get("LIGHTNING_SEMROB_TRACEBACK"):
+        if words[0] not in COMMANDS:
+            hint = did_you_mean(words[0], COMMANDS, before=", ") or ":"
+            raise ValueError(f"there is no command '{words[0]}'{hint} choose one of {', '.join(COMMANDS)}")
+        module = import_module(f"lightning_semrob.commands.{words[0]}")
+        getattr(module, _FUNCTIONS.get(words[0], "main"))(words[1:])
+        sys.stdout.flush()
+    except KeyboardInterrupt as error:
+        _stop("interrupted", 130, error)
+    except SystemExit as error:
+        # Lightning takes an interruption for itself and leaves with 1.
+        if error.code == 1 and isinstance(error.__context__, KeyboardInterrupt):
+            _stop("interrupted", 130, error)
+        raise
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads what is left to print
+        raise SystemExit(141) from None  # what shells make of SIGPIPE
+    except Exception as error:
+        if not _is_mistake(error) or os.environ.get("LIGHTNING_SEMROB_TRACEBACK"):
             raise
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+        _stop(f"error: {error}", 2, error)
+
+
+def _stop(message: str, code: int, error: BaseException) -> None:
+    print(message, file=sys.stderr)
+    raise SystemExit(code) from error
+
+
+def _is_mistake(error: Exception) -> bool:
+    """Whether an exception says what the user can mend."""
+    fabric = sys.modules.get("lightning_fabric.utilities.exceptions")
+    refused = (fabric.MisconfigurationException,) if fabric else ()
+    return isinstance(error, (ValueError, OSError, ImportError, *refused))

@@ -1,8 +1,7 @@
-"""``python -m lightning_semrob doctor``: what is installed, what works here, and what to do about the rest."""
+"""``semrob doctor``: what is installed, what works here, and what to do about the rest."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 import shlex
@@ -19,6 +18,7 @@ import torch
 from packaging.requirements import Requirement
 
 import lightning_semrob
+from lightning_semrob.commands.parsing import Parser
 
 __all__ = ["GROUPS", "Finding", "examine", "main"]
 
@@ -238,9 +238,9 @@ def main(args: Sequence[str]) -> None:
     Raises:
         SystemExit: 1, where the default job cannot run.
     """
-    argparse.ArgumentParser(
-        prog="python -m lightning_semrob doctor",
-        description="Versions, devices, which rendering backends work and why others do not, extras and disk. Exit "
+    Parser(
+        "doctor",
+        "Versions, devices, which rendering backends work and why others do not, extras and disk. Exit "
         "code 0 if the default job can run here, 1 if not.",
     ).parse_args(list(args))
     marks = {"ok": "  ", "absent": "- ", "broken": "! "}

@@ -1,23 +1,22 @@
-"""The command line: ``evaluate.py`` on LightningCLI."""
+"""``semrob evaluate``: measure the semantic robustness of networks."""
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 import yaml
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.cli import LightningArgumentParser
 from pytorch_lightning.strategies import DDPStrategy
 
+from lightning_semrob.commands import console
+from lightning_semrob.commands.lightning import JobCLI
+from lightning_semrob.commands.parsing import config_folder, program_name, quiet, with_packaged_configs
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.folder import versions
 from lightning_semrob.evaluation.job import MODEL_DEFAULTS, TRAINER_DEFAULTS, Job, JobInterrupted
@@ -29,43 +28,28 @@ from lightning_semrob.report.page.pictures import MAPS_FILE, map_evaluations
 from lightning_semrob.report.tables import format_summary
 from lightning_semrob.sharing.strategies import SharedTableStrategy
 
-__all__ = ["EvaluateCLI", "config_folder", "evaluate", "main", "quiet_lightning", "with_packaged_configs"]
+__all__ = ["EvaluateCLI", "config_folder", "evaluate", "main", "with_packaged_configs"]
 
 #: Parts of the configuration that do not decide the numbers.
 _NOT_IN_RESULTS = ("trainer", "output", "overwrite", "dry_run", "report_grid", "config")
 
 
-def config_folder() -> Path:
-    """Where the configurations are: in the installed package, or in the repository for a checkout."""
-    package = Path(__file__).parent.parent
-    packaged = package / "configs"
-    return packaged if packaged.is_dir() else package.parent / "configs"
-
-
-class EvaluateCLI(LightningCLI):
+class EvaluateCLI(JobCLI):
     """LightningCLI with the output folder, the dry run and a Trainer that shares rows between processes."""
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
-        words = with_packaged_configs(sys.argv[1:] if args is None else args)
-        with warnings.catch_warnings():
-            # Arguments given from Python are meant, whatever the command line of the caller is.
-            warnings.filterwarnings("ignore", "LightningCLI's args parameter is intended")
-            super().__init__(
-                FinderSuite,
-                SemanticEnvironment,
-                save_config_callback=None,
-                seed_everything_default=0,
-                run=False,
-                args=words,
-                auto_configure_optimizers=False,
-                parser_kwargs={
-                    "usage": "evaluate.py [--config FILE] [--data.NAME VALUE ...] [--model.NAME VALUE ...] "
-                    "[--trainer.NAME VALUE ...] [--output FOLDER] [--dry_run true] [--print_config]",
-                    "description": "Measure in how much of the semantic space a network keeps working (SRVR). "
-                    "Defaults are a small job on embedded shapes; configs/ holds larger ones.",
-                },
-                trainer_defaults=TRAINER_DEFAULTS,
-            )
+        super().__init__(
+            "evaluate",
+            FinderSuite,
+            SemanticEnvironment,
+            args,
+            TRAINER_DEFAULTS,
+            run=False,
+            usage=f"{program_name('evaluate')} [--config FILE] [--data.NAME VALUE ...] [--model.NAME VALUE ...] "
+            "[--trainer.NAME VALUE ...] [--output FOLDER] [--dry_run true] [--print_config]",
+            description="Measure in how much of the semantic space a network keeps working (SRVR). Defaults are a "
+            "small job on embedded shapes; configs/ holds larger ones.",
+        )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Flags beside those of Trainer, model and data."""
@@ -115,37 +99,8 @@ class EvaluateCLI(LightningCLI):
 
     def result_config(self) -> str:
         """The resolved configuration that decides the numbers, as yaml."""
-        resolved = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_validation=True))
-        deciding = {key: value for key, value in resolved.items() if key not in _NOT_IN_RESULTS}
-        text: str = yaml.safe_dump(deciding)
+        text: str = yaml.safe_dump({k: value for k, value in self.resolved().items() if k not in _NOT_IN_RESULTS})
         return text
-
-
-def with_packaged_configs(args: Sequence[str]) -> list[str]:
-    """``--config configs/x.yaml`` or ``--config x.yaml`` also finds the configurations that the package carries."""
-    result: list[str] = []
-    for position, word in enumerate(args):
-        flag, separator, value = word.partition("=")
-        is_value = position > 0 and args[position - 1] == "--config"
-        name = word if is_value else value if flag == "--config" and separator else None
-        if name is not None and not Path(name).exists():
-            candidate = config_folder() / Path(name).name
-            if candidate.exists():
-                name = str(candidate)
-            else:
-                known = sorted(path.name for path in config_folder().glob("*.yaml"))
-                raise SystemExit(f"no configuration '{name}'; the package carries {known}")
-            word = name if is_value else f"--config={name}"
-        result.append(word)
-    return result
-
-
-def quiet_lightning() -> None:
-    """Leave out what Lightning says about itself."""
-    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # Lightning 2.6 asks torch's pytree a question in a form that newer torch deprecates.
-    warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\).*")
 
 
 def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
@@ -155,10 +110,7 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         The summary that is also written to ``summary.json``; of a dry run the estimate.
     """
     start = time.perf_counter()
-    quiet_lightning()
-    if "OMP_NUM_THREADS" not in os.environ:
-        # Rendering and small batches are slower on several threads; processes (--trainer.devices) use the cores.
-        torch.set_num_threads(1)
+    quiet()
     cli = EvaluateCLI(args)
     environment, trainer, config = cli.datamodule, cli.trainer, cli.result_config()
     job = Job(environment, cli.model, trainer, config, cli.config.output, cli.config.overwrite, start)
@@ -197,18 +149,9 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     return summary
 
 
-def main() -> None:
-    """``evaluate.py`` as a program: a mistake is one sentence and exit code 2.
-
-    The environment variable LIGHTNING_SEMROB_TRACEBACK=1 shows where it came from.
-    """
-    try:
-        evaluate()
-    except (ValueError, OSError, ImportError) as error:
-        if os.environ.get("LIGHTNING_SEMROB_TRACEBACK"):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+def main(args: Sequence[str] | None = None) -> None:
+    """``semrob evaluate``; also ``evaluate.py`` and ``semrob-evaluate``."""
+    console.main(["evaluate", *(sys.argv[1:] if args is None else args)])
 
 
 def print_start(summary: dict[str, Any]) -> None:

@@ -1,24 +1,21 @@
-"""``python -m lightning_semrob explore``: serves a page to walk through the map of one shape and network."""
+"""``semrob explore``: serves a page to walk through the map of one shape and network."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from jsonargparse import ArgumentParser
-
+from lightning_semrob.commands.parsing import Parser, quiet
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.report.explore import Explorer, build_app
 
 __all__ = ["application", "main"]
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="python -m lightning_semrob explore",
-        description="Serves a page on this machine: the map of one shape and network, the rendering and the top-5 at "
+def _parser() -> Parser:
+    parser = Parser(
+        "explore",
+        "Serves a page on this machine: the map of one shape and network, the rendering and the top-5 at "
         "the point that you choose, and boxes that grow from there.",
     )
     parser.add_argument("--shape", type=str, default="teapot", help="one shape, as in --data.shapes of evaluate.py")
@@ -53,8 +50,7 @@ def application(args: Sequence[str]) -> tuple[Any, Any]:
 
 def main(args: Sequence[str]) -> None:
     """Serve the page until it is stopped."""
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)
+    quiet()
     app, config = application(args)
     print(f"open http://{config.host}:{config.port}/ (Ctrl-C ends it)", flush=True)
     # One request at a time: rendering and network share their buffers and their cores.

@@ -1,12 +1,11 @@
-"""``python -m lightning_semrob figures``: the figures of a file of maps."""
+"""``semrob figures``: the figures of a file of maps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
+from lightning_semrob.commands.parsing import Parser
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.report.figures import (
     network_label,
@@ -31,8 +30,8 @@ def main(args: Sequence[str]) -> list[Path]:
     Raises:
         ValueError: maps of more than two axes.
     """
-    parser = ArgumentParser(prog="python -m lightning_semrob figures", description="Figures of a file of maps.")
-    parser.add_argument("maps", type=str, help="file of `python -m lightning_semrob maps`")
+    parser = Parser("figures", "Figures of a file of maps.")
+    parser.add_argument("maps", type=str, help="file of `semrob maps`")
     parser.add_argument("--output", type=str, default="figures", help="folder")
     parser.add_argument("--format", type=str, default="png", help="png, svg or pdf")
     parser.add_argument("--threshold", type=float, default=0.3, help="line around where every network scores below")

@@ -1,19 +1,16 @@
-"""``python -m lightning_semrob maps``: measure semantic maps and write them as NetCDF."""
+"""``semrob maps``: measure semantic maps and write them as NetCDF."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 import yaml
-from jsonargparse import ArgumentParser
 
-from lightning_semrob.commands.evaluate import quiet_lightning, with_packaged_configs
+from lightning_semrob.commands.parsing import Parser, quiet, with_packaged_configs
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.functions.precision import set_arithmetic
 from lightning_semrob.maps import SemanticMapper, SemanticMaps
@@ -23,10 +20,10 @@ from lightning_semrob.sharing.strategies import SharedTableStrategy
 __all__ = ["environment_of", "main"]
 
 
-def _parser(prog: str) -> ArgumentParser:
-    parser = ArgumentParser(
-        prog=f"python -m lightning_semrob {prog}",
-        description="Semantic maps: f of every network and shape on an even grid of one or more axes.",
+def _parser() -> Parser:
+    parser = Parser(
+        "maps",
+        "Semantic maps: f of every network and shape on an even grid of one or more axes.",
     )
     parser.add_argument("--config", action="config", help="yaml file; configs/maps_paper.yaml is the paper's grid")
     parser.add_class_arguments(SemanticEnvironment, "data")
@@ -44,10 +41,8 @@ def environment_of(maps: SemanticMaps) -> SemanticEnvironment:
         ValueError: the maps do not say how they were made.
     """
     if not maps.settings:
-        raise ValueError(
-            "these maps do not say how they were made: measure them with `python -m lightning_semrob maps`"
-        )
-    parser = ArgumentParser()
+        raise ValueError("these maps do not say how they were made: measure them with `semrob maps`")
+    parser = Parser()
     parser.add_class_arguments(SemanticEnvironment, "data")
     made = parser.instantiate_classes(parser.parse_object({"data": dict(maps.settings)})).data
     assert isinstance(made, SemanticEnvironment)
@@ -56,10 +51,8 @@ def environment_of(maps: SemanticMaps) -> SemanticEnvironment:
 
 def main(args: Sequence[str]) -> SemanticMaps:
     """Measure maps, in one process or several; returns what the file holds."""
-    quiet_lightning()
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)
-    parser = _parser("maps")
+    quiet()
+    parser = _parser()
     config = parser.parse_args(with_packaged_configs(args))
     settings: Mapping[str, Any] = yaml.safe_load(parser.dump(config, skip_none=False))["data"]
     made = parser.instantiate_classes(config)

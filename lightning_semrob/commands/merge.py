@@ -1,8 +1,7 @@
-"""``python -m lightning_semrob merge``: one table from the output folders of partial jobs."""
+"""``semrob merge``: one table from the output folders of partial jobs."""
 
 from __future__ import annotations
 
-import argparse
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from lightning_semrob.commands.parsing import Parser
 from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.evaluation.records import NOT_VERIFIED, Run, read_runs, run_space
 from lightning_semrob.evaluation.suite import PAPER_METHODS
@@ -142,12 +142,12 @@ def _summary(path: Path) -> dict[str, Any]:
 
 def main(args: Sequence[str]) -> dict[str, Any]:
     """The command; returns the summary."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lightning_semrob merge",
-        description="Join the output folders of an array job over shapes or networks into one table.",
+    parser = Parser(
+        "merge",
+        "Join the output folders of an array job over shapes or networks into one table.",
     )
-    parser.add_argument("folders", nargs="+", help="output folders of evaluate.py")
-    parser.add_argument("--output", required=True, help="folder of the joined table")
+    parser.add_argument("folders", type=str, nargs="+", help="output folders of evaluate.py")
+    parser.add_argument("--output", type=str, required=True, help="folder of the joined table")
     options = parser.parse_args(list(args))
     summary = merge(options.folders, options.output)
     print(format_summary(summary, Path(options.output)))

@@ -1,4 +1,4 @@
-"""``python -m lightning_semrob profile``: what of a job's time is rendering, networks and the framework's own."""
+"""``semrob profile``: what of a job's time is rendering, networks and the framework's own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def main(args: Sequence[str] | None = None) -> dict[str, float]:
     """
     words = list(sys.argv[1:] if args is None else args)
     if "-h" in words or "--help" in words:
-        print("usage: python -m lightning_semrob profile [arguments of evaluate.py]\n")
+        print("usage: semrob profile [arguments of evaluate.py]\n")
         print("Runs the job and prints seconds and shares of rendering, networks, gradients and the framework.")
         return {}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,9 +1,8 @@
-"""The command line: ``train.py`` on LightningCLI."""
+"""``semrob train``: train a classifier on rendered views and judge it on held-out shapes."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import time
 import warnings
@@ -18,7 +17,9 @@ import yaml
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
-from lightning_semrob.commands.evaluate import quiet_lightning, with_packaged_configs
+from lightning_semrob.commands import console
+from lightning_semrob.commands.lightning import JobCLI
+from lightning_semrob.commands.parsing import program_name, quiet
 from lightning_semrob.evaluation.folder import RunFolder, versions
 from lightning_semrob.report.page.training import format_verdicts, training_table, write_training_report
 from lightning_semrob.report.tables import Table, format_summary, format_table
@@ -46,39 +47,36 @@ _OF_FIT = ("output", "overwrite", "before", "judging")
 _TRAINER_DECIDES = ("max_epochs", "precision", "gradient_clip_val", "accumulate_grad_batches")
 
 
-class TrainCLI(LightningCLI):
+_TRAINER_DEFAULTS = {
+    "accelerator": "auto",
+    "devices": 1,
+    "max_epochs": 10,
+    "logger": False,
+    "enable_checkpointing": True,
+    "enable_model_summary": False,
+    "use_distributed_sampler": False,
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 10,
+    "reload_dataloaders_every_n_epochs": 1,
+}
+
+
+class TrainCLI(JobCLI):
     """LightningCLI with an output folder that the same command goes on in, and a comparison at the end."""
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
         self.result: dict[str, Any] = {}
-        words = with_packaged_configs(sys.argv[1:] if args is None else args)
-        refuse_settings_of_fit(words)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "LightningCLI's args parameter is intended")
-            super().__init__(
-                SemanticTraining,
-                RenderedViews,
-                save_config_callback=None,
-                seed_everything_default=0,
-                args=words,
-                auto_configure_optimizers=False,
-                parser_kwargs={
-                    "description": "Train a classifier on rendered views and judge it on held-out shapes. "
-                    "Start with: train.py fit --config configs/train_demo.yaml",
-                },
-                trainer_defaults={
-                    "accelerator": "auto",
-                    "devices": 1,
-                    "max_epochs": 10,
-                    "logger": False,
-                    "enable_checkpointing": True,
-                    "enable_model_summary": False,
-                    "use_distributed_sampler": False,
-                    "num_sanity_val_steps": 0,
-                    "log_every_n_steps": 10,
-                    "reload_dataloaders_every_n_epochs": 1,
-                },
-            )
+        refuse_settings_of_fit(sys.argv[1:] if args is None else args)
+        super().__init__(
+            "train",
+            SemanticTraining,
+            RenderedViews,
+            args,
+            _TRAINER_DEFAULTS,
+            run=True,
+            description="Train a classifier on rendered views and judge it on held-out shapes. Start with: "
+            f"{program_name('train')} fit --config configs/train_demo.yaml",
+        )
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -122,8 +120,8 @@ class TrainCLI(LightningCLI):
 
     def result_config(self) -> str:
         """The resolved configuration that decides the numbers, as yaml."""
-        resolved = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_validation=True))
-        resolved = resolved.get(self.subcommand, resolved)
+        resolved = self.resolved()
+        resolved = resolved.get(str(self.subcommand), resolved)
         trainer = {key: resolved["trainer"].get(key) for key in _TRAINER_DECIDES}
         deciding = {key: value for key, value in resolved.items() if key not in (*_NOT_IN_RESULTS, "trainer")}
         deciding["data"] = {key: value for key, value in deciding["data"].items() if key != "num_workers"}
@@ -250,23 +248,12 @@ def print_result(found: Verdicts, table: Table, findings: str, output: Path, sec
 
 def train(args: Sequence[str] | None = None) -> dict[str, Any]:
     """Run ``train.py`` with the given arguments (``sys.argv`` if None); returns what ``training.json`` holds."""
-    quiet_lightning()
+    quiet()
     # The folder of the job's own checkpoints is meant to be there when a run goes on.
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)
     return TrainCLI(args).result
 
 
-def main() -> None:
-    """``train.py`` as a program: a mistake is one sentence and exit code 2.
-
-    The environment variable LIGHTNING_SEMROB_TRACEBACK=1 shows where it came from.
-    """
-    try:
-        train()
-    except (ValueError, OSError) as error:
-        if os.environ.get("LIGHTNING_SEMROB_TRACEBACK"):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+def main(args: Sequence[str] | None = None) -> None:
+    """``semrob train``; also ``train.py`` and ``semrob-train``."""
+    console.main(["train", *(sys.argv[1:] if args is None else args)])

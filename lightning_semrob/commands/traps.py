@@ -1,4 +1,4 @@
-"""``python -m lightning_semrob traps``: traps of saved maps, ranked, as a table, a CSV file and pictures."""
+"""``semrob traps``: traps of saved maps, ranked, as a table, a CSV file and pictures."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from jsonargparse import ArgumentParser
 from torch import Tensor
 
 from lightning_semrob.commands.maps import environment_of
+from lightning_semrob.commands.parsing import Parser
 from lightning_semrob.finders import OIRBlackBoxFinder, VerifiedFinder
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.maps.traps import Trap, find_traps
@@ -90,8 +90,8 @@ def _save_pictures(path: Path, maps: SemanticMaps, traps: Sequence[Trap], most: 
 
 def main(args: Sequence[str]) -> list[Trap]:
     """Find, print and write traps; returns them."""
-    parser = ArgumentParser(prog="python -m lightning_semrob traps", description="Traps of saved maps, ranked.")
-    parser.add_argument("maps", type=str, help="file of `python -m lightning_semrob maps`")
+    parser = Parser("traps", "Traps of saved maps, ranked.")
+    parser.add_argument("maps", type=str, help="file of `semrob maps`")
     parser.add_argument("--run", type=str | None, default=None, help="take the valid boxes of this output folder")
     parser.add_argument("--output", type=str, default="traps", help="folder for traps.csv and traps.png")
     parser.add_argument("--points", type=int, default=4, help="starting points of boxes on every map, without --run")

@@ -1,8 +1,7 @@
-"""``python -m lightning_semrob verify FOLDER``: do the stated regions hold under fresh samples?"""
+"""``semrob verify FOLDER``: do the stated regions hold under fresh samples?"""
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lightning_semrob.commands.evaluate import quiet_lightning
+from lightning_semrob.commands.parsing import Parser, quiet
 from lightning_semrob.evaluation.folder import environment_of
 from lightning_semrob.finders.base import prepare_function
 from lightning_semrob.report.tables import format_table
@@ -89,18 +88,17 @@ def verify_folder(
 
 def main(args: Sequence[str]) -> list[dict[str, Any]]:
     """The command; returns what it prints, or exits with 1 where a region is refuted."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lightning_semrob verify",
-        description="Sample every region that an output folder states as valid again. Exit codes: 0; 1 where one is "
+    parser = Parser(
+        "verify",
+        "Sample every region that an output folder states as valid again. Exit codes: 0; 1 where one is "
         "found invalid; 2 where network or mesh are not those of the statement.",
     )
-    parser.add_argument("folder", help="output folder of evaluate.py")
+    parser.add_argument("folder", type=str, help="output folder of evaluate.py")
     parser.add_argument("--seed", type=int, default=1, help="of the samples, another one than the job's")
     parser.add_argument("--evaluations", type=int, default=1200, help="of f for a region, at most")
-    parser.add_argument("--accelerator", default="auto", help="cpu, gpu or auto")
+    parser.add_argument("--accelerator", type=str, default="auto", help="cpu, gpu or auto")
     options = parser.parse_args(list(args))
-    quiet_lightning()
-    torch.set_num_threads(1)
+    quiet()
     found = verify_folder(options.folder, options.seed, options.evaluations, device_of(options.accelerator))
     columns = ["network", "class", "shape", "point", "method", "verdict", "mean", "variance", "evaluations"]
     lines = [[f"{x[name]:.3f}" if isinstance(x[name], float) else str(x[name]) for name in columns] for x in found]
