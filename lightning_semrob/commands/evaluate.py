@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import pytorch_lightning as pl
 import yaml
-from pytorch_lightning.cli import LightningArgumentParser
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.strategies import DDPStrategy
 
 from lightning_semrob.commands import console
-from lightning_semrob.commands.lightning import JobCLI
-from lightning_semrob.commands.parsing import config_folder, program_name, quiet, with_packaged_configs
+from lightning_semrob.commands.parsing import OneSentence, config_folder, program_name, quiet, with_packaged_configs
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.folder import versions
 from lightning_semrob.evaluation.job import MODEL_DEFAULTS, TRAINER_DEFAULTS, Job, JobInterrupted
@@ -28,10 +28,63 @@ from lightning_semrob.report.page.pictures import MAPS_FILE, map_evaluations
 from lightning_semrob.report.tables import format_summary
 from lightning_semrob.sharing.strategies import SharedTableStrategy
 
-__all__ = ["EvaluateCLI", "config_folder", "evaluate", "main", "with_packaged_configs"]
+__all__ = ["EvaluateCLI", "JobCLI", "config_folder", "evaluate", "main", "with_packaged_configs"]
 
 #: Parts of the configuration that do not decide the numbers.
 _NOT_IN_RESULTS = ("trainer", "output", "overwrite", "dry_run", "report_grid", "config")
+
+
+class _Parser(OneSentence, LightningArgumentParser):
+    """Lightning's parser, a mistake answered with one sentence."""
+
+
+class JobCLI(LightningCLI):
+    """LightningCLI without optimizers and files of its own, with the configurations that the package carries.
+
+    Args:
+        command: name of the command.
+        model, data: classes whose arguments are flags.
+        args: the words; those of the program if None.
+        trainer_defaults: of the Trainer.
+        run: whether the words name one of Lightning's subcommands.
+        parser: arguments of the parser.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        model: type[pl.LightningModule],
+        data: type[pl.LightningDataModule],
+        args: Sequence[str] | None,
+        trainer_defaults: Mapping[str, Any],
+        run: bool,
+        **parser: Any,
+    ) -> None:
+        with warnings.catch_warnings():
+            # Arguments given from Python are meant, whatever the command line of the caller is.
+            warnings.filterwarnings("ignore", "LightningCLI's args parameter is intended")
+            super().__init__(
+                model,
+                data,
+                save_config_callback=None,
+                seed_everything_default=0,
+                run=run,
+                args=with_packaged_configs(sys.argv[1:] if args is None else args),
+                auto_configure_optimizers=False,
+                parser_kwargs={"prog": program_name(command), **parser},
+                trainer_defaults=dict(trainer_defaults),
+            )
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Lightning's parser, with our way of answering mistakes."""
+        parser = _Parser(**kwargs)
+        parser.add_argument("-c", "--config", action="config", help="configuration file, YAML or JSON")
+        return parser
+
+    def resolved(self) -> dict[str, Any]:
+        """The whole configuration as plain data."""
+        found: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_validation=True))
+        return found
 
 
 class EvaluateCLI(JobCLI):

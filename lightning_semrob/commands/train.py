@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from lightning_semrob.commands import console
-from lightning_semrob.commands.lightning import JobCLI
+from lightning_semrob.commands.evaluate import JobCLI
 from lightning_semrob.commands.parsing import program_name, quiet
 from lightning_semrob.evaluation.folder import RunFolder, versions
 from lightning_semrob.report.page.training import format_verdicts, training_table, write_training_report

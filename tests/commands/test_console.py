@@ -42,7 +42,7 @@ def ends(*words: str) -> int | str | None:
 def test_the_help_page_lists_every_command(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert list(COMMANDS) == ALL
     modules = {path.stem for path in (repository / "lightning_semrob" / "commands").glob("*.py")}
-    assert modules - set(ALL) == {"__init__", "console", "lightning", "parsing"}
+    assert modules - set(ALL) == {"__init__", "console", "parsing"}
     for words in ([], ["--help"], ["-h"]):
         main(words)
         assert capsys.readouterr().out == help_page() + "\n"
