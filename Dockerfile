@@ -18,6 +18,6 @@ RUN useradd --create-home semrob && mkdir -p /work/outputs /var/cache/numba && c
 ENV NUMBA_CACHE_DIR=/var/cache/numba OMP_NUM_THREADS=1 MPLCONFIGDIR=/tmp/matplotlib
 USER semrob
 WORKDIR /work
-RUN python -m lightning_semrob doctor
+RUN semrob doctor
 
 ENTRYPOINT ["semrob-evaluate"]

@@ -3,7 +3,7 @@
     python benchmarks/gradient_audit.py                        # the embedded shapes
     python benchmarks/gradient_audit.py --reference path/to/shapes
 
-Each table is one ``python -m lightning_semrob audit`` command, printed above it.
+Each table is one ``semrob audit`` command, printed above it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for more in ([], ["--network", NETWORK], ["--axes", "all"]):
         views = 1 if "all" in more else options.views
         words = ["--shapes", *shapes, "--views", str(views), *more]
-        print("\npython -m lightning_semrob audit " + " ".join(words), flush=True)
+        print("\nsemrob audit " + " ".join(words), flush=True)
         audit(words)
 
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # One job a class, joined afterwards: sbatch examples/slurm_array.sh, then
-#   python -m lightning_semrob merge outputs/array/* --output outputs/joined
+#   semrob merge outputs/array/* --output outputs/joined
 #SBATCH --job-name=semrob-array
 #SBATCH --array=0-3
 #SBATCH --gres=gpu:1

@@ -255,4 +255,4 @@ def main(args: Sequence[str]) -> None:
     if broken:
         print(f"\nThe default job cannot run here: {'; '.join(f'{x.subject}: {x.text}' for x in broken)}")
         raise SystemExit(1)
-    print("\nThe default job can run here: python evaluate.py, or semrob-evaluate outside the repository.")
+    print("\nThe default job can run here: python evaluate.py, or semrob evaluate outside the repository.")

@@ -251,7 +251,7 @@ class SemanticMaps:
         """
         xr = _xarray()
         if not Path(path).is_file():
-            raise ValueError(f"there is no file '{path}': make one with `python -m lightning_semrob maps --output`")
+            raise ValueError(f"there is no file '{path}': make one with `semrob maps --output`")
         try:
             data = xr.load_dataset(path, engine="h5netcdf")
             axes = tuple(

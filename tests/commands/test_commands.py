@@ -1,4 +1,4 @@
-"""``python -m lightning_semrob maps | traps | figures`` in process, on a cheap network and small pictures."""
+"""``semrob maps | traps | figures`` in process, on a cheap network and small pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m lightning_semrob doctor``: what it prints and its exit code."""
+"""``semrob doctor``: what it prints and its exit code."""
 
 from __future__ import annotations
 

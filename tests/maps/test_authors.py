@@ -1,4 +1,4 @@
-"""``python -m lightning_semrob authors``: the layout of the paper's authors, read without executing anything."""
+"""``semrob authors``: the layout of the paper's authors, read without executing anything."""
 
 from __future__ import annotations
 

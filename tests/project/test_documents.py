@@ -69,6 +69,8 @@ NOT_RUN = {
 }
 #: Starters of processes: what follows them is a command of ours.
 LAUNCHERS = ("torchrun", "srun", "time", "nohup", "python", ".venv/bin/python")
+#: What pip installs of ours.
+CONSOLE_SCRIPTS = ("semrob", "semrob-evaluate", "semrob-train")
 #: Variables of a cluster's scripts, with the value of its first task.
 VARIABLES = {"SLURM_ARRAY_TASK_ID": "0", "SLURM_JOB_NUM_NODES": "1", "SLURM_NNODES": "1", "SLURM_NTASKS": "1"}
 
@@ -123,7 +125,7 @@ def inline(pattern: str) -> list[str]:
 
 def named_commands() -> list[str]:
     """Our programs with their arguments; a bare name is none."""
-    pattern = r"python (?:benchmarks/|(?:evaluate|train)\.py |-m lightning_semrob \w+ )"
+    pattern = r"(?:python (?:benchmarks/|(?:evaluate|train)\.py |-m lightning_semrob \w+ )|semrob \w+ )"
     return [line for line in inline(pattern) if "…" not in line]
 
 
@@ -258,11 +260,12 @@ def expanded(words: Sequence[str]) -> list[str]:
 
 def program_of(words: Sequence[str]) -> tuple[str, list[str]] | None:
     """(program of ours, its arguments), also behind a launcher: ``evaluate``, ``train``, a benchmark, a command."""
-    if words[0] in ("semrob-evaluate", "semrob-train"):
-        return words[0].removeprefix("semrob-"), list(words[1:])
-    if words[0] not in LAUNCHERS:
+    if words[0] not in (*LAUNCHERS, *CONSOLE_SCRIPTS):
         return None
     for position, word in enumerate(words):
+        if Path(word).name in CONSOLE_SCRIPTS:
+            given = [*word.split("-")[1:], *expanded(words[position + 1 :])]  # semrob-train is semrob train
+            return (given[0], given[1:]) if given[0] in ("evaluate", "train") else ("lightning_semrob", given)
         if word in ("evaluate.py", "train.py") or word.startswith(("benchmarks/", "examples/")):
             return word.removesuffix(".py"), expanded(words[position + 1 :])
         if word == "-m" and words[position + 1] == "lightning_semrob":
