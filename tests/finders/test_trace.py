@@ -27,10 +27,6 @@ def test_a_trace_ends_in_the_box_that_find_returns(finder: type[RegionFinder], m
     expected = finder(mode=mode, num_iterations=12).find(f, U0, SPACE)  # type: ignore[call-arg]
     assert torch.equal(box.a, expected.a)
     assert torch.equal(box.b, expected.b)
-    assert box.status == expected.status
-    assert trace.shape == (int(box.steps.max()) + 1, 2, 2, 2)
-    assert torch.equal(trace[-1], torch.stack([box.a, box.b], 1))
-    assert (trace[0, :, 0] <= U0).all()
     assert (trace[-1, 0, 1] - trace[-1, 0, 0] > trace[0, 0, 1] - trace[0, 0, 0]).all()
 
 
