@@ -124,7 +124,7 @@ class RegionFinder(RoundModule):
     # ---- what a finder that verifies its own boxes overrides
 
     def join(self, runs: int, seed: int) -> None:
-        """Hear how many runs a job makes statements about together, and the seed of the job."""
+        """Take over the number of runs that a job makes statements about together, and the job's seed."""
 
     def check_thresholds(self, eps_m: float, eps_v: float, confidence: float) -> None:
         """Raise ValueError if the finder verifies its boxes by other thresholds than these."""
@@ -176,7 +176,7 @@ class RegionFinder(RoundModule):
         return self.rules.optimizer([self.a, self.b], self.space)
 
     def active(self, rows: Tensor) -> Tensor:
-        """Those of the rows that still run."""
+        """Which of the rows still run."""
         return rows[(self.code[rows] == RUNNING).to(rows.device)]
 
     def request(self, rows: Tensor) -> Tensor:
@@ -303,7 +303,7 @@ class RegionFinder(RoundModule):
             self.start(self.environment.u0, self.environment.space)
 
     def pending(self, rows: Tensor) -> Tensor:
-        """Those of the rows that still run."""
+        """Which of the rows still run."""
         return self.active(rows)
 
     def advance(self, batch: TaskBatch) -> int:

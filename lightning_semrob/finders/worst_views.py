@@ -1,8 +1,8 @@
 """Where does a network fail worst? Baselines that look for the view of the lowest f, beside the region finders.
 
 Both searches work in unit coordinates of the space, or of boxes in it, wrap around full periodic axes, ask f for at
-most ``batch_size`` points at a time and spend their budget to the last evaluation. The seed, the row of f and the box
-fix the points of a row, whatever ``batch_size`` and the other rows are. K rows, n axes, E evaluations.
+most ``batch_size`` points at a time and spend their whole budget. A row's points depend on the seed, its row of f and
+its box alone. K rows, n axes, E evaluations.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from lightning_semrob.utilities.random import row_generator
 
 __all__ = ["CMAESSearch", "RandomSearch", "ViewSearch", "WorstViews"]
 
-#: CMA-ES starts again where neither views (in widths of the box) nor scores differ by more: a camera needs no finer
-#: answer, and within a small budget another start finds more than more digits.
+#: CMA-ES restarts once its views (in widths of the box) and scores differ by less than this: in a small budget another
+#: start finds more than further digits.
 _RESOLUTION = 1e-3
 
 

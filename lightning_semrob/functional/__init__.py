@@ -9,7 +9,6 @@ from lightning_semrob.functional.regions import (
     oir_b_directions,
     oir_b_loss,
     oir_w_directions,
-    oir_w_loss,
     outer_bounds,
     trapezoid_directions,
 )
@@ -23,7 +22,6 @@ __all__ = [
     "oir_b_directions",
     "oir_b_loss",
     "oir_w_directions",
-    "oir_w_loss",
     "outer_bounds",
     "trapezoid_directions",
 ]

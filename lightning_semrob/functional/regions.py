@@ -24,7 +24,6 @@ __all__ = [
     "oir_b_directions",
     "oir_b_loss",
     "oir_w_directions",
-    "oir_w_loss",
     "outer_bounds",
     "trapezoid_directions",
 ]
@@ -199,11 +198,6 @@ def oir_b_directions(a: Tensor, b: Tensor, f: Tensor, f_outer: Tensor, alpha: fl
     grad_a = 2 * delta_over_r * (2 * (f @ opposite) - f_outer @ opposite_outer)
     grad_b = 2 * delta_over_r * (f_outer @ mask_outer - 2 * (f @ mask))
     return grad_a, grad_b
-
-
-def oir_w_loss(f: Tensor, f_outer: Tensor, alpha: float, n: int) -> Tensor:
-    """Reported loss of Eq. 16: ``(1 + alpha)**n sum(f_Q) / sum(f_D) - 1``. (..., 2**n) -> (...)."""
-    return (1 + alpha) ** n * f_outer.sum(-1) / f.sum(-1) - 1
 
 
 def oir_w_directions(a: Tensor, b: Tensor, f: Tensor, g: Tensor, beta: float) -> tuple[Tensor, Tensor]:

@@ -20,11 +20,11 @@ PRECISION_POINTS = 64
 
 
 def set_arithmetic(precision: str) -> None:
-    """Make float32 on CUDA what it says, in this process: jobs call it before the first evaluation of f.
+    """Let this process compute in full float32 on CUDA; call it before the first evaluation of f.
 
-    As it stands PyTorch lets cuDNN round the factors of convolutions to TensorFloat-32, 10 bits, and add up in an order
-    of its own. Afterwards only ``tf32`` rounds, in convolutions and in matrix products, and convolutions are
-    deterministic. On the CPU float32 is float32 anyway.
+    By default PyTorch lets cuDNN round the factors of convolutions to TensorFloat-32 (10 bits) and sum in any order.
+    Afterwards only ``tf32`` rounds, in convolutions and in matrix products, and convolutions are deterministic. On the
+    CPU nothing changes.
 
     Args:
         precision: of :data:`AUTOCAST`.

@@ -1,4 +1,4 @@
-"""f of a class from scores that were seen before: the kernel mean, which costs no rendering."""
+"""f of a class as a kernel mean of scores measured before; it costs no rendering."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lightning_semrob.space import SemanticSpace
 
 __all__ = ["RememberedFunction"]
 
-#: Weight of the mean score of the class, in views: what is said where nothing was seen.
+#: The mean score of the class counts like so many views; it decides f far from all remembered views.
 _PRIOR = 0.5
 
 

@@ -18,12 +18,12 @@ from lightning_semrob.shapes import Mesh, resolve_shapes
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.utilities.messages import unknown_name
 
-#: Gradients of float16 networks are computed of so many times the score, or small ones would vanish.
+#: The score is multiplied by this before the backward pass of a float16 network, or small gradients would vanish.
 _FLOAT16_SCALE = 1024.0
 
 
 def _varies(part: nn.Module) -> bool:
-    """Whether a module answers in training mode otherwise than in evaluation mode."""
+    """Whether a module behaves differently in training mode."""
     return isinstance(part, (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd))
 
 

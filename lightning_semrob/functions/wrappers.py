@@ -88,7 +88,7 @@ class FiniteDifference(_Wrapper):
         shift = torch.diag(self.step.to(u).expand(n))
         stencil = u[:, :, None] + torch.cat([torch.zeros_like(shift[:1]), shift, -shift])
         if self.space is not None:
-            # Only what the step moves is held back: a point outside stays where it is.
+            # Steps end at the border of the space; a point that lies outside stays where it is.
             low = torch.minimum(self.space.low.to(u), u)[:, :, None]
             high = torch.maximum(self.space.high.to(u), u)[:, :, None]
             stencil = torch.where(self.space.periodic.to(u.device), stencil, stencil.clamp(low, high))

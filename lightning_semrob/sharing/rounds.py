@@ -1,4 +1,4 @@
-"""What a Trainer drives: modules that work on rows of the task table in rounds."""
+"""Modules that a Trainer drives and that work on rows of the table of tasks in rounds."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SharedTasks(Protocol):
 
 
 class UpdateCallback(Callback):
-    """A callback that hears of every update; a batch of Lightning's loop may hold many."""
+    """A callback around every update; one batch of Lightning's loop may hold many updates."""
 
     def on_update_start(self, trainer: pl.Trainer, module: RoundModule, batch: TaskBatch) -> None:
         """Before the rows of ``batch`` are updated."""
@@ -59,15 +59,15 @@ class RoundModule(pl.LightningModule):
     _spent = 0
 
     def pending(self, rows: Tensor) -> Tensor:
-        """Those of the rows (R,) that have something left to do."""
+        """Which of the rows (R,) have something left to do."""
         raise NotImplementedError
 
     def growing(self, rows: Tensor) -> Tensor:
-        """Those of the rows (R,) with a run that has not ended."""
+        """Which of the rows (R,) have a run that still grows its box."""
         return self.pending(rows)
 
     def merge(self, owned: Tensor) -> None:
-        """Give every process what the others know about the rows that they own, (N,) bool; a collective."""
+        """Share what each process knows about the rows that it owns, (N,) bool, with all others; a collective."""
         raise NotImplementedError
 
     def advance(self, batch: TaskBatch) -> int:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 __all__ = ["DONE", "GROWN", "OPEN", "STARTED", "loads", "share", "share_again"]
 
-#: States of a row: not begun, begun by its owner, its runs ended and boxes left to verify, ended.
+#: States of a row: not started; started by its owner; its runs have ended but boxes are left to verify; ended.
 OPEN, STARTED, GROWN, DONE = range(4)
 
-#: What is left of a row in each state, as a share of its cost.
+#: The share of a row's cost that is left in each state.
 _LEFT = (1.0, 0.5, 0.25, 0.0)
 
 #: A cut between shapes, or else between groups, is preferred if it misses the even cut by at most this part of a share;
@@ -57,19 +57,19 @@ def share(cost: Tensor, shape: Tensor, group: Tensor, processes: int) -> Tensor:
 
 
 def loads(owners: Tensor, state: Tensor, cost: Tensor, processes: int) -> Tensor:
-    """Cost of what each process still has to do, (processes,); a row that has been begun counts in part."""
+    """Cost of what each process still has to do, (processes,); a row that has been started counts in part."""
     left = cost * torch.tensor(_LEFT, dtype=cost.dtype)[state]
     return torch.zeros(processes, dtype=cost.dtype).index_add(0, owners, left)
 
 
 def share_again(owners: Tensor, state: Tensor, cost: Tensor, shape: Tensor, group: Tensor, processes: int) -> Tensor:
-    """Give processes that have nothing left about half of what another one can spare.
+    """Give each process that has nothing left about half of what the busiest one can spare.
 
     Args:
         owners: (N,) int64.
         state: ``OPEN``, ``STARTED``, ``GROWN`` or ``DONE`` of each row, (N,) int64.
         cost: what a whole row costs, (N,) float64, positive.
-        shape, group: as for :func:`share`; whole shapes travel, or else whole groups, or else rows.
+        shape, group: as for :func:`share`; whole shapes are handed over if possible, else groups, else rows.
         processes: how many.
 
     Returns:
@@ -81,12 +81,12 @@ def share_again(owners: Tensor, state: Tensor, cost: Tensor, shape: Tensor, grou
         left = loads(owners, state, cost, processes)
         idle = (left == 0).nonzero().flatten().tolist()
         busy = torch.zeros(processes, dtype=torch.bool).index_fill(0, owners[state == STARTED], True)
-        # One that has begun nothing keeps a row for itself.
+        # A process that has started no row keeps one.
         spare = torch.bincount(owners[movable], minlength=processes) - (~busy).long()
         if not idle or not bool((spare > 0).any()):
             return owners
         donor = int(torch.where(spare > 0, left, -1.0).argmax())
-        # Rows that have grown were begun: their owner is at work on the first of them, the last ones travel.
+        # The owner is verifying the first of the grown rows, so the last ones are handed over.
         rows = (movable & (owners == donor)).nonzero().flatten()
         rows = rows[state[rows].argsort(descending=True, stable=True)]
         part = loads(torch.arange(len(rows)), state[rows], cost[rows], len(rows))

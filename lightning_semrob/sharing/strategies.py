@@ -16,7 +16,7 @@ Value = TypeVar("Value")
 
 
 def device_of(accelerator: str) -> torch.device:
-    """The device that a Trainer takes for ``cpu``, ``gpu`` or ``auto``, for work without one.
+    """The device that a Trainer would use for ``cpu``, ``gpu`` or ``auto``.
 
     Raises:
         ValueError: there is no such device here.
@@ -42,10 +42,10 @@ class SharedTableStrategy(DDPStrategy):
 
 
 def value_of_first(trainer: pl.Trainer, value: Value) -> Value:
-    """What the first process has as ``value``, on every process; starts and connects them where nothing has yet.
+    """Rank 0's value on every rank; launches and connects the processes if that has not happened yet.
 
-    Processes that look into a folder each for itself may find different things: before the first one has emptied it,
-    or by the cache of a network file system. So the first one looks, then all call this.
+    Ranks that each read a folder may see different files: rank 0 may not have emptied it yet, or a network file system
+    may show old ones. So rank 0 reads, and then all ranks call this.
     """
     launcher = trainer.strategy.launcher
     if launcher is None:

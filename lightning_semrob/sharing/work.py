@@ -1,4 +1,4 @@
-"""How processes share the rows of the task table while runs go on, balanced by what rows were measured to cost."""
+"""How processes share the rows of the task table during a job: an idle process gets rows of a busy one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lightning_semrob.utilities.distributed import all_reduce
 
 __all__ = ["RoundLoader", "TaskBatch", "Work"]
 
-#: A process works for at least and at most so many seconds before it meets the others.
+#: Shortest and longest time, in seconds, that a process works before it meets the others.
 _SHORTEST, _LONGEST = 1.0, 20.0
 
 
@@ -36,7 +36,7 @@ class TaskBatch:
 
 
 class RoundLoader:
-    """Numbers without end: what a round does is decided when it begins (:meth:`Work.meet`)."""
+    """Endless numbers of rounds; :meth:`Work.meet` decides what each round does."""
 
     def __iter__(self) -> Iterator[int]:
         return count()
