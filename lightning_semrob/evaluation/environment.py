@@ -1,10 +1,8 @@
-"""Renderer, classifiers, shapes and initial points of a run, in the manner of a DataModule."""
+"""The datamodule of a job: its tasks, its models, and who works on which task."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
@@ -13,82 +11,23 @@ import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
-from lightning_semrob.functional.scores import SCORES
-from lightning_semrob.functions import FiniteDifference, RenderedFunction, SemanticFunction
-from lightning_semrob.functions.micro_batch import MicroBatch
-from lightning_semrob.functions.precision import AUTOCAST
-from lightning_semrob.networks import Classifier, NetworkSpec, build_network, network_spec
-from lightning_semrob.networks.folding import fold_batch_norms
-from lightning_semrob.networks.sources import UserCallable
+from lightning_semrob.evaluation.models import Models
+from lightning_semrob.evaluation.tasks import PAPER_INITIAL_POINTS, Tasks, make_tasks
+from lightning_semrob.functions import RenderedFunction, SemanticFunction
+from lightning_semrob.networks import Classifier
 from lightning_semrob.rendering import RENDERERS, Renderer
-from lightning_semrob.rendering.cache import CachedRenderer
-from lightning_semrob.shapes import ShapeSpec, resolve_shapes
-from lightning_semrob.shapes.classes import CLASS_TABLE, read_class_table
+from lightning_semrob.rendering.sweep_space import sweep_space
+from lightning_semrob.shapes import ShapeSpec
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.sharing.work import RoundLoader, TaskBatch, Work
-from lightning_semrob.space import Axis, SemanticSpace
 from lightning_semrob.utilities.distributed import all_gather
 from lightning_semrob.utilities.loaders import ListLoader
-from lightning_semrob.utilities.messages import unknown_name
 from lightning_semrob.verification.region import AxisDensity, box_mass
 
 __all__ = ["PAPER_INITIAL_POINTS", "PROFILED", "SemanticEnvironment", "TaskBatch", "sweep_space"]
 
-#: The four constant initial points of the paper's runs, (azimuth, elevation) in degrees.
-PAPER_INITIAL_POINTS = ((130.0, 30.0), (50.0, 20.0), (200.0, 15.0), (310.0, 50.0))
-
-#: Where gradients come from.
-GRADIENTS = ("analytic", "finite")
-
 #: Sections of the work begin with it in the report of the Trainer's profiler.
 PROFILED = "[semrob]"
-
-#: Meshes kept on the device at a time: shapes are visited one after the other.
-_KEPT_MESHES = 4
-
-
-def sweep_space(renderer: Renderer, axes: Mapping[str, Sequence[float] | None] | Sequence[str]) -> SemanticSpace:
-    """The swept space from axis names, with a narrower range where one is given.
-
-    Args:
-        renderer: knows the widest range, unit and periodicity of every axis.
-        axes: names, or name -> ``[low, high]`` (None for the renderer's range). A narrowed periodic axis is no
-            longer periodic.
-
-    Raises:
-        ValueError: an unknown axis, or an empty or inverted range.
-    """
-    ranges: Mapping[str, Sequence[float] | None] = axes if isinstance(axes, Mapping) else dict.fromkeys(axes)
-    if not ranges:
-        raise ValueError(f"the space needs at least one axis of {sorted(renderer.semantic_parameters)}")
-    swept = []
-    for name, limits in ranges.items():
-        known = renderer.space(name).axes[0]
-        if limits is None:
-            swept.append(known)
-            continue
-        if len(limits) != 2:
-            raise ValueError(f"the range of axis '{name}' must be [low, high], got {list(limits)}")
-        low, high = float(limits[0]), float(limits[1])
-        periodic = known.periodic and abs((high - low) - known.extent) < 1e-9
-        swept.append(Axis(name, low, high, known.unit, periodic, known.differentiable))
-    return SemanticSpace(tuple(swept))
-
-
-def _check_targets(specs: Sequence[NetworkSpec], shapes: Sequence[ShapeSpec]) -> None:
-    """Refuse a class that a network has no output for; of a callable only its network itself knows how many it has."""
-    for spec, shape in itertools.product(specs, shapes):
-        if max(shape.target) >= spec.num_classes and not isinstance(spec.build, UserCallable):
-            raise ValueError(
-                f"class '{shape.class_name}' is output {max(shape.target)}, and network '{spec.name}' has "
-                f"{spec.num_classes} outputs: give the indices of its classes in data.class_table, or leave one out"
-            )
-
-
-def _seed_for(seed: int, *parts: str) -> int:
-    """A seed that depends on the run's seed and on names only, not on what else is in the run."""
-    digest = hashlib.sha256("\0".join((str(seed), *parts)).encode()).digest()
-    return int.from_bytes(digest[:4], "big")
 
 
 class SemanticEnvironment(pl.LightningDataModule):
@@ -142,75 +81,64 @@ class SemanticEnvironment(pl.LightningDataModule):
         if not self.shape_specs:
             raise ValueError("data.shapes is empty: name at least one shape")
         self.renderer = renderer if isinstance(renderer, Renderer) else RENDERERS[renderer](image_size)
-        # Networks of one shape follow each other and start from the same points: each picture is made once.
-        self.pictures = CachedRenderer(self.renderer)
         self.space = sweep_space(self.renderer, space if space is not None else ["azimuth", "elevation"])
-        if score not in SCORES:
-            raise ValueError(unknown_name("score", score, sorted(SCORES)))
-        if gradient not in GRADIENTS:
-            raise ValueError(unknown_name("gradient", gradient, GRADIENTS))
         self.class_table = class_table
-        self.score = score
-        self.gradient = gradient
         self.density: list[AxisDensity | None] | None = None
         if density is not None:
             unknown = sorted(set(density) - set(self.space.names))
             if unknown:
                 raise ValueError(f"data.density names {unknown}, which the space {self.space.names} does not sweep")
             self.density = [AxisDensity(density[name]) if name in density else None for name in self.space.names]
-        if str(precision) not in AUTOCAST:
-            raise ValueError(f"unknown precision '{precision}' of the networks: {list(AUTOCAST)}")
-        self.precision = str(precision)
-        self.micro_batch = MicroBatch(micro_batch_size)
         self.seed = seed
         self.initial_points = initial_points
-        self.shapes: list[ShapeSpec] = []
-        self.u0 = torch.zeros(0, len(self.space), dtype=torch.float64)
-        self.points_per_shape = 0
         self.failures: dict[str, str] = {}
-        #: SHA-256 of the weights of each network and of each mesh, by index, as they were when they were first loaded.
-        self.weights_sha256: dict[int, str] = {}
-        self.mesh_sha256: dict[int, str] = {}
-        self._classifiers: dict[int, Classifier] = {}
-        self._folded: dict[int, Classifier] = {}
-        self._meshes: dict[int, Mesh] = {}
         self._device: torch.device | None = None
-        self._kept_on = self.device
         self._work: Work | None = None
+        self._tasks: Tasks | None = None
+        self.models = Models(
+            self.networks,
+            self.renderer,
+            self.space,
+            score,
+            gradient,
+            micro_batch_size,
+            str(precision),
+            lambda: self.device,
+            self.watch,
+        )
+        self.score, self.gradient, self.precision = score, gradient, self.models.precision
+        self.pictures, self.micro_batch = self.models.pictures, self.models.micro_batch
+        #: SHA-256 of the weights of each network and of each mesh, by index, as they were when they were first loaded.
+        self.weights_sha256, self.mesh_sha256 = self.models.weights_sha256, self.models.mesh_sha256
 
     # ---- tasks
 
     def setup(self, stage: str | None = None) -> None:
         """Resolve names and make the task table; every mistake in names, files or points is raised here."""
-        if self.shapes:
-            return
-        specs = [network_spec(name) for name in self.networks]
-        added = {} if self.class_table is None else read_class_table(self.class_table)
-        self.shapes = resolve_shapes(self.shape_specs, CLASS_TABLE | added)
-        _check_targets(specs, self.shapes)
-        points = torch.stack([self._points_of(shape) for shape in self.shapes])  # shapes, points, axes
-        self.space.validate(points.flatten(0, 1))
-        self.points_per_shape = points.shape[1]
-        self.u0 = points[:, None].expand(-1, len(self.networks), -1, -1).flatten(0, 2)
+        if self._tasks is None:
+            specs, points, table = self.shape_specs, self.initial_points, self.class_table
+            self._tasks = make_tasks(self.networks, specs, self.space, points, self.seed, table)
+            self.models.shapes = self._tasks.shapes
 
-    def _points_of(self, shape: ShapeSpec) -> Tensor:
-        if isinstance(self.initial_points, int):
-            if self.initial_points < 1:
-                raise ValueError(f"initial_points must be at least 1, got {self.initial_points}")
-            return self.space.sobol(self.initial_points, _seed_for(self.seed, shape.class_name, shape.shape_id))
-        if isinstance(self.initial_points, str):
-            if self.initial_points != "paper":
-                raise ValueError(f"initial_points must be a number, 'paper' or points, got '{self.initial_points}'")
-            if set(self.space.names) != {"azimuth", "elevation"}:
-                raise ValueError(f"the paper's points need azimuth and elevation; the space is {self.space.names}")
-            order = [self.space.names.index(name) for name in ("azimuth", "elevation")]
-            return torch.tensor(PAPER_INITIAL_POINTS, dtype=torch.float64)[:, order]
-        points = torch.tensor(self.initial_points, dtype=torch.float64)
-        if points.dim() != 2 or points.shape[1] != len(self.space):
-            raise ValueError(
-                f"initial_points must be a list of points ({', '.join(self.space.names)}), got {self.initial_points}"
-            )
-        return points
+    @property
+    def tasks(self) -> Tasks:
+        """The table of tasks, empty before :meth:`setup`."""
+        return self._tasks or Tasks([], len(self.networks), 0, torch.zeros(0, len(self.space), dtype=torch.float64))
+
+    @property
+    def shapes(self) -> list[ShapeSpec]:
+        """What is looked at."""
+        return self.tasks.shapes
+
+    @property
+    def u0(self) -> Tensor:
+        """Initial points of all tasks, (N, n) float64."""
+        return self.tasks.u0
+
+    @property
+    def points_per_shape(self) -> int:
+        """Initial points of every shape."""
+        return self.tasks.points
 
     def __len__(self) -> int:
         """Number of tasks."""
@@ -218,9 +146,7 @@ class SemanticEnvironment(pl.LightningDataModule):
 
     def describe(self, row: int) -> tuple[int, int, int]:
         """Shape, network and initial point of a row of the table."""
-        group, point = divmod(row, self.points_per_shape)
-        shape, network = divmod(group, len(self.networks))
-        return shape, network, point
+        return self.tasks.describe(row)
 
     @property
     def class_names(self) -> list[str]:
@@ -243,9 +169,7 @@ class SemanticEnvironment(pl.LightningDataModule):
         return self._work
 
     def _work_of(self, rank: int, world_size: int) -> Work:
-        groups = torch.arange(len(self)) // self.points_per_shape
-        networks = len(self.networks)
-        return Work(groups // networks, groups % networks, rank, world_size, self.device)
+        return Work(*self.tasks.groups(), rank, world_size, self.device)
 
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer
@@ -292,13 +216,7 @@ class SemanticEnvironment(pl.LightningDataModule):
     @property
     def without_gradient(self) -> str:
         """What f has no gradient along or through, in words; empty where it has one along every swept axis."""
-        if self.gradient == "finite":
-            return ""
-        if not self.renderer.differentiable:
-            return f"the renderer {type(self.renderer).__name__}"
-        if self.score == "top1":
-            return "the score 'top1'"
-        return ", ".join(f"the axis '{axis.name}'" for axis in self.space if not axis.differentiable)
+        return self.models.without_gradient
 
     @property
     def device(self) -> torch.device:
@@ -311,37 +229,25 @@ class SemanticEnvironment(pl.LightningDataModule):
     def device(self, device: torch.device | str) -> None:
         self._device = torch.device(device)
 
-    def _leave_old_device(self) -> None:
-        """Forget what is kept on a device that was left."""
-        if self._kept_on != self.device:
-            self._kept_on = self.device
-            self._classifiers.clear()
-            self._folded.clear()
-            self._meshes.clear()
-
-    @torch.inference_mode(False)
     def classifier(self, network: int) -> Classifier:
         """The network by index, built at first use, on the device."""
-        self._leave_old_device()
-        if network not in self._classifiers:
-            classifier = build_network(self.networks[network])
-            self.weights_sha256.setdefault(network, classifier.weights_sha256)
-            self._classifiers[network] = classifier.to(self.device)
-        return self._classifiers[network]
+        return self.models.classifier(network)
 
-    @torch.inference_mode(False)
-    def _fast_classifier(self, network: int) -> Classifier:
-        """The same network with its batch normalisations folded into convolutions."""
-        self._leave_old_device()
-        if network not in self._folded:
-            classifier = self.classifier(network)
-            grey = torch.full((2, 3, *[classifier.spec.input_size] * 2), 0.5)
-            grey[1] = torch.rand(grey[1].shape, generator=torch.Generator().manual_seed(0))
-            backbone = fold_batch_norms(classifier.backbone, classifier.preprocess(grey.to(self.device)))
-            self._folded[network] = (
-                classifier if backbone is classifier.backbone else Classifier(classifier.spec, backbone).to(self.device)
-            )
-        return self._folded[network]
+    def mesh(self, shape: int) -> Mesh:
+        """The mesh by index, on the device.
+
+        Raises:
+            ValueError, OSError: the file is broken or gone.
+        """
+        return self.models.mesh(shape)
+
+    def function(self, network: int, shape: int) -> SemanticFunction:
+        """f of one network and shape, with the gradient of ``gradient``."""
+        return self.models.function(network, shape)
+
+    def rendered_function(self, network: int, shape: int) -> RenderedFunction:
+        """f of one network and shape, with its own gradient."""
+        return self.models.rendered_function(network, shape)
 
     @property
     def micro_batch_size(self) -> int:
@@ -355,42 +261,6 @@ class SemanticEnvironment(pl.LightningDataModule):
         trainer: Any = self.trainer
         context: AbstractContextManager[Any] = trainer.profiler.profile(f"{PROFILED}{section}")
         return context
-
-    @torch.inference_mode(False)
-    def mesh(self, shape: int) -> Mesh:
-        """The mesh by index, on the device; the last few are kept.
-
-        Raises:
-            ValueError, OSError: the file is broken or gone.
-        """
-        self._leave_old_device()
-        if shape not in self._meshes:
-            while len(self._meshes) >= _KEPT_MESHES:
-                self._meshes.pop(next(iter(self._meshes)))
-            mesh = self.shapes[shape].load()
-            if shape not in self.mesh_sha256:
-                self.mesh_sha256[shape] = mesh.sha256
-            self._meshes[shape] = mesh.to(self.device)
-        return self._meshes[shape]
-
-    def function(self, network: int, shape: int) -> SemanticFunction:
-        """f of one network and shape, with the gradient of ``gradient``."""
-        f = self.rendered_function(network, shape)
-        return FiniteDifference.of(f, self.space) if self.gradient == "finite" else f
-
-    def rendered_function(self, network: int, shape: int) -> RenderedFunction:
-        """f of one network and shape, with its own gradient."""
-        return RenderedFunction(
-            self.pictures.to(self.device),
-            self._fast_classifier(network),
-            self.mesh(shape),
-            self.shapes[shape].target,
-            self.space,
-            self.score,
-            self.micro_batch,
-            AUTOCAST[self.precision],
-            self.watch,
-        )
 
     # ---- Lightning
 

@@ -20,8 +20,11 @@ __all__ = ["RoundModule", "SharedTasks", "UpdateCallback", "merge_owned"]
 class SharedTasks(Protocol):
     """What rounds need of the Trainer's datamodule: the table of tasks, f of each of them, who owns which row."""
 
-    u0: Tensor
     space: SemanticSpace
+
+    @property
+    def u0(self) -> Tensor:
+        """Initial points of all tasks, (N, n) float64."""
 
     @property
     def work(self) -> Work:

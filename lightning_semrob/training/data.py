@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_semrob.evaluation.environment import sweep_space
 from lightning_semrob.functions import RenderedFunction
 from lightning_semrob.networks import Classifier
 from lightning_semrob.rendering.base import Renderer
 from lightning_semrob.rendering.raster import Rasterizer
+from lightning_semrob.rendering.sweep_space import sweep_space
 from lightning_semrob.shapes import ShapeSpec, resolve_shapes
 from lightning_semrob.shapes.classes import class_of_folder
 from lightning_semrob.shapes.mesh import Mesh

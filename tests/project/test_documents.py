@@ -419,7 +419,7 @@ def folders(workspace: Path, request: pytest.FixtureRequest) -> Path:
         save_bounds(place, made, dict.fromkeys(AUTHORS_METHODS, [box((100, 0), (200, 50))] * 2), AUTHORS_POINTS)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(workspace)
-        patch.setattr("lightning_semrob.evaluation.environment.build_network", cheap_network)
+        patch.setattr("lightning_semrob.evaluation.models.build_network", cheap_network)
         run_command(["maps", *shrunk(["--data.shapes=[teapot:0-1]"], SMALL_MAPS)])
         for name, shape in (("1a2b3c4d", "cup"), ("cups", "cup:0-1"), ("array/0", "teapot"), ("array/1", "cup")):
             evaluate(shrunk([f"--data.shapes=[{shape}]", f"--output=outputs/{name}"], SMALL_JOB))

@@ -36,9 +36,7 @@ TO_CURE: set[tuple[str, str]] = set()
 
 
 #: Circles of imports between modules that are being cured.
-CIRCLES_TO_CURE = [
-    {f"lightning_semrob.evaluation.{name}" for name in ("results", "statements", "suite")},
-]
+CIRCLES_TO_CURE: list[set[str]] = []
 
 
 def imports_of(path: Path) -> set[str]:
