@@ -20,12 +20,14 @@ Options, for every kind of name:
   (values of 0 to 255 less the mean, for weights that were trained so: fed otherwise, such a network does not fail,
   but its scores are almost uniform);
 - ``input_size`` in pixels, ``num_classes``;
+- ``label``, what tables and figures call it;
 - for torchvision and open_clip ``weights``, another entry of its weights, which a preprocessing belongs to.
 
 A network in the paper's protocol is ``torchvision/resnet50?normalize=none&weights=IMAGENET1K_V1``.
 """
 
 from lightning_semrob.networks.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier, NetworkSpec
+from lightning_semrob.networks.labels import network_labels
 from lightning_semrob.networks.registry import available_networks, build_network, network_spec, register_network
 from lightning_semrob.networks.trainable import build_trainable, with_weights
 
@@ -37,6 +39,7 @@ __all__ = [
     "available_networks",
     "build_network",
     "build_trainable",
+    "network_labels",
     "network_spec",
     "register_network",
     "with_weights",

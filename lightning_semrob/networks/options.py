@@ -9,7 +9,7 @@ from typing import Any
 from lightning_semrob.networks.classifier import IMAGENET_MEAN, IMAGENET_STD, ONE, ZERO, NetworkSpec, Triple
 from lightning_semrob.utilities.messages import did_you_mean
 
-_OPTIONS = ("input_size", "normalize", "num_classes", "weights")
+_OPTIONS = ("input_size", "label", "normalize", "num_classes", "weights")
 _NORMALIZE: dict[str, tuple[Triple, Triple]] = {
     "none": (ZERO, ONE),
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
@@ -28,8 +28,11 @@ def split_name(name: str) -> tuple[str, dict[str, str]]:
         if key not in _OPTIONS or not equals or key in options:
             raise ValueError(
                 f"'{name}': cannot read the option '{item}'{did_you_mean(key, _OPTIONS)}; options are "
-                "'normalize=none', 'input_size=224', 'num_classes=1000' and 'weights=IMAGENET1K_V1', joined by '&'"
+                "'normalize=none', 'input_size=224', 'num_classes=1000', 'weights=IMAGENET1K_V1' and 'label=mine', "
+                "joined by '&'"
             )
+        if key == "label" and not value:
+            raise ValueError(f"'{name}': the label is empty: give one, 'label=mine', or leave the option out")
         if key == "normalize" and value not in _NORMALIZE:
             raise ValueError(
                 f"'{name}': normalize is 'none', 'imagenet' or 'imagenet255', not '{value}'"

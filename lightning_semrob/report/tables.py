@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_semrob.functional.srvr import MINIMUM_SHAPES
+from lightning_semrob.networks.labels import network_labels
 from lightning_semrob.utilities.messages import percent
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def srvr_table(summary: Mapping[str, Any]) -> Table:
     columns = ["network", "class", *methods, "SRVR", "paper's raw", "SRVR verified"]
     tables = summary["srvr"]
     lines: list[list[str]] = []
-    for i, network in enumerate(summary["networks"]):
+    for i, network in enumerate(network_labels(summary["networks"])):
         series = [tables["intersected"][method][i] for method in methods]
         series += [tables[volume]["mean"][i] for volume in ("intersected", "raw", "verified")]
         for j, class_name in enumerate(summary["classes"]):
@@ -64,7 +65,7 @@ def format_verified_table(summary: Mapping[str, Any]) -> str:
     """
     methods = list(summary["intervals"]["verified"])
     lines = []
-    for i, network in enumerate(summary["networks"]):
+    for i, network in enumerate(network_labels(summary["networks"])):
         line = [network]
         for method in methods:
             found = summary["intervals"]["verified"][method]
@@ -80,7 +81,7 @@ def format_curve(summary: Mapping[str, Any]) -> str:
     curve = summary["eps_m_curve"]
     lines = [
         [network, "mean of three" if name == "mean" else name, *(percent(float(x)) for x in values[i])]
-        for i, network in enumerate(summary["networks"])
+        for i, network in enumerate(network_labels(summary["networks"]))
         for name, values in curve["verified_ratio"].items()
         if name in ("mean", "verified")
     ]
@@ -104,9 +105,9 @@ def format_comparisons(
     Args:
         summary: of the job.
         volume: that is compared.
-        names: what networks are called instead of their names.
+        names: what networks are called; their labels if None.
     """
-    names = names or {}
+    names = names or dict(zip(summary["networks"], network_labels(summary["networks"]), strict=True))
     method = "verified" if "verified" in summary["methods"] else "mean"
     lines = []
     for pair in summary["comparisons"]:

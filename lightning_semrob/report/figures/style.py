@@ -7,6 +7,7 @@ Ito, and a network, or a method, has the same colour in every figure.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -51,7 +52,9 @@ INITIAL: dict[str, Any] = {"marker": "o", "markersize": 5, "color": "white", "ma
 
 
 def network_label(name: str) -> str:
-    """A network's name for people: the folders of a state dict's path are left out."""
+    """A network's name for people: its option ``label``, or the name without the folders of a state dict's path."""
+    if given := re.search(r"[?&]label=([^&]+)", name):
+        return given[1]
     head, at, tail = name.partition("@")
     path, mark, options = tail.partition("?")
     return f"{head}{at}{Path(path).name if path else ''}{mark}{options}"
