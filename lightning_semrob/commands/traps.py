@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -18,7 +18,7 @@ from lightning_semrob.report.figures import network_label, plot_contact_sheet, s
 from lightning_semrob.report.job import FinishedJob
 from lightning_semrob.report.tables import format_traps
 from lightning_semrob.space import Box
-from lightning_semrob.utilities.files import write_atomically
+from lightning_semrob.utilities.files import write_csv
 
 __all__ = ["boxes_of_run", "grown_boxes", "main"]
 
@@ -52,21 +52,21 @@ def boxes_of_run(maps: SemanticMaps, folder: str | Path) -> tuple[Box, Tensor]:
     return boxes, index
 
 
-def _write_csv(path: Path, traps: Sequence[Trap], names: Sequence[str]) -> None:
-    columns = ["kind", "networks", "class_name", "shape", *(f"{s}_{n}" for s in ("a", "b", "worst") for n in names)]
-    columns += ["volume", "mean", "depth", "worst_score", "adversarial_verdict"]
-
-    def write(file: Path) -> None:
-        with file.open("w", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(columns)
-            for trap in traps:
-                places = [*trap.a.tolist(), *trap.b.tolist(), *trap.worst_point.tolist()]
-                numbers = [trap.volume, trap.mean, trap.depth, trap.worst_score, trap.verdict]
-                names_of = " ".join(trap.networks)
-                writer.writerow([trap.kind, names_of, trap.class_name, trap.shape, *places, *numbers])
-
-    write_atomically(path, write)
+def _save_table(path: Path, traps: Sequence[Trap], names: Sequence[str]) -> Path:
+    columns: dict[str, list[str] | list[float]] = {
+        "kind": [trap.kind for trap in traps],
+        "networks": [" ".join(trap.networks) for trap in traps],
+        "class_name": [trap.class_name for trap in traps],
+        "shape": [trap.shape for trap in traps],
+    }
+    for side, attribute in (("a", "a"), ("b", "b"), ("worst", "worst_point")):
+        for k, name in enumerate(names):
+            columns[f"{side}_{name}"] = [float(getattr(trap, attribute)[k]) for trap in traps]
+    for column in ("volume", "mean", "depth", "worst_score"):
+        columns[column] = [getattr(trap, column) for trap in traps]
+    columns["adversarial_verdict"] = [trap.verdict for trap in traps]
+    write_csv(path, pa.table(columns))
+    return path
 
 
 def _save_pictures(path: Path, maps: SemanticMaps, traps: Sequence[Trap], most: int = 24) -> Path:
@@ -123,8 +123,7 @@ def main(args: Sequence[str]) -> list[Trap]:
     print(format_traps(traps, maps.axes.names))
     level = f"{100 * demand['confidence']:g} %"
     print(f"\nBoxes are judged by Eq. 2 on the map, robust ones and traps in them, each at {level} confidence.")
-    _write_csv(folder / "traps.csv", traps, maps.axes.names)
-    written = [str(folder / "traps.csv")]
+    written = [str(_save_table(folder / "traps.csv", traps, maps.axes.names))]
     if maps.settings:
         written.append(str(_save_pictures(folder / "traps.png", maps, traps)))
     print(", ".join(written))

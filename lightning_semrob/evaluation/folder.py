@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 import torch
 
@@ -23,7 +22,7 @@ from lightning_semrob.evaluation.records import NOT_VERIFIED, Run, read_runs, ru
 from lightning_semrob.evaluation.statements import JobDescription, region_statement
 from lightning_semrob.functions.precision import set_arithmetic
 from lightning_semrob.space import SemanticSpace
-from lightning_semrob.utilities.files import read_json, write_atomically, write_text
+from lightning_semrob.utilities.files import read_json, write_atomically, write_csv, write_text
 
 __all__ = ["RunFolder", "environment_of", "versions"]
 
@@ -146,7 +145,7 @@ class RunFolder:
         """Write the whole table (Parquet and CSV), a statement for each run of a ``job``, the summary, the versions."""
         table = runs_table(runs, space)
         write_atomically(self.path / "runs.parquet", lambda path: pa.parquet.write_table(table, path))
-        write_atomically(self.path / "runs.csv", lambda path: pa.csv.write_csv(table, path))
+        write_csv(self.path / "runs.csv", table)
         lines = [json.dumps(_plain(region_statement(run, space, job)), allow_nan=False) + "\n" for run in runs]
         write_text(self.path / "statements.jsonl", "".join(lines))
         self.write_json("summary.json", summary)

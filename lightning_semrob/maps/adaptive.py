@@ -36,7 +36,7 @@ class AdaptiveMap:
     error: Tensor
 
 
-#: Sides of the first cells, in samples: what lies hidden between them can be missed.
+#: Sides of the first cells, in samples. Changes smaller than a cell can be missed.
 _STRIDE = 4
 #: A cell whose corners differ by less is not split.
 _FLAT = 0.01

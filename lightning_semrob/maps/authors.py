@@ -69,7 +69,7 @@ class _Region:
 
 
 class _Interval:
-    """Stands for an interval of pyinterval, which says the same as the bounds: keeps nothing."""
+    """Stands for an interval of pyinterval. It repeats the bounds, so nothing of it is kept."""
 
     def __new__(cls, *components: Any) -> _Interval:
         return object.__new__(cls)
@@ -87,7 +87,7 @@ def _dtype(code: Any, *rest: Any) -> np.dtype[Any]:
 
 
 def _allowed() -> list[Any]:
-    # What numpy itself says that rebuilds an array and a number; its module was renamed in numpy 2.
+    # The functions with which numpy rebuilds an array and a number; their module was renamed in numpy 2.
     rebuilders: list[Any] = [np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]]
     arrays = [(f, f"numpy.{core}.multiarray.{f.__name__}") for f in rebuilders for core in ("core", "_core")]
     # torch sets the state of what is built by the type: these are the types of the dtypes above, and ndarray.

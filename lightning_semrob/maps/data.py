@@ -27,7 +27,7 @@ _HINT = "saved maps need xarray, h5netcdf and h5py: pip install xarray h5netcdf 
 
 
 def axis_values(axis: Axis, count: int) -> Tensor:
-    """Values of ``count`` even samples, (count,) float64: without the end point on a periodic axis, with both else."""
+    """Values of ``count`` even samples, (count,) float64, with both ends, or only the lower on a periodic axis."""
     steps = count if axis.periodic else count - 1
     return axis.low + axis.extent * torch.arange(count, dtype=torch.float64) / steps
 
@@ -58,7 +58,7 @@ def score_map(f: SemanticFunction, space: SemanticSpace, steps: Sequence[int]) -
 
 @dataclass(frozen=True)
 class DataMap:
-    """What all networks make of some shapes (a Data Semantic Map).
+    """Scores of some shapes over all networks (a Data Semantic Map).
 
     Where ``mean`` is low and ``spread`` is low all networks fail (data bias); where ``spread`` is high some do
     (network bias).
@@ -285,7 +285,7 @@ class SemanticMaps:
 
 
 def _xarray() -> Any:
-    """The package, or one sentence on how to get it."""
+    """The package xarray; raises with the install command where something is missing."""
     try:
         import h5netcdf  # noqa: F401
         import h5py  # noqa: F401

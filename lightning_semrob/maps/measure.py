@@ -20,7 +20,7 @@ from lightning_semrob.utilities.loaders import ListLoader
 
 __all__ = ["MapBatch", "SemanticMapper", "compute_maps"]
 
-#: Samples of an axis where nobody says: a map of two axes has 36 x 18 views.
+#: Default samples of each axis, by the number of axes.
 _DEFAULT_STEPS = {1: (72,), 2: (36, 18)}
 
 
@@ -36,7 +36,8 @@ class MapBatch:
 class SemanticMapper(pl.LightningModule):
     """Measures maps in the predict loop: every view is rendered once, for all networks, a micro-batch at a time.
 
-    Processes share the views; each network call has the same pictures whatever their number, so the maps are equal.
+    Processes share the views. Every network call gets the same pictures whatever the number of processes, so the maps
+    are equal.
     Without a Trainer :func:`compute_maps` runs the same steps.
 
     Args:
@@ -120,7 +121,7 @@ class SemanticMapper(pl.LightningModule):
     def batches(self, environment: SemanticEnvironment, rank: int = 0, world_size: int = 1) -> list[MapBatch]:
         """The batches of a process: a contiguous slice of all, so that meshes stay with one process.
 
-        A batch is a micro-batch of views, or all views of a shape where they are chosen one after the other.
+        A batch is a micro-batch of views; in adaptive mode, which chooses views one after the other, all of a shape.
         """
         views, samples = self.points.shape[:2]
         size = views if self.share is not None else max(1, environment.micro_batch_size // samples)
@@ -169,7 +170,7 @@ class SemanticMapper(pl.LightningModule):
         return scores.mean(-1)
 
     def maps(self, environment: SemanticEnvironment) -> SemanticMaps:
-        """What was measured."""
+        """The maps of all views measured so far."""
         assert self.axes is not None, "prepare() comes first"
         count = int(self.seen.sum()) * len(environment.networks) * self.points.shape[1]
         return SemanticMaps(

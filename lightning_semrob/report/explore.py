@@ -23,7 +23,8 @@ from lightning_semrob.finders.base import RegionFinder
 from lightning_semrob.finders.trace import trace_growth
 from lightning_semrob.functional.scores import SCORES
 from lightning_semrob.maps import SemanticMaps, compute_maps
-from lightning_semrob.report.figures import axis_label, box_sides, method_color, network_label, tick_step
+from lightning_semrob.report.figures import axis_label, method_color, network_label, tick_step
+from lightning_semrob.report.figures.maps import box_outlines
 from lightning_semrob.shapes.classes import imagenet_names
 from lightning_semrob.space import Axis, Box
 from lightning_semrob.verification.region import verify
@@ -197,21 +198,17 @@ class Explorer:
             place = [point[0], point[1]]
         traces = [first]
         if box is not None:
-            x, y = self._outline(box, axes)
+            x: list[float | None] = []
+            y: list[float | None] = []
+            for left, right, bottom, top in box_outlines(*box, maps.axes):
+                x += [left, right, right, left, left, None]
+                y += [bottom, bottom, top, top, bottom, None]
             lines = {"type": "scatter", "mode": "lines", "x": x, "y": y, "hoverinfo": "skip"}
             traces.append(lines | {"line": {"color": "white", "width": 5}})
             traces.append(lines | {"line": {"color": method_color(method), "width": 3}})
         marker = {"size": 13, "color": "white", "line": {"color": "black", "width": 2}}
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "x": place[:1],
-                "y": place[1:],
-                "marker": marker,
-                "hoverinfo": "skip",
-            }
-        )
+        point_trace = {"type": "scatter", "mode": "markers", "x": place[:1], "y": place[1:], "hoverinfo": "skip"}
+        traces.append(point_trace | {"marker": marker})
         layout = {
             "xaxis": self._scale(axes[0]),
             "yaxis": {"range": [0, 1], "title": {"text": "score f"}} if flat else self._scale(axes[1]),
@@ -225,21 +222,6 @@ class Explorer:
     @staticmethod
     def _scale(axis: Axis) -> dict[str, Any]:
         return {"range": [axis.low, axis.high], "title": {"text": axis_label(axis)}, "dtick": tick_step(axis)}
-
-    @staticmethod
-    def _outline(
-        box: tuple[Sequence[float], Sequence[float]], axes: Sequence[Axis]
-    ) -> tuple[list[float | None], list[float | None]]:
-        sides = [box_sides(low, high, axis) for low, high, axis in zip(*box, axes, strict=False)]
-        sides += [([0.0], 1.0)] * (2 - len(sides))
-        x: list[float | None] = []
-        y: list[float | None] = []
-        for left in sides[0][0]:
-            for bottom in sides[1][0]:
-                right, top = left + sides[0][1], bottom + sides[1][1]
-                x += [left, right, right, left, left, None]
-                y += [bottom, bottom, top, top, bottom, None]
-        return x, y
 
     def describe(self, growing: Growing) -> str:
         """One sentence about a grown box."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from lightning_semrob.evaluation.summary import read_summary
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.maps.traps import Trap, find_traps, robust_boxes
 from lightning_semrob.space import Box
+from lightning_semrob.utilities.files import read_json
 
 __all__ = ["FinishedJob"]
 
@@ -54,7 +54,7 @@ class FinishedJob:
         try:
             rows = pyarrow.parquet.read_table(folder / "runs.parquet").to_pylist()
             config = (folder / "config.yaml").read_text(encoding="utf-8")
-            versions = json.loads((folder / "versions.json").read_text(encoding="utf-8"))
+            versions = read_json(folder / "versions.json")
         except (OSError, ValueError) as error:
             raise ValueError(f"'{folder}' does not hold a finished job ({error}): run evaluate.py again") from error
         return cls(rows, summary, config, versions)

@@ -1,4 +1,4 @@
-"""What a job tells its loggers: W&B, TensorBoard and CSV alike, W&B with a table of runs and maps beside."""
+"""Logs a job to W&B, TensorBoard or CSV; W&B also gets a table of runs, and W&B and TensorBoard the maps."""
 
 from __future__ import annotations
 
@@ -180,10 +180,12 @@ def summary_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     return result
 
 
-def _boxes_of(rows: Sequence[Run], network: str, shape_id: str, names: Sequence[str]) -> tuple[dict[str, Box], Tensor]:
-    """Method -> boxes over the axes ``names`` of one network and shape, and the initial points (K, 2)."""
+def _boxes_of(
+    rows: Sequence[Run], network: str, shape: tuple[str, str], names: Sequence[str]
+) -> tuple[dict[str, Box], Tensor]:
+    """Method -> boxes over the axes ``names`` of one network and shape (class, id), and the initial points (K, 2)."""
     boxes: dict[str, Box] = {}
-    chosen = [row for row in rows if row.network == network and row.shape_id == shape_id]
+    chosen = [row for row in rows if row.network == network and row.shape == shape]
     for method in dict.fromkeys(row.method for row in chosen):
         own = [row for row in chosen if row.method == method]
         a, b = (
@@ -192,19 +194,20 @@ def _boxes_of(rows: Sequence[Run], network: str, shape_id: str, names: Sequence[
         )
         boxes[method] = Box(a.double(), b.double())
     points = {row.point: [row.u0[name] for name in names] for row in chosen}
-    return boxes, torch.tensor(list(points.values()))
+    return boxes, torch.tensor(list(points.values())).view(-1, len(names))
 
 
-def _figures(rows: Sequence[Run], maps: SemanticMaps | None, most: int = 12) -> dict[str, Any]:
+def draw_figures(rows: Sequence[Run], maps: SemanticMaps | None, most: int = 12) -> dict[str, Any]:
     """Caption -> figure of the first maps, with the boxes of all methods."""
     figures: dict[str, Any] = {}
     if maps is None or len(maps.axes) != 2:
         return figures
     for n, network in enumerate(maps.networks):
-        for s, shape_id in enumerate(maps.shapes):
+        for s, (class_name, shape_id) in enumerate(zip(maps.class_names, maps.shapes, strict=True)):
             if len(figures) < most:
-                boxes, points = _boxes_of(rows, network, shape_id, maps.axes.names)
-                title = f"{network_label(network)}, {shape_id}"
+                boxes, points = _boxes_of(rows, network, (class_name, shape_id), maps.axes.names)
+                shape = shape_id if class_name in shape_id else f"{class_name}: {shape_id}"
+                title = f"{network_label(network)}, {shape}"
                 figures[title] = plot_map(maps.scores[n, s], maps.axes, boxes=boxes, points=points, title=title)
     return figures
 
@@ -223,7 +226,7 @@ def _log_to_wandb(
         for row, image in zip(rows, thumbnails, strict=True)
     ]
     logger.log_table("runs", columns=columns, data=data)
-    figures = _figures(rows, maps)
+    figures = draw_figures(rows, maps)
     if figures:
         logger.log_image("maps", [_pixels(figure) for figure in figures.values()], caption=list(figures))
     for name, value in final.items():
@@ -247,26 +250,26 @@ def _log_to_tensorboard(
     writer: Any = logger.experiment
     for title, text in (("SRVR", format_srvr_table(summary)), ("verified SRVR", format_verified_table(summary))):
         writer.add_text(title, f"<pre>{text}</pre>")
-    for caption, figure in _figures(rows, maps).items():
+    for caption, figure in draw_figures(rows, maps).items():
         writer.add_figure(f"maps/{caption}", figure)
 
 
 def worst_views(environment: SemanticEnvironment, rows: Sequence[Run], most: int = 200) -> list[Any]:
     """A thumbnail (H, W, 3) uint8 of the worst sampled view of each run, None where no view was sampled.
 
-    Only the first ``most`` runs get one: a table of pictures has an end.
+    Only the first ``most`` runs get one, so that the table stays small.
     """
     names = environment.space.names
-    by_shape: dict[str, list[int]] = {}
+    by_shape: dict[tuple[str, str], list[int]] = {}
     for number, row in enumerate(rows[:most]):
         if all(row.judgement.worst.get(name) is not None for name in names):
-            by_shape.setdefault(row.shape_id, []).append(number)
+            by_shape.setdefault(row.shape, []).append(number)
     result: list[Any] = [None] * len(rows)
-    numbers = {shape.shape_id: number for number, shape in enumerate(environment.shapes)}
-    for shape_id, chosen in by_shape.items():
+    numbers = {(shape.class_name, shape.shape_id): number for number, shape in enumerate(environment.shapes)}
+    for shape, chosen in by_shape.items():
         u = torch.tensor([[rows[number].judgement.worst[name] for name in names] for number in chosen])
         with torch.no_grad():
-            images = environment.pictures(environment.mesh(numbers[shape_id]), u.to(environment.device), names)
+            images = environment.pictures(environment.mesh(numbers[shape]), u.to(environment.device), names)
         small = torch.nn.functional.interpolate(images.cpu(), (_THUMBNAIL, _THUMBNAIL), mode="area")
         for number, image in zip(chosen, (small * 255).round().byte().permute(0, 2, 3, 1).numpy(), strict=True):
             result[number] = image

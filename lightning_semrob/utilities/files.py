@@ -7,9 +7,12 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["read_json", "write_atomically", "write_text"]
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["read_json", "write_atomically", "write_csv", "write_text"]
 
 
 @contextlib.contextmanager
@@ -42,6 +45,22 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8), as :func:`write_atomically` does."""
     write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def write_csv(path: Path, table: pyarrow.Table) -> None:
+    """Write a table as CSV, as :func:`write_atomically` does.
+
+    Texts that a spreadsheet would take for a formula, because they begin with ``=``, ``+``, ``-``, ``@``, a tab or a
+    carriage return, get an apostrophe in front. Numbers stay as they are.
+    """
+    import pyarrow.compute
+    import pyarrow.csv
+
+    for k, field in enumerate(table.schema):
+        if pyarrow.types.is_string(field.type):
+            safe = pyarrow.compute.replace_substring_regex(table[k], r"\A([=+\-@\t\r])", r"'\1")
+            table = table.set_column(k, field, safe)
+    write_atomically(path, lambda file: pyarrow.csv.write_csv(table, file))
 
 
 def read_json(path: Path) -> dict[str, Any]:

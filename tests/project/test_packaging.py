@@ -112,7 +112,13 @@ def test_what_sdist_and_wheel_hold(built: tuple[Path, Path]) -> None:
         assert name in inside
     with zipfile.ZipFile(wheel) as packed:
         names = packed.namelist()
-    for name in ("configs/embedded.yaml", "py.typed", "report/page.js", "rendering/kernels.py"):
+    for name in (
+        "configs/embedded.yaml",
+        "py.typed",
+        "report/page.js",
+        "report/page/templates/page.html",
+        "rendering/kernels.py",
+    ):
         assert f"lightning_semrob/{name}" in names
     assert any(name.endswith("LICENSE") for name in names)
     assert not any(name.startswith(("tests/", "benchmarks/", "configs/")) for name in names)

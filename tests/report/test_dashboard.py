@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lightning_semrob.commands.evaluate import evaluate
-from lightning_semrob.report.loggers import RunCurves
+from lightning_semrob.evaluation.records import Run
+from lightning_semrob.maps import SemanticMaps
+from lightning_semrob.report.loggers import RunCurves, draw_figures
+from lightning_semrob.space import SemanticSpace
 
 SMALL = [
     "--data.networks=[tiny_network:build]",
@@ -51,6 +55,16 @@ def test_ended_runs_keep_their_last_values_at_later_steps() -> None:
     assert second["naive evaluations/net cup"] == 12.0
     third = curves.merge([other]).rows()[2][1]
     assert third["naive volume/net cup"] == pytest.approx((0.3 + 0.7) / 2)
+
+
+def test_shapes_of_equal_ids_in_two_classes_are_told_apart() -> None:
+    space = SemanticSpace.default()
+    maps = SemanticMaps(torch.rand(1, 2, 6, 4), space, ("net",), ("1", "1"), ("cup", "chair"))
+    sides = {"a": {"azimuth": 10.0, "elevation": 0.0}, "b": {"azimuth": 50.0, "elevation": 20.0}}
+    run = Run("net", "chair", "1", 0, "naive", u0={"azimuth": 30.0, "elevation": 10.0}, **sides)
+    figures = draw_figures([run], maps)
+    assert list(figures) == ["net, cup: 1", "net, chair: 1"]
+    assert [len(figure.axes[0].patches) for figure in figures.values()] == [0, 1]
 
 
 def test_csv_logger(tmp_path: Path) -> None:

@@ -6,11 +6,17 @@ import base64
 import io
 import json
 import re
+import shutil
+from dataclasses import replace
 from html import unescape
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 import torch
 from PIL import Image
@@ -20,11 +26,21 @@ from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.folder import environment_of
 from lightning_semrob.evaluation.summary import read_summary
 from lightning_semrob.maps import SemanticMaps, grid_points
-from lightning_semrob.report import html, markup, regions, trap_cards
-from lightning_semrob.report.page.html import report_folder, write_report
+from lightning_semrob.maps.traps import find_traps
+from lightning_semrob.report import html
+from lightning_semrob.report.figures.maps import box_outlines
+from lightning_semrob.report.job import FinishedJob
+from lightning_semrob.report.page.html import build_page, report_folder, write_report
 from lightning_semrob.report.page.pictures import map_evaluations, measure_maps
-from lightning_semrob.report.tables import format_comparisons, format_curve, format_srvr_table, format_verified_table
-from lightning_semrob.space import Axis, SemanticSpace
+from lightning_semrob.report.page.templates import fill
+from lightning_semrob.report.page.traps import Traps
+from lightning_semrob.report.tables import (
+    format_comparisons,
+    format_curve,
+    format_srvr_table,
+    format_verified_table,
+)
+from lightning_semrob.space import Axis, Box, SemanticSpace
 
 pytest.importorskip("plotly", reason="plotly is absent: pip install plotly")
 pytest.importorskip("h5netcdf", reason="h5netcdf is absent: pip install h5netcdf")
@@ -130,7 +146,7 @@ def test_another_grid_is_measured_and_its_cost_said(finished: Path, tmp_path: Pa
 
 
 def test_the_environment_comes_back_from_the_folder(finished: Path) -> None:
-    rows = html.pyarrow.parquet.read_table(finished / "runs.parquet").to_pylist()
+    rows = FinishedJob.read(finished).rows
     environment = environment_of(finished)
     assert environment.networks == ["tiny_network:build", "tiny_network:build_other"]
     starts = {(row["u0_azimuth"], row["u0_elevation"]) for row in rows}
@@ -159,11 +175,11 @@ def test_the_settings_on_the_page_repeat_the_job(
 
 def test_boxes_over_the_end_of_a_turn_are_drawn_at_both_ends() -> None:
     axes = SemanticSpace.default()
-    assert regions.box_outlines([350.0, 0.0], [380.0, 20.0], axes) == [[350, 380, 0, 20], [-10, 20, 0, 20]]
-    assert regions.box_outlines([10.0, 0.0], [5.0, 20.0], axes) == []
-    assert regions.box_outlines(None, [5.0, 20.0], axes) == []
+    assert box_outlines([350.0, 0.0], [380.0, 20.0], axes) == [[350, 380, 0, 20], [-10, 20, 0, 20]]
+    assert box_outlines([10.0, 0.0], [5.0, 20.0], axes) == []
+    assert box_outlines(None, [5.0, 20.0], axes) == []
     line = SemanticSpace((Axis("distance", 1.5, 5.0, "unit"),))
-    assert regions.box_outlines([2.0], [3.0], line) == [[2, 3, 0, 1]]
+    assert box_outlines([2.0], [3.0], line) == [[2, 3, 0, 1]]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +216,8 @@ def test_traps_are_found_and_listed(finished: Path) -> None:
         | {"a_azimuth": 60.0, "b_azimuth": 290.0, "a_elevation": 0.0, "b_elevation": 80.0}
         for verdict in ("valid", "invalid")
     ]
-    traps = trap_cards.page_traps(rows, maps, space, {"eps_m": 0.3, "eps_v": 0.05})
+    job = FinishedJob(rows, {}, "model: {eps_m: 0.3, eps_v: 0.05}", {})
+    traps = job.traps(maps)
     found = [trap for trap in traps if trap.kind == "adversarial box"]
     assert len(found) >= 1
     for trap in found:
@@ -208,18 +225,125 @@ def test_traps_are_found_and_listed(finished: Path) -> None:
         assert 150 <= trap.a[0] <= trap.b[0] <= 210
         assert trap.mean <= 0.3
     assert {trap.kind for trap in traps} == {"adversarial box", "shared hole", "worst view"}
-    section = trap_cards.traps_section(traps, environment, maps)
-    assert section.count("<li>") == section.count("<img ") == len(traps)
-    assert "No box in which" not in section
-    assert "adversarial box" not in {trap.kind for trap in trap_cards.page_traps(rows[1:], maps, space, {})}
+    section = Traps.of(traps, environment, maps)
+    text = fill(section.template, section=section)
+    assert text.count("<li>") == text.count("<img ") == len(traps) - section.left
+    assert "No box in which" not in text
+    for other in (replace(job, rows=rows[1:]), replace(job, config="model: {adversarial: true}")):
+        assert "adversarial box" not in {trap.kind for trap in other.traps(maps)}
+    # A box over another axis, too, is no box of these maps.
+    other = replace(job, rows=[rows[0] | {"a_distance": 1.0, "b_distance": 2.0}])
+    assert "adversarial box" not in {trap.kind for trap in other.traps(maps)}
 
 
-def test_names_are_escaped() -> None:
-    hostile = "</script><img src=x onerror=alert(1)>\"'&"
-    assert not set("<>\"'") & set(markup.html_text(hostile))
-    assert "<" not in markup.embedded_json({"name": hostile})
-    assert json.loads(markup.embedded_json({"name": hostile})) == {"name": hostile}
-    assert "<img" not in markup.network_name(hostile) + markup.html_table(([hostile], [[hostile]]), 1, hostile)
+def test_page_and_command_list_the_same_traps(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "job"
+    shutil.copytree(finished, folder)
+    maps = SemanticMaps.load(folder / "maps.nc")
+    table = pyarrow.parquet.read_table(folder / "runs.parquet")
+    verdicts = pa.array(["valid"] * len(table))
+    table = table.set_column(table.column_names.index("verdict"), "verdict", verdicts)
+    pyarrow.parquet.write_table(table, folder / "runs.parquet")
+    # The thresholds are those of the job: by these, boxes and boxes in them can be both.
+    config = (
+        (folder / "config.yaml").read_text().replace("eps_m: 0.3", "eps_m: 0.95").replace("eps_v: 0.05", "eps_v: 0.2")
+    )
+    (folder / "config.yaml").write_text(config)
+    program.main(["traps", str(folder / "maps.nc"), "--run", str(folder), "--output", str(tmp_path / "traps")])
+    page = FinishedJob.read(folder).traps(maps)
+    listed = pyarrow.csv.read_csv(tmp_path / "traps" / "traps.csv").to_pylist()
+    assert any(trap.kind == "adversarial box" for trap in page)
+    assert [(row["kind"], row["worst_score"], row["a_azimuth"]) for row in listed] == [
+        (trap.kind, trap.worst_score, float(trap.a[0])) for trap in page
+    ]
+
+
+def test_a_shape_that_was_not_measured_has_no_traps(finished: Path) -> None:
+    maps = SemanticMaps.load(finished / "maps.nc")
+    maps.scores[:, 0] = torch.nan
+    none = torch.zeros(0, 2, dtype=torch.float64)
+    traps = find_traps(maps, Box(none, none), torch.zeros(0, dtype=torch.int64))
+    assert {trap.class_name for trap in traps} == {"dumbbell"}
+
+
+HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=document.title='taken'>\"'&"
+
+
+def hostile_page(folder: Path) -> str:
+    """The page of a job in which every text is an attack: networks, shapes, classes, statuses, settings."""
+    environment, job = environment_of(folder), FinishedJob.read(folder)
+    maps, sheets, _ = measure_maps(environment, folder, GRID)
+    names = {name: f"{k}{HOSTILE}" for k, name in enumerate(["teapot", "dumbbell", *environment.networks])}
+    for number, shape in enumerate(environment.shapes):
+        names[shape.shape_id] = f"shape {number} {HOSTILE}"
+
+    def attacked(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {attacked(key): attacked(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [attacked(item) for item in value]
+        return names.get(value, value) if isinstance(value, str) else value
+
+    environment.networks = attacked(environment.networks)
+    environment.shapes = [
+        replace(shape, class_name=attacked(shape.class_name), shape_id=attacked(shape.shape_id))
+        for shape in environment.shapes
+    ]
+    maps = replace(
+        maps,
+        networks=tuple(environment.networks),
+        shapes=tuple(shape.shape_id for shape in environment.shapes),
+        class_names=tuple(shape.class_name for shape in environment.shapes),
+    )
+    rows = [attacked(row) | {"status": HOSTILE, "verdict": HOSTILE} for row in job.rows]
+    summary = attacked(job.summary) | {"status": {HOSTILE: {HOSTILE: 1}}, "not_measured": {HOSTILE: HOSTILE}}
+    job = FinishedJob(rows, summary, f"{job.config}\n# {HOSTILE}", {HOSTILE: HOSTILE})
+    return build_page(environment, job, maps, sheets)
+
+
+class Elements(HTMLParser):
+    """Tags, attributes and texts of scripts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.scripts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data: str) -> None:
+        (self.scripts if self.tags and self.tags[-1][0] == "script" else self.texts).append(data)
+
+
+def test_hostile_texts_stay_texts(finished: Path) -> None:
+    page = hostile_page(finished)
+    found = Elements(page)
+    assert [attributes for tag, attributes in found.tags if tag == "script"] == [
+        {"type": "application/json", "id": "data"}, {}, {},
+    ]  # fmt: skip
+    assert not any(name.startswith("on") for _, attributes in found.tags for name in attributes)
+    assert all(attributes["src"].startswith("data:image/jpeg") for tag, attributes in found.tags if tag == "img")  # type: ignore[union-attr]
+    texts = "".join(found.texts)
+    for word in ("0", "2", "shape 1 "):  # a class, a network and a shape, read as they are
+        assert word + HOSTILE in texts
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert "<" not in text
+    data = json.loads(text)
+    assert data["shapes"][0]["regions"][0]["verdict"] == HOSTILE
+    (policy,) = [attributes["content"] for tag, attributes in found.tags if "http-equiv" in attributes]
+    assert policy is not None
+    assert "unsafe-inline" not in policy.partition("script-src")[2].partition(";")[0]
+
+
+def test_templates_escape_everything(repository: Path) -> None:
+    folder = repository / "lightning_semrob" / "report" / "page"
+    for path in (folder / "templates").iterdir():
+        assert not re.search(r"\|\s*safe|autoescape", path.read_text()), path
+    raw = [path.name for path in folder.glob("*.py") if "Markup" in path.read_text()]
+    assert raw == ["templates.py"]
 
 
 def test_a_shape_that_cannot_be_loaded_is_said(finished: Path, tmp_path: Path) -> None:

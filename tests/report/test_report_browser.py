@@ -14,7 +14,7 @@ from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.folder import environment_of
 from lightning_semrob.report.page.pictures import saved_grid
 from lightning_semrob.report.page.training import write_training_report
-from tests.report.test_report import SMALL
+from tests.report.test_report import SMALL, hostile_page
 
 pytest.importorskip("plotly", reason="plotly is absent: pip install plotly")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is absent: pip install playwright")
@@ -162,6 +162,22 @@ def test_a_hostile_name_is_only_text(desktop: Visit) -> None:
     page.locator("#shape-1 .regions button").first.click()
     assert page.locator("img[src=x]").count() == 0
     assert page.title() != "taken"
+
+
+def test_hostile_runs_run_nothing(browser: Any, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(hostile_page(folder))
+    visit = Visit(browser, tmp_path, viewport={"width": 1280, "height": 900})
+    page = visit.page
+    page.locator("#shape-1 .regions button").first.click()
+    page.wait_for_selector("#shape-1 .details dl")
+    assert "</script>" in page.locator("#shape-1 .details").inner_text()
+    assert page.locator("img[src=x]").count() == 0
+    assert page.title() != "taken"
+    # Were a text not escaped, the policy would still refuse its script.
+    page.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: 'document.title = 1'}))")
+    assert page.title() != "1"
+    assert any("Content Security Policy" in line for line in visit.trouble)
+    visit.context.close()
 
 
 def test_a_phone_needs_no_horizontal_scroll(browser: Any, folder: Path) -> None:

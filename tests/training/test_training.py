@@ -20,7 +20,8 @@ from lightning_semrob.commands.evaluate import config_folder
 from lightning_semrob.commands.train import TrainCLI, train
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.networks import build_network, build_trainable, with_weights
-from lightning_semrob.report.page.training import training_section
+from lightning_semrob.report.page.templates import fill
+from lightning_semrob.report.page.training import Training
 from lightning_semrob.shapes import resolve_shapes
 from lightning_semrob.shapes.classes import CLASS_TABLE
 from lightning_semrob.training.data import RealImages, RenderedViews, ViewBatch, stream
@@ -451,7 +452,7 @@ def test_the_page_shows_maps_before_and_after(trained: tuple[Path, dict[str, Any
 
 def test_a_section_shows_names_as_text() -> None:
     table = (["views", "score"], [["<b>", "1.0"]])
-    section = training_section(table, ["a < b"], {"<b>": "net<i>@w.pth"}, 3, 1)
+    section = fill("training.html", section=Training(table, ["a < b"], {"<b>": "net<i>@w.pth"}, 3, 1))
     assert "<b>" not in section
     assert "<i>" not in section
     assert "<li>a &lt; b</li>" in section

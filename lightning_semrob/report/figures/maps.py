@@ -30,7 +30,7 @@ from lightning_semrob.report.figures.style import (
 )
 from lightning_semrob.space import Axis, Box, SemanticSpace
 
-__all__ = ["box_sides", "plot_data_map", "plot_map", "plot_map_grid"]
+__all__ = ["box_outlines", "box_sides", "plot_data_map", "plot_map", "plot_map_grid"]
 
 
 def plot_map(
@@ -296,3 +296,13 @@ def box_sides(a: float, b: float, axis: Axis) -> tuple[list[float], float]:
         return [axis.low - axis.extent / 4], axis.extent * 1.5
     first, last = math.floor((a - axis.low) / axis.extent), math.floor((b - axis.low) / axis.extent)
     return [a - turn * axis.extent for turn in range(first, last + 1)], b - a
+
+
+def box_outlines(a: Sequence[float] | None, b: Sequence[float] | None, axes: SemanticSpace) -> list[list[float]]:
+    """Rectangles ``[x0, x1, y0, y1]`` to draw for a box: one for each time it is seen on a periodic axis."""
+    if a is None or b is None or any(low > high for low, high in zip(a, b, strict=True)):
+        return []
+    sides = [box_sides(low, high, axis) for low, high, axis in zip(a, b, axes, strict=False)]
+    sides += [([0.0], 1.0)] * (2 - len(sides))
+    (left, width), (bottom, height) = sides
+    return [[x, x + width, y, y + height] for x in left for y in bottom]

@@ -4,61 +4,104 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
-from lightning_semrob.report.figures import box_sides
+from lightning_semrob.report.figures.maps import box_outlines
+from lightning_semrob.report.job import FinishedJob
 from lightning_semrob.report.page.pictures import Sheet, pictures, sheet_side
-from lightning_semrob.space import Axis, SemanticSpace
+from lightning_semrob.report.page.templates import amount, words
+from lightning_semrob.space import SemanticSpace
 
-__all__ = ["Row", "amount", "box_outlines", "interval_text", "place_of", "point_of", "region_views", "regions_of"]
+__all__ = ["Region", "Shot", "bounds_of", "box_outlines", "place_of", "region_views", "regions_of"]
 
 _VIEW_SIDE = 176
 
 Row = Mapping[str, Any]
+#: A value for every axis.
+Point = list[float]
 
 
-def point_of(row: Row, side: str, names: Sequence[str]) -> list[float] | None:
+@dataclass(frozen=True)
+class Shot:
+    """A view that shows a region: what it is, where, and which rendering of the shape's sheet."""
+
+    name: str
+    text: str
+    point: Point
+    tile: int
+
+
+@dataclass(frozen=True)
+class Region:
+    """A run as the page shows it; texts are for people.
+
+    Args:
+        id: number of the run.
+        network, method, point: numbers of the network, the finder and the initial point.
+        u0: the initial point.
+        outlines: rectangles ``[x0, x1, y0, y1]`` to draw; none where the box cannot be drawn.
+        verdict: of Eq. 2; sentence: what it says.
+        share: volume in percent of the space; mean: of f with its interval; worst: the lowest score.
+        status: how the run ended.
+        evaluations: of f.
+        lines: names and values of everything that is known.
+        shots: the views that show it.
+    """
+
+    id: int
+    network: int
+    method: int
+    point: int
+    u0: Point
+    outlines: list[list[float]]
+    verdict: str
+    sentence: str
+    share: str
+    mean: str
+    worst: str
+    status: str
+    evaluations: int
+    lines: list[tuple[str, str]]
+    shots: list[Shot]
+
+
+def point_of(row: Row, side: str, names: Sequence[str]) -> Point | None:
+    """The values of ``side`` (u0, a, b, worst) in a run; None where one is not known or not finite."""
     values = [row.get(f"{side}_{name}") for name in names]
     if any(value is None or not math.isfinite(value) for value in values):
         return None
     return [float(value) for value in values]  # type: ignore[arg-type]
 
 
-def box_outlines(a: Sequence[float] | None, b: Sequence[float] | None, axes: SemanticSpace) -> list[list[float]]:
-    """Rectangles ``[x0, x1, y0, y1]`` to draw for a box: one for each time it is seen on a periodic axis."""
-    if a is None or b is None or any(low > high for low, high in zip(a, b, strict=True)):
-        return []
-    sides = [box_sides(low, high, axis) for low, high, axis in zip(a, b, axes, strict=False)]
-    sides += [([0.0], 1.0)] * (2 - len(sides))
-    (left, width), (bottom, height) = sides
-    return [[x, x + width, y, y + height] for x in left for y in bottom]
-
-
-def amount(value: float, axis: Axis) -> str:
-    unit = {"degree": "°", "": ""}.get(axis.unit, f" {axis.unit}")
-    number = round(value, 1 if axis.extent > 20 else 2)
-    return f"{number + 0.0:g}{unit}"  # without the sign of a zero
-
-
 def place_of(point: Sequence[float], space: SemanticSpace) -> str:
-    return ", ".join(f"{axis.name.replace('_', ' ')} {amount(x, axis)}" for x, axis in zip(point, space, strict=True))
+    """A point in words: ``azimuth 30°, elevation 20°``."""
+    return ", ".join(f"{words(axis.name)} {amount(x, axis)}" for x, axis in zip(point, space, strict=True))
+
+
+def bounds_of(a: Sequence[float], b: Sequence[float], space: SemanticSpace) -> str:
+    """A box in words: ``azimuth 30° to 60°, elevation 0° to 20°``."""
+    return ", ".join(
+        f"{words(axis.name)} {amount(low, axis)} to {amount(high, axis)}"
+        for low, high, axis in zip(a, b, space, strict=True)
+    )
 
 
 def interval_text(row: Row, name: str) -> str | None:
+    """A moment of f with its interval, None where it is not known."""
     value, low, high = (row.get(column) for column in (name, f"{name}_low", f"{name}_high"))
     if value is None:
         return None
     return f"{value:.3f}" + ("" if low is None or high is None else f" [{low:.3f}, {high:.3f}]")
 
 
-def sentence_of(row: Row, model: Mapping[str, Any]) -> str:
+def sentence_of(row: Row, job: FinishedJob) -> str:
     """What the verdict says, in words."""
-    goal = "1 - f" if model.get("adversarial") else "f"
-    eps_m, eps_v = float(model.get("eps_m", 0.3)), float(model.get("eps_v", 0.05))
-    condition = f"mean of {goal} at least {1 - eps_m:g} and variance at most {eps_v:g}"
+    goal = "1 - f" if job.adversarial else "f"
+    condition = f"mean of {goal} at least {1 - job.eps_m:g} and variance at most {job.eps_v:g}"
     level = f"{100 * row['confidence']:g} % confidence" if row.get("confidence") else "the stated confidence"
     return {
         "valid": f"the box satisfies Eq. 2 ({condition}) at {level}.",
@@ -78,12 +121,12 @@ _STATUS_WORDS = {
 }
 
 
-def _region_lines(row: Row, a: Any, b: Any, u0: Any, space: SemanticSpace) -> list[tuple[str, str]]:
+def _region_lines(row: Row, a: Point | None, b: Point | None, u0: Point, space: SemanticSpace) -> list[tuple[str, str]]:
     """Names and values of everything that is known about a run."""
     lines: list[tuple[str, str]] = []
     if a is not None and b is not None:
         lines += [
-            (axis.name.replace("_", " "), f"{amount(low, axis)} to {amount(high, axis)}")
+            (words(axis.name), f"{amount(low, axis)} to {amount(high, axis)}")
             for axis, low, high in zip(space, a, b, strict=True)
         ]
     if row.get("ratio") is not None:
@@ -98,9 +141,8 @@ def _region_lines(row: Row, a: Any, b: Any, u0: Any, space: SemanticSpace) -> li
     worst = point_of(row, "worst", space.names)
     if worst is not None and row.get("worst_score") is not None:
         lines.append(("worst view", f"{row['worst_score']:.3f} at {place_of(worst, space)}"))
-    if u0 is not None:
-        robust = {True: " (robust itself)", False: " (not robust itself)", None: ""}[row.get("u0_robust")]
-        lines.append(("initial point", place_of(u0, space) + robust))
+    robust = {True: " (robust itself)", False: " (not robust itself)", None: ""}[row.get("u0_robust")]
+    lines.append(("initial point", place_of(u0, space) + robust))
     gradients = f", {row['gradient_evaluations']} with gradient" if row.get("gradient_evaluations") else ""
     lines.append(("growing", f"{row['steps']} updates, {row['evaluations']} evaluations of f{gradients}"))
     if row.get("verification_evaluations"):
@@ -109,58 +151,65 @@ def _region_lines(row: Row, a: Any, b: Any, u0: Any, space: SemanticSpace) -> li
 
 
 def regions_of(
-    rows: Sequence[Row], environment: SemanticEnvironment, axes: SemanticSpace, methods: list[str], model: Row
-) -> list[list[dict[str, Any]]]:
-    """Regions of every shape, with the places of the views that show them."""
+    job: FinishedJob, environment: SemanticEnvironment, axes: SemanticSpace, methods: Sequence[str]
+) -> list[list[Region]]:
+    """The regions of every shape, in the order of networks, methods and initial points.
+
+    Args:
+        job: whose runs they are.
+        environment: its networks, shapes and space.
+        axes: the mapped axes.
+        methods: names of the finders.
+    """
     space = environment.space
     shapes = [(shape.class_name, shape.shape_id) for shape in environment.shapes]
-    found: list[list[dict[str, Any]]] = [[] for _ in shapes]
-    for number, row in enumerate(rows):
+    found: list[list[Region]] = [[] for _ in shapes]
+    tiles: list[dict[tuple[float, ...], int]] = [{} for _ in shapes]
+    for number, row in enumerate(job.rows):
         key = (row["class_name"], row["shape_id"])
-        if key not in shapes or row["network"] not in environment.networks:
+        u0, a, b, worst = (point_of(row, side, space.names) for side in ("u0", "a", "b", "worst"))
+        if key not in shapes or row["network"] not in environment.networks or u0 is None:
             continue
-        u0, a, b = (point_of(row, side, space.names) for side in ("u0", "a", "b"))
-        if u0 is None:
-            continue
-        outlines = box_outlines(a, b, axes)
-        worst = point_of(row, "worst", space.names)
-        shots = [{"name": "initial point", "text": "initial point", "point": u0}]
+        outlines, shape = box_outlines(a, b, axes), shapes.index(key)
+        shots = [("initial point", "initial point", u0)]
         if outlines and a is not None and b is not None:
             center = [(low + high) / 2 for low, high in zip(a, b, strict=True)]
-            shots.append({"name": "centre", "text": "centre of the box", "point": center})
+            shots.append(("centre", "centre of the box", center))
         if worst is not None:
-            text = f"worst view found, {row['worst_score']:.3f}"
-            shots.append({"name": "worst view", "text": text, "point": worst})
-        found[shapes.index(key)].append(
-            {
-                "id": number,
-                "network": environment.networks.index(row["network"]),
-                "method": methods.index(row["method"]),
-                "point": row["point"],
-                "u0": u0,
-                "outlines": outlines,
-                "verdict": row["verdict"],
-                "sentence": sentence_of(row, model),
-                "lines": _region_lines(row, a, b, u0, space),
-                "shots": shots,
-                "row": row,
-            }
+            shots.append(("worst view", f"worst view found, {row['worst_score']:.3f}", worst))
+        region = Region(
+            id=number,
+            network=environment.networks.index(row["network"]),
+            method=methods.index(row["method"]),
+            point=row["point"],
+            u0=u0,
+            outlines=outlines,
+            verdict=row["verdict"],
+            sentence=sentence_of(row, job),
+            share="n/a" if row.get("ratio") is None else f"{100 * row['ratio']:.2f}",
+            mean=interval_text(row, "mean") or "n/a",
+            worst="n/a" if row.get("worst_score") is None else f"{row['worst_score']:.3f}",
+            status=row["status"],
+            evaluations=row["evaluations"],
+            lines=_region_lines(row, a, b, u0, space),
+            shots=[
+                Shot(name, text, point, tiles[shape].setdefault(tuple(point), len(tiles[shape])))
+                for name, text, point in shots
+            ],
         )
+        found[shape].append(region)
     for regions in found:
-        regions.sort(key=lambda region: (region["network"], region["method"], region["point"]))
+        regions.sort(key=lambda region: (region.network, region.method, region.point))
     return found
 
 
-def region_views(environment: SemanticEnvironment, shape: int, regions: list[dict[str, Any]]) -> Sheet | None:
-    """The renderings that the regions of a shape point at, every view once."""
-    tiles: dict[tuple[float, ...], int] = {}
-    for region in regions:
-        for shot in region["shots"]:
-            shot["tile"] = tiles.setdefault(tuple(shot["point"]), len(tiles))
-    if not tiles:
+def region_views(environment: SemanticEnvironment, shape: int, regions: Sequence[Region]) -> Sheet | None:
+    """The renderings that the regions of a shape point at, every view once; None where there is no region."""
+    views = {shot.tile: shot.point for region in regions for shot in region.shots}
+    if not views:
         return None
-    sheet = Sheet(min(_VIEW_SIDE, sheet_side(len(tiles) * len(environment.shapes)) * 2), min(len(tiles), 8), len(tiles))
-    points = torch.tensor(list(tiles), dtype=torch.float64)
+    sheet = Sheet(min(_VIEW_SIDE, sheet_side(len(views) * len(environment.shapes)) * 2), min(len(views), 8), len(views))
+    points = torch.tensor([views[tile] for tile in range(len(views))], dtype=torch.float64)
     size = environment.micro_batch_size
     for start in range(0, len(points), size):
         part = points[start : start + size]

@@ -7,27 +7,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet
-
 from lightning_semrob.evaluation.environment import SemanticEnvironment
-from lightning_semrob.evaluation.summary import read_summary
-from lightning_semrob.functional.srvr import MINIMUM_SHAPES
+from lightning_semrob.functional.uncertainty import MINIMUM_SHAPES
 from lightning_semrob.maps import SemanticMaps, compute_maps
-from lightning_semrob.report.figures import network_label, plot_map_grid, save_figure
-from lightning_semrob.report.page.html import REPORT_FILE, build_page, missing_packages
-from lightning_semrob.report.page.markup import html_table, html_text
+from lightning_semrob.report.figures import plot_map_grid, save_figure
+from lightning_semrob.report.job import FinishedJob
+from lightning_semrob.report.page.html import build_page, missing_packages, save_page
 from lightning_semrob.report.page.pictures import DEFAULT_GRID, measure_maps
+from lightning_semrob.report.page.sections import Section
 from lightning_semrob.report.tables import Table, format_comparisons
 from lightning_semrob.training.job import TrainingCost
 from lightning_semrob.training.judging import JudgedRun, Verdicts
-from lightning_semrob.utilities.files import read_json, write_text
 from lightning_semrob.utilities.messages import percent
 
-__all__ = ["MAPS_PICTURE", "format_verdicts", "training_section", "training_table", "write_training_report"]
+__all__ = ["MAPS_PICTURE", "Training", "format_verdicts", "training_table", "write_training_report"]
 
 MAPS_PICTURE = "maps.png"
+
+
+@dataclass(frozen=True)
+class Training(Section):
+    """What a training gained; it opens the page.
+
+    Args:
+        table: a line a run, as printed at the end of a training.
+        findings: sentences on which run is more robust.
+        networks: run -> name of its network.
+        judged: held-out shapes behind the table.
+        mapped: those of them whose maps the page shows.
+    """
+
+    anchor, title, template = "training", "Training", "training.html"
+    table: Table
+    findings: Sequence[str]
+    networks: Mapping[str, str]
+    judged: int
+    mapped: int
 
 
 def training_table(runs: Mapping[str, JudgedRun], costs: Mapping[str, TrainingCost]) -> Table:
@@ -60,33 +78,6 @@ def format_verdicts(verdicts: Verdicts) -> str:
     )
 
 
-def training_section(
-    table: Table, findings: Sequence[str], networks: Mapping[str, str], judged: int, mapped: int
-) -> str:
-    """The section that opens the page.
-
-    Args:
-        table: a line a run, as printed at the end of a training.
-        findings: sentences on which run is more robust.
-        networks: run -> name of its network.
-        judged: held-out shapes behind the table.
-        mapped: those of them whose maps the page shows.
-    """
-    legend = "".join(
-        f"<li><strong>{html_text(run)}</strong> is <code>{html_text(network_label(name))}</code></li>"
-        for run, name in networks.items()
-    )
-    items = "".join(f"<li>{html_text(line)}</li>" for line in findings)
-    return (
-        '<section id="training"><h2>Before and after</h2>'
-        "<p>The same network, trained on views that were drawn in different ways with the same number of rendered "
-        f"images, and judged on {judged} shapes that no run saw. Percent; images count everything that was rendered "
-        f"for training.</p>{html_table(table, 1)}<ul>{items}</ul>"
-        f'<p>The <a href="#regions">maps</a> below show {mapped} of these shapes, the runs side by side:</p>'
-        f"<ul>{legend}</ul></section>"
-    )
-
-
 def draw_maps(maps: SemanticMaps, names: Sequence[str], path: Path) -> None:
     """Maps of two axes as a picture, a row a shape, a column a run of ``names``."""
     means = " / ".join(f"{float(scores.nanmean()):.2f}" for scores in maps.scores)
@@ -110,7 +101,7 @@ def write_training_report(
         environment: set up; the shapes to map and the networks of the runs.
         folder: of the training; ``maps.nc`` of an earlier call is taken over.
         evaluation: output folder of the evaluation that judged the runs, on these shapes and others.
-        table, findings: as of :func:`training_section`.
+        table, findings: as of :class:`Training`.
         names: of the runs, in the order of the networks.
         grid: samples of the mapped axes; ``DEFAULT_GRID`` if None.
         say: hears what is missing, or how large the page is.
@@ -127,15 +118,8 @@ def write_training_report(
     maps, sheets, _ = measure_maps(environment, folder, grid)
     if len(maps.axes) > 1:
         draw_maps(maps, names, folder / MAPS_PICTURE)
-    summary = read_summary(evaluation / "summary.json")
-    rows = pyarrow.parquet.read_table(evaluation / "runs.parquet").to_pylist()
-    config = (evaluation / "config.yaml").read_text(encoding="utf-8")
-    versions = read_json(evaluation / "versions.json")
-    judged = len({(row["class_name"], row["shape_id"]) for row in rows})
+    job = FinishedJob.read(evaluation)
+    judged = len({(row["class_name"], row["shape_id"]) for row in job.rows})
     networks = dict(zip(names, environment.networks, strict=True))
-    section = training_section(table, findings, networks, judged, len(environment.shapes))
-    page = build_page(environment, rows, summary, maps, sheets, config, versions, section)
-    path = folder / REPORT_FILE
-    write_text(path, page)
-    say(f"report: {path} ({path.stat().st_size / 2**20:.1f} MB)")
-    return path
+    section = Training(table, findings, networks, judged, len(environment.shapes))
+    return save_page(build_page(environment, job, maps, sheets, [section]), folder, say)

@@ -1,0 +1,82 @@
+"""The traps of a job as cards of the report page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.maps import SemanticMaps
+from lightning_semrob.maps.traps import MOST_BOXES, Trap
+from lightning_semrob.report.page.pictures import Sheet, jpeg, pictures
+from lightning_semrob.report.page.regions import bounds_of, place_of
+from lightning_semrob.report.page.sections import Section
+
+__all__ = ["TrapCard", "Traps"]
+
+#: Traps of each kind on the page.
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class TrapCard:
+    """A trap with the rendering of its worst view.
+
+    Args:
+        trap: the trap.
+        what: the shape, or the class where the trap is a mean over shapes.
+        place: of the rendering; bounds: of the trap.
+        jpeg: the rendering in base64, empty where the shape cannot be loaded.
+    """
+
+    trap: Trap
+    what: str
+    place: str
+    bounds: str
+    jpeg: str
+
+    @classmethod
+    def of(cls, trap: Trap, environment: SemanticEnvironment, maps: SemanticMaps) -> TrapCard:
+        """A trap that is a mean over shapes shows the first shape of its class."""
+        members = [k for k, shape in enumerate(environment.shapes) if shape.class_name == trap.class_name]
+        number = next((k for k in members if environment.shapes[k].shape_id == trap.shape), members[0])
+        values = dict(maps.fixed) | dict(zip(maps.axes.names, trap.worst_point.tolist(), strict=True))
+        point = torch.tensor([[values[name] for name in environment.space.names]], dtype=torch.float64)
+        sheet = Sheet(176, 1, 1)
+        try:
+            sheet.add(pictures(environment, number, point), [0])
+            picture = jpeg(sheet.image)
+        except (ValueError, OSError):
+            picture = ""
+        what = trap.class_name if trap.shape.startswith("mean of") else trap.shape
+        place = place_of(trap.worst_point.tolist(), maps.axes)
+        return cls(trap, what, place, bounds_of(trap.a.tolist(), trap.b.tolist(), maps.axes), picture)
+
+
+@dataclass(frozen=True)
+class Traps(Section):
+    """The worst traps of each kind.
+
+    Args:
+        cards: those that are shown.
+        left: how many more there are.
+        boxes: whether adversarial boxes are among them.
+    """
+
+    anchor, title, template = "traps", "Traps", "traps.html"
+    most = MOST_BOXES
+    cards: Sequence[TrapCard]
+    left: int
+    boxes: bool
+
+    @classmethod
+    def of(cls, traps: Sequence[Trap], environment: SemanticEnvironment, maps: SemanticMaps) -> Traps:
+        """Cards of traps on the maps of an environment."""
+        kinds: dict[str, list[Trap]] = {}
+        for trap in traps:
+            kinds.setdefault(trap.kind, []).append(trap)
+        shown = [trap for found in kinds.values() for trap in found[:_SHOWN]]
+        cards = [TrapCard.of(trap, environment, maps) for trap in shown]
+        return cls(cards, len(traps) - len(shown), "adversarial box" in kinds)
