@@ -10,7 +10,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_semrob.finders.modes import MODES, REST_MOVE, Mode
+from lightning_semrob.finders.modes import MODES, REST_MOVE
 from lightning_semrob.finders.quadrature import QUADRATURES
 from lightning_semrob.finders.statement import BoxStatement
 from lightning_semrob.finders.statuses import INVALID_SCORE, NOT_MEASURED, RUNNING, STATUSES
@@ -86,7 +86,7 @@ class RegionFinder(RoundModule):
         if num_iterations is not None and num_iterations < 1:
             raise ValueError(f"num_iterations must be at least 1, got {num_iterations}")
         self.mode = mode
-        self.rules: Mode = MODES[mode]()
+        self.rules = MODES[mode]()
         self.num_iterations = num_iterations if num_iterations is not None else self.rules.num_iterations
         self.adversarial = adversarial
         self.automatic_optimization = False

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor
 from torch.optim import SGD, Optimizer
@@ -13,7 +11,7 @@ from lightning_semrob.finders.statuses import COLLAPSED, CONVERGED, EDGE, INVALI
 from lightning_semrob.functional.regions import cross_sections
 from lightning_semrob.space import SemanticSpace
 
-__all__ = ["MODES", "DefaultMode", "Mode", "PaperMode"]
+__all__ = ["MODES", "DefaultMode", "PaperMode"]
 
 #: A bound is at rest when it moves less than this in a step (unit space); three such steps end a run.
 REST_MOVE = 1e-3
@@ -22,80 +20,49 @@ REST_STEPS = 3
 COLLAPSED_WIDTH = 1e-3
 
 
-class Mode(Protocol):
-    """What a finder leaves to its mode. Shapes: R rows, n axes, P points."""
-
-    num_iterations: int
-    #: Updates of a run on the maps of the paper's authors (benchmarks/paper_replay.py).
-    typical_steps: int
-
-    def start(self, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:
-        """First bounds around u0 (R, n)."""
-
-    def optimizer(self, parameters: list[Tensor], space: SemanticSpace) -> Optimizer:
-        """The optimizer of the bounds."""
-
-    def points(self, points: Tensor, space: SemanticSpace) -> Tensor:
-        """Where to evaluate instead of ``points`` (R, P, n)."""
-
-    def coordinates(
-        self, a: Tensor, b: Tensor, gradients: Tensor | None, space: SemanticSpace
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Bounds and gradients in the coordinates in which directions are computed."""
-
-    def scale(self, grad_a: Tensor, grad_b: Tensor, r: Tensor, lam: float) -> tuple[Tensor, Tensor]:
-        """What goes to ``a.grad`` and ``b.grad``: face integrals, scaled, with the size penalty of weight lam."""
-
-    def settle(self, a: Tensor, b: Tensor, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:
-        """Bounds after a step."""
-
-    def status(self, a: Tensor, b: Tensor, resting: Tensor, steps: Tensor, limit: int, space: SemanticSpace) -> Tensor:
-        """Status codes (R,) after a step; ``resting`` counts the last steps without a move."""
-
-
-def _resting_status(a: Tensor, b: Tensor, resting: Tensor, space: SemanticSpace) -> Tensor:
-    """CONVERGED, EDGE or RUNNING by the rest rule."""
-    tolerance = 1e-9 * space.extent.to(a)
-    low, high, extent = space.low.to(a), space.high.to(a), space.extent.to(a)
-    periodic = space.periodic.to(a.device)
-    touches = torch.where(periodic, b - a >= extent - tolerance, (a <= low + tolerance) | (b >= high - tolerance))
-    done = torch.where(touches.any(-1), EDGE, CONVERGED)
-    return torch.where(resting >= REST_STEPS, done, RUNNING)
-
-
 class PaperMode:
     """Algorithms 1 and 2 of the paper to the letter: physical units, fixed step, no projection.
 
     T = 600 (the authors' traces; the text says 800 and 500), eta = 0.1, eps = 1e-5. A run ends early only when its
     bounds are no longer finite; the bounds are returned as they are, inverted ones too.
+
+    Another mode is a subclass that overrides what it does otherwise. Shapes: R rows, n axes, P points.
     """
 
     num_iterations = 600
+    #: Updates of a run on the maps of the paper's authors (benchmarks/paper_replay.py).
     typical_steps = 600
     learning_rate = 0.1
     half_width = 1e-5
 
     def start(self, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:
+        """First bounds around u0 (R, n)."""
         return u0 - self.half_width, u0 + self.half_width
 
     def optimizer(self, parameters: list[Tensor], space: SemanticSpace) -> Optimizer:
+        """The optimizer of the bounds."""
         return SGD(parameters, lr=self.learning_rate)
 
     def points(self, points: Tensor, space: SemanticSpace) -> Tensor:
+        """Where f is evaluated instead of at ``points`` (R, P, n)."""
         return points
 
     def coordinates(
         self, a: Tensor, b: Tensor, gradients: Tensor | None, space: SemanticSpace
     ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Bounds and gradients in the coordinates in which directions are computed."""
         return a, b, gradients
 
     def scale(self, grad_a: Tensor, grad_b: Tensor, r: Tensor, lam: float) -> tuple[Tensor, Tensor]:
+        """What goes to ``a.grad`` and ``b.grad``: face integrals, scaled, with the size penalty of weight lam."""
         return (grad_a - lam * r, grad_b + lam * r) if lam else (grad_a, grad_b)
 
     def settle(self, a: Tensor, b: Tensor, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:
+        """Bounds after a step."""
         return a, b
 
     def status(self, a: Tensor, b: Tensor, resting: Tensor, steps: Tensor, limit: int, space: SemanticSpace) -> Tensor:
+        """Status codes (R,) after a step; ``resting`` counts the last steps without a move."""
         finite = (a.isfinite() & b.isfinite()).all(-1)
         narrow = ((b - a) / space.extent.to(a) < COLLAPSED_WIDTH).any(-1)
         last = torch.where(resting >= REST_STEPS, CONVERGED, ITERATION_LIMIT)
@@ -103,7 +70,7 @@ class PaperMode:
         return torch.where(finite, torch.where(steps >= limit, last, RUNNING), INVALID_SCORE)
 
 
-class DefaultMode:
+class DefaultMode(PaperMode):
     """Unit space, steps that do not vanish with the width, projection, convergence (docs/finders.md, "Two modes").
 
     Integrals over a face are divided by its area, the cross section ``prod_{i != k} r_i``. It is positive, so the
@@ -141,10 +108,15 @@ class DefaultMode:
 
     def status(self, a: Tensor, b: Tensor, resting: Tensor, steps: Tensor, limit: int, space: SemanticSpace) -> Tensor:
         narrow = ((b - a) / space.extent.to(a) < COLLAPSED_WIDTH).any(-1)
-        code = _resting_status(a, b, resting, space)
+        tolerance = 1e-9 * space.extent.to(a)
+        low, high, extent = space.low.to(a), space.high.to(a), space.extent.to(a)
+        edges = (a <= low + tolerance) | (b >= high - tolerance)
+        touches = torch.where(space.periodic.to(a.device), b - a >= extent - tolerance, edges)
+        rests = torch.where(touches.any(-1), EDGE, CONVERGED)
+        code = torch.where(resting >= REST_STEPS, rests, RUNNING)
         code = torch.where((code == RUNNING) & (steps >= limit), ITERATION_LIMIT, code)
         return torch.where(narrow, COLLAPSED, code)
 
 
 #: Modes by name.
-MODES: dict[str, type[DefaultMode] | type[PaperMode]] = {"default": DefaultMode, "paper": PaperMode}
+MODES: dict[str, type[PaperMode]] = {"default": DefaultMode, "paper": PaperMode}

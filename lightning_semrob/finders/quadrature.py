@@ -55,19 +55,15 @@ class FaceQuadrature:
         return faces.inner_points(a, b, self._samples(a))
 
     def naive(self, a: Tensor, b: Tensor, values: Tensor, lam: float) -> Directions:
-        """See :func:`~lightning_semrob.functional.faces.naive_face_directions`."""
         return faces.naive_face_directions(a, b, self._by_face(a, values), lam)
 
     def trapezoid(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor, lam: float) -> Directions:
-        """See :func:`~lightning_semrob.functional.faces.trapezoid_sample_directions`."""
         return faces.trapezoid_sample_directions(a, b, values, gradients, self._samples(a), lam)
 
     def oir_b(self, a: Tensor, b: Tensor, inner: Tensor, outer: Tensor, alpha: float) -> Directions:
-        """See :func:`~lightning_semrob.functional.faces.oir_b_face_directions`."""
         return faces.oir_b_face_directions(a, b, self._by_face(a, inner), self._by_face(a, outer), alpha)
 
     def oir_w(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor, beta: float) -> Directions:
-        """See :func:`~lightning_semrob.functional.faces.oir_w_face_directions`."""
         place = faces.face_points(a, b, self._samples(a))
         return faces.oir_w_face_directions(a, b, self._by_face(a, values), gradients.view(place.shape), place, beta)
 
