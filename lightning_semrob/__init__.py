@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from lightning_semrob.report.figures import plot_contact_sheet, plot_map, save_figure
     from lightning_semrob.shapes import register_class, resolve_shapes
     from lightning_semrob.training.monitor import SemanticRobustnessCallback
+    from lightning_semrob.trust import TrustMap, trust_map, trust_maps
     from lightning_semrob.verification.region import verify
 
 __version__ = "0.1.0"
@@ -76,6 +77,9 @@ _LAZY = {
     "save_figure": "report.figures",
     "register_class": "shapes",
     "resolve_shapes": "shapes",
+    "TrustMap": "trust",
+    "trust_map": "trust",
+    "trust_maps": "trust",
     "verify": "verification",
     "CMAESSearch": "finders.worst_views",
     "RandomSearch": "finders.worst_views",
@@ -106,6 +110,7 @@ __all__ = [
     "SemanticRobustnessCallback",
     "SemanticSpace",
     "TrapezoidFinder",
+    "TrustMap",
     "VerifiedFinder",
     "__version__",
     "build_network",
@@ -116,6 +121,8 @@ __all__ = [
     "resolve_shapes",
     "save_figure",
     "score_map",
+    "trust_map",
+    "trust_maps",
     "verify",
 ]
 

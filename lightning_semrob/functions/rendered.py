@@ -11,8 +11,11 @@ from torch import Tensor, nn
 
 from lightning_semrob.functional.scores import SCORES, log_softmax_score, top1_score
 from lightning_semrob.functions.base import SemanticFunction
+from lightning_semrob.functions.memory import ScoreMemory
 from lightning_semrob.functions.micro_batch import MicroBatch, in_micro_batches
-from lightning_semrob.networks import build_network
+from lightning_semrob.networks import Classifier, build_network
+from lightning_semrob.networks.inference import for_inference
+from lightning_semrob.networks.runtime import Runtime
 from lightning_semrob.rendering import RENDERERS, Renderer
 from lightning_semrob.shapes import Mesh, resolve_shapes
 from lightning_semrob.space import SemanticSpace
@@ -20,6 +23,9 @@ from lightning_semrob.utilities.messages import unknown_name
 
 #: The score is multiplied by this before the backward pass of a float16 network, or small gradients would vanish.
 _FLOAT16_SCALE = 1024.0
+
+#: Pictures on which a runtime is compared with torch.
+_COMPARED = 4
 
 
 def _varies(part: nn.Module) -> bool:
@@ -30,35 +36,43 @@ def _varies(part: nn.Module) -> bool:
 class RenderedFunction(SemanticFunction):
     """f of Eq. 1: the score of the target class for one mesh rendered at u.
 
-    Every network call has the same batch shape ``micro_batch_size`` (the last one padded), since scores change by
-    1e-7 to 1e-6 with the batch size. Gradients go through log-softmax, ``grad f = f * grad log f``.
+        Every network call has the same batch shape ``micro_batch_size`` (the last one padded), since scores change by
+        1e-7 to 1e-6 with the batch size. Gradients go through log-softmax, ``grad f = f * grad log f``.
 
-    Args:
-        renderer: images in [0, 1] from a mesh and semantic parameters.
-        classifier: images (B, 3, H, W) in [0, 1] to logits (B, classes), in evaluation mode.
-        mesh: the shape.
-        target: index of the true class, or a set of synonyms whose probabilities add up.
-        space: the swept axes; everything else keeps the renderer's default.
-        score: ``softmax``, ``margin`` or ``top1`` (the last has no gradient).
-        micro_batch_size: images in every call of renderer and network, halved when memory runs out; one
-            :class:`~lightning_semrob.functions.micro_batch.MicroBatch` may serve several functions.
-        autocast: ``torch.bfloat16`` or ``torch.float16`` for the network, never for the renderer; float32 if None.
-        watch: makes a context for each part of the work: ``rendering``, ``network``, ``gradient``.
+        Args:
+            renderer: images in [0, 1] from a mesh and semantic parameters.
+            classifier: images (B, 3, H, W) in [0, 1] to logits (B, classes), in evaluation mode.
+            mesh: the shape.
+            target: index of the true class, or a set of synonyms whose probabilities add up.
+            space: the swept axes; everything else keeps the renderer's default.
+            score: ``softmax``, ``margin`` or ``top1`` (the last has no gradient).
+            micro_batch_size: images in every call of renderer and network, halved when memory runs out; one
+                :class:`~lightning_semrob.functions.micro_batch.MicroBatch` may serve several functions.
+            autocast: ``torch.bfloat16`` or ``torch.float16`` for the network, never for the renderer; float32 if None.
+            watch: makes a context for each part of the work: ``rendering``, ``network``, ``gradient``.
+            memory: of the same network, mesh, target, score and space: f is not computed again at a point that it knows
+                (gradients are). ``evaluations`` counts what is asked for, ``memory.computed`` what is computed.
 
-    Raises:
-        ValueError: an axis that the renderer does not know, an empty target, an unknown score, a classifier in
-            training mode; when called, a target beyond the classifier's outputs.
-        MemoryError: when called, out of memory with a single image.
+        Attributes:
+            runtime: what computes the logits where no gradient is asked for.
 
-    Examples:
-        >>> from lightning_semrob.networks import build_network
-        >>> from lightning_semrob.rendering import Rasterizer
-        >>> from lightning_semrob.shapes import resolve_shapes
-        >>> renderer, (shape,) = Rasterizer(32), resolve_shapes(["teapot"])
-        >>> space, network = renderer.space("azimuth", "elevation"), build_network("small_resnet")
-        >>> f = RenderedFunction(renderer, network, shape.load(), shape.target, space)
-        >>> f(torch.tensor([[[30.0, 20.0], [60.0, 20.0]]])).shape  # 1 task, 2 points
-        torch.Size([1, 2])
+        Raises:
+            ValueError: an axis that the renderer does not know, an empty target, an unknown score, a classifier in
+                training mode; when called, a target beyond the classifier's outputs.
+            MemoryError: when called, out of memory with a single image.
+
+        Examples:
+            >>> from lightning_semrob.functions.memory import ScoreMemory
+    from lightning_semrob.networks import Classifier, build_network
+    from lightning_semrob.networks.inference import for_inference
+    from lightning_semrob.networks.runtime import Runtime
+            >>> from lightning_semrob.rendering import Rasterizer
+            >>> from lightning_semrob.shapes import resolve_shapes
+            >>> renderer, (shape,) = Rasterizer(32), resolve_shapes(["teapot"])
+            >>> space, network = renderer.space("azimuth", "elevation"), build_network("small_resnet")
+            >>> f = RenderedFunction(renderer, network, shape.load(), shape.target, space)
+            >>> f(torch.tensor([[[30.0, 20.0], [60.0, 20.0]]])).shape  # 1 task, 2 points
+            torch.Size([1, 2])
     """
 
     def __init__(
@@ -72,6 +86,7 @@ class RenderedFunction(SemanticFunction):
         micro_batch_size: int | MicroBatch = 16,
         autocast: torch.dtype | None = None,
         watch: Callable[[str], AbstractContextManager[Any]] = nullcontext,
+        memory: ScoreMemory | None = None,
     ) -> None:
         super().__init__()
         renderer.space(*space.names)  # raises on an unknown axis
@@ -94,6 +109,8 @@ class RenderedFunction(SemanticFunction):
         )
         self.autocast = autocast
         self.watch = watch
+        self.memory = memory
+        self.runtime = Runtime.torch()
         smooth = all(renderer.semantic_parameters[axis.name].axis.differentiable for axis in space)
         self.differentiable = renderer.differentiable and smooth and score != "top1"
 
@@ -108,6 +125,7 @@ class RenderedFunction(SemanticFunction):
         score: str = "softmax",
         micro_batch_size: int = 16,
         device: torch.device | str = "cpu",
+        runtime: str = "auto",
     ) -> RenderedFunction:
         """f from the names of one shape and one network; a network given as a module is put in evaluation mode.
 
@@ -120,9 +138,12 @@ class RenderedFunction(SemanticFunction):
             image_size: side of the image in pixels, where ``renderer`` is a name.
             score, micro_batch_size: of the function.
             device: where mesh, renderer and network go.
+            runtime: of a network that is given by its name, see
+                :func:`~lightning_semrob.networks.runtime.with_runtime`; the attribute ``runtime`` says which it is.
 
         Raises:
-            ValueError: a name that is not known, or one that stands for several shapes.
+            ValueError: a name that is not known, or one that stands for several shapes; a network that the runtime
+                cannot be used for.
         """
         specs = resolve_shapes([shape])
         if len(specs) > 1:
@@ -134,7 +155,10 @@ class RenderedFunction(SemanticFunction):
         classifier = build_network(network) if isinstance(network, str) else network.eval()
         space = axes if isinstance(axes, SemanticSpace) else renderer.space(*axes)
         mesh, target = specs[0].load().to(device), specs[0].target
-        return cls(renderer.to(device), classifier.to(device), mesh, target, space, score, micro_batch_size)
+        f = cls(renderer.to(device), classifier.to(device), mesh, target, space, score, micro_batch_size)
+        if isinstance(classifier, Classifier) and isinstance(network, str):
+            f.classifier, f.runtime = for_inference(classifier, f.images(space.sobol(_COMPARED, 0)), runtime)
+        return f
 
     def images(self, u: Tensor) -> Tensor:
         """Renderings at u (B, n), (B, 3, H, W) float32."""
@@ -169,9 +193,14 @@ class RenderedFunction(SemanticFunction):
     def _scores_and_hits(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         if not u.numel():
             return u.new_zeros(u.shape[:2]), u.new_zeros(u.shape[:2])
-        logits = self.logits(u.flatten(0, 1))
-        scores, hits = (score(logits, self.target).to(u.device) for score in (SCORES[self.score], top1_score))
-        return scores.view(u.shape[:2]), hits.view(u.shape[:2])
+        points = u.flatten(0, 1)
+        found = self._compute(points) if self.memory is None else self.memory.recall(points, self._compute)
+        return found[0].view(u.shape[:2]), found[1].view(u.shape[:2])
+
+    def _compute(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores and hits (B,) at u (B, n)."""
+        logits = self.logits(u)
+        return SCORES[self.score](logits, self.target).to(u.device), top1_score(logits, self.target).to(u.device)
 
     def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         if not u.numel():

@@ -1,0 +1,50 @@
+"""What f was at points where it has been evaluated, so that no picture is shown to a network twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+__all__ = ["ScoreMemory"]
+
+
+class ScoreMemory:
+    """Scores and top-1 hits of one network and shape by point.
+
+    Finders, maps and verification of one network and shape may share it: f at a point is the same whoever asks. Points
+    are told apart in float32, as the renderer sees them. About 200 bytes a point.
+
+    Attributes:
+        asked, computed: points asked for, and those that the network was shown.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[float, float]] = {}
+        self.asked = 0
+        self.computed = 0
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def recall(self, u: Tensor, compute: Callable[[Tensor], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Scores and hits (B,) float64 at points u (B, n), computing only what is not known.
+
+        Args:
+            u: points, which may repeat.
+            compute: points (M, n) -> scores (M,) and hits (M,). Scores that are not finite are not kept.
+        """
+        keys = [row.tobytes() for row in u.detach().to("cpu", torch.float32).contiguous().numpy()]
+        first = {key: k for k, key in reversed(list(enumerate(keys))) if key not in self._known}
+        missing = sorted(first.values())
+        found: dict[bytes, tuple[float, float]] = {}
+        if missing:
+            scores, hits = (values.tolist() for values in compute(u[missing]))
+            found = {keys[k]: pair for k, pair in zip(missing, zip(scores, hits, strict=True), strict=True)}
+            self._known |= {key: pair for key, pair in found.items() if pair[0] == pair[0]}
+        self.asked += len(keys)
+        self.computed += len(missing)
+        table = torch.tensor([found[key] if key in found else self._known[key] for key in keys], dtype=torch.float64)
+        scores_of, hits_of = table.to(u.device).unbind(-1)
+        return scores_of, hits_of
