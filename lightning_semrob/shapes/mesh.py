@@ -28,6 +28,7 @@ class Mesh:
         corner_normals: (F, 3, 3) float32 unit normals for smooth shading; None for flat.
         name: for messages.
         dropped_faces: how many degenerate faces were dropped on the way here.
+        notes: what is not drawn as its file has it, each a sentence without its subject.
     """
 
     vertices: Tensor
@@ -39,6 +40,7 @@ class Mesh:
     corner_normals: Tensor | None = None
     name: str = "mesh"
     dropped_faces: int = 0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.vertices.dim() != 2 or self.vertices.shape[-1] != 3 or not bool(self.vertices.isfinite().all()):
