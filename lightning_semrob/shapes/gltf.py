@@ -175,7 +175,8 @@ class Document:
                 raise self._refusal(f"it uses the meshopt filter {filtered}, which is not supported")
         elif mode in ("TRIANGLES", "INDICES"):
             decode = meshoptimizer.decode_index_buffer if mode == "TRIANGLES" else meshoptimizer.decode_index_sequence
-            rows = np.asarray(decode(count, stride, data)).astype("<u2" if stride == 2 else "<u4")
+            # Always as four bytes: meshoptimizer 0.2.30 packs those of two into the half of its array.
+            rows = np.asarray(decode(count, 4, data)).astype("<u2" if stride == 2 else "<u4")
         else:
             raise ValueError(f"the meshopt mode '{mode}' is unknown")
         return np.asarray(rows).tobytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,16 +32,17 @@ def read_stl(source: Source) -> list[Part]:
 
 def read_3mf(source: Source) -> list[Part]:
     """The parts of a 3MF file: up is +z by its standard. Its colours are not read."""
-    _needs(source, "3MF", "lxml", "networkx")
+    _needs(source, "3MF", {"lxml": "lxml", "networkx": "networkx"})
     if any(word in source.data for word in (b"3D/Textures", b".png", b".jpg")):
         source.note("may have textures: of 3MF the form alone is read")
     return _trimesh(source, "3mf", _UP["Z_UP"])
 
 
-def _needs(source: Source, what: str, *packages: str) -> None:
+def _needs(source: Source, what: str, packages: Mapping[str, str]) -> None:
+    """Refuse where a module, whose package is the value, is not installed."""
     from importlib.util import find_spec
 
-    lacking = [package for package in packages if find_spec(package) is None]
+    lacking = [package for module, package in packages.items() if find_spec(module) is None]
     if lacking:
         raise MeshFileError(f"mesh file '{source.name}' is {what}: run 'pip install {' '.join(lacking)}' to read it")
 
@@ -74,7 +76,7 @@ def _trimesh(source: Source, kind: str, up: NDArray[np.float64]) -> list[Part]:
 
 def read_collada(source: Source) -> list[Part]:
     """The parts of a COLLADA file, turned so that its up axis is +y; skins stay in their bind pose."""
-    _needs(source, "COLLADA", "collada")
+    _needs(source, "COLLADA", {"collada": "pycollada"})
     import collada
 
     def read(name: str) -> bytes:

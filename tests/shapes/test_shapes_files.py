@@ -195,7 +195,7 @@ def test_broken_files_are_one_error_that_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(MeshFileError, match="there is no mesh file"):
         load_mesh(tmp_path / "absent.obj")
     with pytest.raises(MeshFileError, match="convert it"):
-        load_mesh(tmp_path / "shape.stl")
+        load_mesh(tmp_path / "shape.fbx")
 
 
 def test_class_table() -> None:
