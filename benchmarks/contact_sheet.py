@@ -23,11 +23,15 @@ CAPTION_HEIGHT = 16
 
 
 def tile(spec: ShapeSpec, renderer: Rasterizer, views: Sequence[tuple[float, float]]) -> Image.Image:
-    """The views of one shape side by side over its name."""
+    """The views of one shape side by side over its name; pink where it cannot be read."""
     u = torch.tensor(views, dtype=torch.float64)
-    images: Tensor = renderer(spec.load(), u, ("azimuth", "elevation"))
-    pixels = (torch.cat(list(images), -1).permute(1, 2, 0).clamp(0, 1) * 255).round().byte()
-    picture = Image.fromarray(pixels.numpy())
+    try:
+        images: Tensor = renderer(spec.load(), u, ("azimuth", "elevation"))
+        pixels = (torch.cat(list(images), -1).permute(1, 2, 0).clamp(0, 1) * 255).round().byte()
+        picture = Image.fromarray(pixels.numpy())
+    except ValueError as error:  # one bad file does not end the sheet
+        print(error)
+        picture = Image.new("RGB", (len(views) * renderer.image_size, renderer.image_size), "pink")
     canvas = Image.new("RGB", (picture.width, picture.height + CAPTION_HEIGHT), "white")
     canvas.paste(picture, (0, 0))
     name = spec.shape_id.removesuffix(":0") if isinstance(spec.source, int) else f"{spec.class_name} {spec.shape_id}"

@@ -144,7 +144,7 @@ def _selection(spec: str, text: str, table: ClassTable | None) -> dict[str, int 
 
 
 def _folder(root: Path, selection: dict[str, int | None], table: ClassTable | None) -> Iterator[ShapeSpec]:
-    folders = {path: path.name for path in sorted(root.iterdir()) if path.is_dir()}
+    folders = {path: path.name for path in _shown(root) if path.is_dir()}
     seen: set[str] = set()
     count = 0
     for path, name in folders.items():
@@ -181,7 +181,7 @@ def _safe_class(folder: str, table: ClassTable | None) -> str:
 def _mesh_files(folder: Path) -> list[tuple[str, Path]]:
     """(shape id, file) of every shape of one class, sorted by id."""
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in _shown(folder):
         if path.suffix.lower() in MESH_SUFFIXES and path.is_file():
             found.setdefault(path.stem, path)
         elif path.is_dir():
@@ -195,4 +195,16 @@ def _mesh_files(folder: Path) -> list[tuple[str, Path]]:
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in MESH_SUFFIXES)
+    return [path for path in _shown(folder) if path.suffix.lower() in MESH_SUFFIXES and path.is_file()]
+
+
+def _shown(folder: Path) -> list[Path]:
+    """What a folder holds, sorted; hidden files are no shapes (macOS leaves a ``._mug.obj`` beside every ``mug.obj``).
+
+    Raises:
+        ValueError: the folder cannot be read.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
+    except OSError as error:
+        raise ValueError(f"folder '{folder}' cannot be read ({error.strerror}): check who may read it") from error

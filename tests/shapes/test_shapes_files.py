@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -406,3 +407,18 @@ def test_reference_shapes(reference: Path) -> None:
         assert int(size.argmax()) == 1
         assert float(size.max()) == pytest.approx(2.0, abs=1e-4)
         assert mesh.corner_normals is None
+
+
+def test_hidden_files_are_no_shapes(folder: Path) -> None:
+    before = names([str(folder)])
+    for path in ("teapot/._a.obj", "teapot/.c.obj", "__MACOSX/teapot/a.obj", ".cache/cup/x.obj", "vase/id4/.mesh.obj"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(b"\0\5\x16\7")
+    assert names([str(folder)]) == before
+
+
+def test_archives_are_shapes(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "cup" / "id3.zip", "w") as archive:
+        archive.write(folder / "teapot" / "a.obj", "a.obj")
+    specs = [spec for spec in resolve_shapes([f"{folder}#cup"]) if spec.shape_id == "id3"]
+    assert len(specs[0].load().faces) == 1

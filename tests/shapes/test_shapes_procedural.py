@@ -195,12 +195,37 @@ def _command(repository: Path, name: str) -> ModuleType:
 def test_contact_sheet(repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "deep" / "sheet.png"
     command = _command(repository, "contact_sheet")
-    command.main(["soccer_ball", "street_sign", "--size", "32", "--columns", "1", "--output", str(output)])
+    (tmp_path / "broken.obj").write_text("f 1 2 3\n")
+    shapes = ["soccer_ball", f"{tmp_path / 'broken.obj'}=teapot", "street_sign"]
+    command.main([*shapes, "--size", "32", "--columns", "1", "--output", str(output)])
     from PIL import Image
 
     with Image.open(output) as image:
-        assert image.size == (64, 2 * (32 + 16))
-    assert "2 shapes" in capsys.readouterr().out
+        assert image.size == (64, 3 * (32 + 16))
+        assert image.getpixel((5, 48 + 5)) == (255, 192, 203)  # pink; the sheet goes on
+    said = capsys.readouterr().out
+    assert "broken.obj' cannot be read" in said
+    assert "3 shapes" in said
+
+
+def test_real_files(repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "good.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n")
+    (folder / "bad.obj").write_text("f 1 2 3\n")
+    (folder / "line.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1e-7 0\nf 1 2 3\n")
+    (folder / "._good.obj").write_text("")
+    results = _command(repository, "real_files").main([str(folder)])
+    assert [(result.file.name, result.status) for result in results] == [
+        ("bad.obj", "refused"),
+        ("good.obj", "ok"),
+        ("line.obj", "wrong"),
+    ]
+    said = capsys.readouterr().out
+    assert "it holds no vertices" in said
+    assert "no pixel in 4 of 4 views" in said
+    assert "3 files with 'own': 1 ok, 1 refused, 1 wrong" in said
+    assert folder.with_suffix(".png").is_file()
 
 
 @pytest.mark.slow
