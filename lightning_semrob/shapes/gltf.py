@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ from numpy.typing import NDArray
 from lightning_semrob.shapes.files import MAX_BYTES, MeshFileError
 from lightning_semrob.shapes.parts import Source
 
-__all__ = ["Document"]
+__all__ = ["Document", "JsonObject", "scaled"]
+
+JsonObject = Mapping[str, Any]
+"""An object of the file as it stands there."""
 
 _COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
@@ -74,7 +78,7 @@ class Document:
         if text[:4] == b"glTF":
             text = self._chunks(text)
         try:
-            self.json: dict[str, Any] = json.loads(text.decode("utf-8-sig"))
+            self.json: JsonObject = json.loads(text.decode("utf-8-sig"))
         except RecursionError as error:
             raise ValueError("its JSON is nested too deeply") from error
         if not isinstance(self.json, dict):
@@ -120,12 +124,12 @@ class Document:
             if instead:
                 self.source.note(f"uses the glTF extension {name}: {instead}")
 
-    def get(self, kind: str, index: int) -> dict[str, Any]:
+    def get(self, kind: str, index: int) -> JsonObject:
         """Object ``index`` of the list ``kind`` of the document."""
         objects = self.json.get(kind, [])
         if not isinstance(index, int) or not 0 <= index < len(objects):
             raise ValueError(f"it names number {index} of its {len(objects)} {kind}")
-        found: dict[str, Any] = objects[index]
+        found: JsonObject = objects[index]
         return found
 
     def buffer(self, index: int) -> bytes:
@@ -149,14 +153,14 @@ class Document:
         found: bytes = self._views[index]
         return found
 
-    def _slice(self, view: dict[str, Any]) -> bytes:
+    def _slice(self, view: JsonObject) -> bytes:
         start, size = view.get("byteOffset", 0), view["byteLength"]
         data = self.buffer(view["buffer"])
         if start < 0 or size < 0 or start + size > len(data):
             raise ValueError(f"a buffer of {len(data)} bytes ends before byte {start + size}, which it names")
         return data[start : start + size]
 
-    def _unpacked(self, packed: dict[str, Any]) -> bytes:
+    def _unpacked(self, packed: JsonObject) -> bytes:
         try:
             import meshoptimizer
         except ImportError as error:
@@ -218,7 +222,7 @@ class Document:
             raise ValueError(f"an accessor needs {start + (count - 1) * stride + size} bytes of a view of {len(data)}")
         return np.ndarray((count, width), kind, data, start, (stride, kind.itemsize)) if count else np.empty((0, width))
 
-    def draco(self, packed: dict[str, Any]) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+    def draco(self, packed: JsonObject) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
         """Faces (F, 3) and the attributes by name of a primitive packed with Draco."""
         try:
             import DracoPy

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_semrob.shapes.gltf import Document
+from lightning_semrob.shapes.gltf import Document, JsonObject
 from lightning_semrob.shapes.images import Paint, srgb
 
 __all__ = ["Surface", "surface"]
@@ -124,7 +124,7 @@ def _where(texture: _Texture) -> Any:
     return texture.coordinates, texture.matrix, texture.modes
 
 
-def _texture(document: Document, info: dict[str, Any] | None) -> _Texture | None:
+def _texture(document: Document, info: JsonObject | None) -> _Texture | None:
     if info is None:
         return None
     texture = document.get("textures", info["index"])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_semrob.shapes.gltf import Document, scaled
+from lightning_semrob.shapes.gltf import Document, JsonObject, scaled
 from lightning_semrob.shapes.gltf_material import Surface, surface
 from lightning_semrob.shapes.parts import DEFAULT_COLOR, Part, Source, part
 from lightning_semrob.shapes.polygons import strip
@@ -25,7 +25,7 @@ def read_gltf(source: Source) -> list[Part]:
 class _Scene:
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.nodes: list[dict[str, Any]] = document.json.get("nodes", [])
+        self.nodes: list[JsonObject] = document.json.get("nodes", [])
         self.parents = {child: k for k, node in enumerate(self.nodes) for child in node.get("children", [])}
         self._world: dict[int, Floats] = {}
         self._surfaces: dict[int, Surface] = {}
@@ -67,7 +67,7 @@ class _Scene:
             self._world[k] = local if parent is None else self._world[parent] @ local
         return self._world[index]
 
-    def _node(self, node: dict[str, Any], world: Floats) -> list[Part]:
+    def _node(self, node: JsonObject, world: Floats) -> list[Part]:
         mesh = self.document.get("meshes", node["mesh"])
         weights = node.get("weights", mesh.get("weights", []))
         places = [world]
@@ -96,7 +96,7 @@ class _Scene:
         rows = {name: columns.get(name, np.broadcast_to(fill, (count, len(fill)))) for name, fill in fills.items()}
         return [_composed(*(rows[name][k] for name in fills)) for k in range(count)]
 
-    def _primitive(self, primitive: dict[str, Any]) -> tuple[NDArray[np.int64], dict[str, Any]] | None:
+    def _primitive(self, primitive: JsonObject) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]] | None:
         """Faces (F, 3) and attributes by name; None for points and lines."""
         mode = primitive.get("mode", 4)
         names = primitive.get("attributes", {})
@@ -123,7 +123,9 @@ class _Scene:
             return strip(index), attributes
         return np.stack((np.full(len(index) - 2, index[0]), index[1:-1], index[2:]), -1), attributes
 
-    def _morphed(self, primitive: dict[str, Any], attributes: dict[str, Any], weights: Any) -> dict[str, Any]:
+    def _morphed(
+        self, primitive: JsonObject, attributes: dict[str, NDArray[Any]], weights: Any
+    ) -> dict[str, NDArray[Any]]:
         attributes = dict(attributes)
         attributes["POSITION"] = attributes["POSITION"].astype(np.float64)
         for weight, target in zip(weights, primitive.get("targets", []), strict=False):
@@ -132,7 +134,7 @@ class _Scene:
                     attributes[name] = attributes[name] + weight * self.document.accessor(index)
         return attributes
 
-    def _skinned(self, points: Floats, attributes: dict[str, Any], skin: dict[str, Any]) -> Floats:
+    def _skinned(self, points: Floats, attributes: dict[str, NDArray[Any]], skin: JsonObject) -> Floats:
         """(V, 3) in the scene: each vertex follows its joints, and not its own node (glTF 2.0, section 3.7.3.3)."""
         joints = np.stack([self.world(joint) for joint in skin["joints"]])
         if "inverseBindMatrices" in skin:
@@ -152,9 +154,9 @@ class _Scene:
 
     def _part(
         self,
-        primitive: dict[str, Any],
+        primitive: JsonObject,
         faces: NDArray[np.int64],
-        attributes: dict[str, Any],
+        attributes: dict[str, NDArray[Any]],
         points: Floats,
         place: Floats,
     ) -> Part | None:
@@ -188,7 +190,7 @@ class _Scene:
         return part(self.document.source, points, faces, colors, corner_uv, look.paint, look.modes)
 
 
-def _matrix(node: dict[str, Any]) -> Floats:
+def _matrix(node: JsonObject) -> Floats:
     if "matrix" in node:
         return np.array(node["matrix"], np.float64).reshape(4, 4).T
     keys = (("translation", (0.0, 0.0, 0.0)), ("rotation", (0.0, 0.0, 0.0, 1.0)), ("scale", (1.0, 1.0, 1.0)))
