@@ -284,8 +284,8 @@ def hostile_page(folder: Path) -> str:
             return [attacked(item) for item in value]
         return names.get(value, value) if isinstance(value, str) else value
 
-    environment.networks = attacked(environment.networks)
-    environment.shapes = [
+    environment.networks[:] = attacked(environment.networks)
+    environment.shapes[:] = [
         replace(shape, class_name=attacked(shape.class_name), shape_id=attacked(shape.shape_id))
         for shape in environment.shapes
     ]
