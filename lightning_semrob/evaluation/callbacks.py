@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,9 +17,8 @@ from pytorch_lightning.strategies import ParallelStrategy
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from tqdm import tqdm
 
-from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.folder import RunFolder
-from lightning_semrob.evaluation.suite import FinderSuite
+from lightning_semrob.evaluation.measurement import Place
 from lightning_semrob.sharing.rounds import UpdateCallback
 from lightning_semrob.sharing.work import TaskBatch, Work
 
@@ -26,9 +26,9 @@ __all__ = ["CleanExit", "ResultsWriter", "RunProgress", "Stopwatch"]
 
 
 class ResultsWriter(UpdateCallback):
-    """Keeps every run in the output folder as soon as it has ended, and again with its verdict.
+    """Keeps every result in the output folder as soon as it has ended, and again when it is complete.
 
-    A (network, shape) group of this process has one file, rewritten whenever a run of it ends.
+    A (network, shape) group of this process has one file, rewritten whenever a result of it ends.
 
     Args:
         folder: the output folder.
@@ -36,26 +36,20 @@ class ResultsWriter(UpdateCallback):
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        #: What is in the file of some rows: (finder, row) -> whether with its verdict.
-        self._kept: dict[str, dict[tuple[int, int], bool]] = {}
+        #: What is in the file of some rows: result -> whether it is complete.
+        self._kept: dict[str, Mapping[Place, bool]] = {}
 
     def on_update_start(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
-        """Runs that a resumed job brought along are in the folder already."""
+        """Results that a resumed job brought along are in the folder already."""
         if self._name(batch) not in self._kept:
             self._kept[self._name(batch)] = module.finished(batch.rows.tolist())
 
     def on_update_end(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
-        """Save the runs of the rows that have ended, if there are new ones."""
-        self._save(trainer.datamodule, module, batch)  # type: ignore[attr-defined]
-
-    def _save(self, environment: SemanticEnvironment, module: FinderSuite, batch: TaskBatch) -> None:
+        """Save the results of the rows that have ended, if there are new ones."""
         finished, name = module.finished(batch.rows.tolist()), self._name(batch)
         if finished != self._kept.get(name):
             self._kept[name] = finished
-            runs = [module.run(environment, *place) for place in finished]
-            # A shape that could not be loaded may load next time: it is not kept as finished.
-            runs = [run for run in runs if run.status != "not_measured"]
-            self.folder.save_part(runs, environment.space, name)
+            module.keep(self.folder, finished, name)
 
     @staticmethod
     def _name(batch: TaskBatch) -> str:

@@ -11,16 +11,14 @@ from torch import Tensor
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.judge import known_number
+from lightning_semrob.evaluation.measurement import Place
 from lightning_semrob.evaluation.records import NOT_VERIFIED, Judgement, Run
 from lightning_semrob.finders.base import RegionFinder
 from lightning_semrob.finders.statuses import Status
 from lightning_semrob.sharing.work import TaskBatch
 from lightning_semrob.utilities.distributed import all_gather
 
-__all__ = ["Place", "RunTable", "volume_ratios"]
-
-#: Number of the finder, row of the task table.
-Place = tuple[int, int]
+__all__ = ["RunTable", "volume_ratios"]
 
 
 def volume_ratios(finder: RegionFinder, rows: Tensor, environment: SemanticEnvironment) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.evaluation.judge import Judge
+from lightning_semrob.evaluation.measurement import Measurement, Place
 from lightning_semrob.evaluation.metrics import SRVRTable
 from lightning_semrob.evaluation.records import NOT_VERIFIED, Run
-from lightning_semrob.evaluation.run_table import Place, RunTable, volume_ratios
+from lightning_semrob.evaluation.run_table import RunTable, volume_ratios
 from lightning_semrob.finders.base import RegionFinder, merge_owned, update_together, warn_of_failing_axes
 from lightning_semrob.finders.naive import NaiveFinder
 from lightning_semrob.finders.oir import OIRBlackBoxFinder, OIRWhiteBoxFinder
@@ -21,7 +23,6 @@ from lightning_semrob.finders.statuses import RUNNING
 from lightning_semrob.finders.trapezoid import TrapezoidFinder
 from lightning_semrob.finders.verified.finder import VerifiedFinder
 from lightning_semrob.functional.srvr import verified_ratio
-from lightning_semrob.sharing.rounds import RoundModule
 from lightning_semrob.sharing.work import TaskBatch
 from lightning_semrob.utilities.messages import unknown_name
 
@@ -36,7 +37,7 @@ FINDERS: dict[str, type[RegionFinder]] = {
 }
 
 
-class FinderSuite(RoundModule):
+class FinderSuite(Measurement):
     """Runs several finders over all tasks of a :class:`~lightning_semrob.evaluation.environment.SemanticEnvironment`.
 
     Args:
@@ -103,12 +104,6 @@ class FinderSuite(RoundModule):
         self.srvr_values: dict[str, dict[str, Tensor]] = {}
         self._restored = False
         self.automatic_optimization = False
-
-    @property
-    def environment(self) -> SemanticEnvironment:
-        """The datamodule of the Trainer."""
-        environment: SemanticEnvironment = self.trainer.datamodule  # type: ignore[attr-defined]
-        return environment
 
     def __iter__(self) -> Any:
         return iter(self.finders)
@@ -240,6 +235,11 @@ class FinderSuite(RoundModule):
             for row in rows
             if finder.code[row] != RUNNING and ((number, row) in self.table.judgements or not finder.verifies)
         }
+
+    def keep(self, folder: RunFolder, places: Iterable[Place], name: str) -> None:
+        """Write runs into a part of the folder; those of a shape that could not be loaded may be measured next time."""
+        runs = (self.run(self.environment, *place) for place in places)
+        folder.save_part([run for run in runs if run.status != "not_measured"], self.environment.space, name)
 
     def run(self, environment: SemanticEnvironment, number: int, row: int) -> Run:
         """The run of finder ``number`` for a row of the task table."""
