@@ -23,7 +23,8 @@ from typing import Any
 
 import torch
 
-from lightning_semrob.commands.evaluate import EvaluateCLI, quiet_lightning
+from lightning_semrob.commands.evaluate import EvaluateCLI
+from lightning_semrob.commands.parsing import quiet
 
 JOB = (
     "--data.shapes=[teapot,cup,vase]",
@@ -91,7 +92,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     options, rest = parser.parse_known_args(args)
     arguments = [*JOB, *rest]
-    quiet_lightning()
+    quiet()
     torch.set_num_threads(1)
     rendering, networks = parts_alone(arguments)
     print(f"rendering alone       {rendering:7.1f} images/s")
