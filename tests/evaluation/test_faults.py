@@ -54,7 +54,7 @@ def test_a_full_disk_ends_the_job_and_keeps_what_was_written(
     assert not list(tmp_path.rglob("*.tmp"))
     summary = evaluate([*JOB, f"--output={tmp_path}"])
     total = sum(int(str(row["evaluations"])) for row in table(whole))
-    assert summary["computed_evaluations"] == total - sum(row["evaluations"] for row in kept)
+    assert summary["computed_evaluations"] == total - sum(run.evaluations for run in kept)
     assert table(tmp_path) == table(whole)
 
 
