@@ -39,6 +39,9 @@ _READ = {
     "KHR_animation_pointer",
     "KHR_xmp_json_ld",
     "KHR_xmp",
+    "EXT_mesh_features",
+    "EXT_instance_features",
+    "EXT_structural_metadata",
     "MSFT_lod",
 }
 

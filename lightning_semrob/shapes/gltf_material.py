@@ -75,6 +75,11 @@ def surface(document: Document, index: int) -> Surface:
     extensions = material.get("extensions", {})
     gloss = extensions.get("KHR_materials_pbrSpecularGlossiness")
     base = material.get("pbrMetallicRoughness", {}) if gloss is None else gloss
+    if gloss is not None and "specularGlossinessTexture" in gloss:
+        document.source.note(
+            f"has the material {material.get('name', index)} of KHR_materials_pbrSpecularGlossiness: its "
+            "diffuse colours alone are drawn, and those of metals are black"
+        )
     names = ("baseColorFactor", "baseColorTexture") if gloss is None else ("diffuseFactor", "diffuseTexture")
     factor = [float(x) for x in base.get(names[0], (1.0, 1.0, 1.0, 1.0))]
     factor += [1.0] * (4 - len(factor))

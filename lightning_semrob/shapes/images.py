@@ -153,17 +153,25 @@ def _pixels(data: bytes, name: str) -> Floats | None:
             warnings.simplefilter("ignore")  # of Pillow, on odd files that it reads all the same
             with Image.open(io.BytesIO(data)) as image:
                 if image.width * image.height > MAX_PIXELS:
-                    raise MeshFileError(
-                        f"mesh file '{name}' has a texture of {image.width} x {image.height} pixels, more than "
-                        f"{MAX_PIXELS:,}: scale it down (textures are drawn with {MAX_TEXTURE_SIZE} at most)"
-                    )
+                    raise _too_large(name, f"a texture of {image.width} x {image.height} pixels")
                 image.draft("RGB", (MAX_TEXTURE_SIZE, MAX_TEXTURE_SIZE))
                 if image.mode.startswith("I"):
                     grey = Image.fromarray((np.asarray(image, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
                     return _shrunk(grey.convert("RGBA"))
                 return _shrunk(image.convert("RGBA"))
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, EOFError):
+    except Image.DecompressionBombError as error:  # Pillow's own limit, for images that it has not yet opened
+        raise _too_large(name, "a texture of too many pixels") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, EOFError, ValueError) as error:
+        if isinstance(error, MeshFileError):
+            raise
         return None
+
+
+def _too_large(name: str, what: str) -> MeshFileError:
+    return MeshFileError(
+        f"mesh file '{name}' has {what}, more than {MAX_PIXELS:,}: scale it down (textures are drawn with "
+        f"{MAX_TEXTURE_SIZE} a side at most)"
+    )
 
 
 def _shrunk(image: Any) -> Floats:

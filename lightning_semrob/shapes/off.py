@@ -21,12 +21,13 @@ def read_off(source: Source) -> list[Part]:
     rows = [line for line in lines if line]
     if not rows:
         raise ValueError("it is empty")
-    header = re.match(r"(ST)?(C)?(N)?(4)?(n)?OFF", rows[0][0])
+    header = re.match(r"((?:ST|C|N|4|n)*)OFF", rows[0][0])
     if header is None and not rows[0][0].isdigit():
         raise ValueError("it has no header of an OFF file")
     if header is not None and "BINARY" in rows[0]:
         raise ValueError("binary OFF is not read")
-    if header is not None and header[5]:
+    letters = "" if header is None else header[1]
+    if "n" in letters:
         raise ValueError("OFF of another dimension than 3 is not read")
     if header is not None:  # the numbers may stand on its line, and even touch it
         first = [word for word in (rows[0][0][header.end() :], *rows[0][1:]) if word]
@@ -36,12 +37,14 @@ def read_off(source: Source) -> list[Part]:
         raise ValueError(f"it ends before its {vertices} vertices and {faces} faces")
     table = rows[1 : 1 + vertices]
     points = np.array([row[:3] for row in table], dtype=np.float64)
-    if header is not None and header[4]:
+    if "4" in letters:
         points = points / np.array([row[3:4] for row in table], dtype=np.float64)
-    skip = 3 if header is None else 3 + bool(header[4]) + 3 * bool(header[3])
+    skip = 3 + ("4" in letters)
+    if "N" in letters and "NC" not in letters:  # MeshLab's NCOFF has the colours first, as its letters have not
+        skip += 3
     extra = len(table[0]) - skip if table else 0
     tint = None
-    if header is not None and (header[2] or (not header[1] and extra in (3, 4))):
+    if "C" in letters or (not letters and extra in (3, 4)):
         tint = _colors([row[skip : skip + 3] for row in table])
     polygons = rows[1 + vertices : 1 + vertices + faces]
     counts = np.array([int(row[0]) for row in polygons], np.int64)

@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -475,6 +476,11 @@ def test_too_large_images_are_refused_before_they_are_unpacked(tmp_path: Path, m
     monkeypatch.setattr(images, "MAX_PIXELS", 4000)
     with pytest.raises(MeshFileError, match="a texture of 64 x 64 pixels, more than 4,000: scale it down"):
         load_mesh(glb(tmp_path, TEXTURED, texture=png(checks())))
+    huge = bytearray(png(checks()))
+    huge[16:24] = (60_000).to_bytes(4, "big") * 2
+    huge[29:33] = zlib.crc32(huge[12:29]).to_bytes(4, "big")
+    with pytest.raises(MeshFileError, match="scale it down"):
+        load_mesh(glb(tmp_path, TEXTURED, texture=bytes(huge)))
 
 
 def test_unknown_required_extensions_are_refused_by_name(tmp_path: Path) -> None:
