@@ -85,7 +85,10 @@ def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Any]:
     summary |= {
         "seconds": sum(found.get("seconds", 0.0) for found in summaries),
         "computed_evaluations": 0,
-        "not_measured": {k: v for found in summaries for k, v in found.get("not_measured", {}).items()},
+        **{
+            name: {k: v for found in summaries for k, v in (found.get(name) or {}).items()}
+            for name in ("not_measured", "notes")
+        },
         "space": space.as_dict(),
     }
     for job in jobs:

@@ -193,7 +193,13 @@ class SemanticEnvironment(pl.LightningDataModule):
 
     def report_failure(self, shape: int, error: Exception) -> None:
         """Note that a shape could not be measured, and say so once."""
-        self._note_failure(self.shapes[shape].shape_id, str(error))
+        self._note_failure(self._name(shape), str(error))
+
+    def _name(self, shape: int) -> str:
+        """The id of a shape, with its class where another class has the same id."""
+        spec = self.shapes[shape]
+        twins = sum(other.shape_id == spec.shape_id for other in self.shapes) > 1
+        return f"{spec.class_name}/{spec.shape_id}" if twins else spec.shape_id
 
     def _note_failure(self, name: str, reason: str) -> None:
         if name not in self.failures:
@@ -201,10 +207,15 @@ class SemanticEnvironment(pl.LightningDataModule):
             rank_zero_warn(f"shape '{name}' is not measured: {reason}")
 
     def gather_failures(self) -> None:
-        """Note what the other processes could not measure; a collective."""
-        for part in all_gather(self.failures):
-            for name, reason in part.items():
+        """Note what the other processes could not measure, and what they drew otherwise; a collective."""
+        for failures, notes in all_gather((self.failures, self.models.notes)):
+            for name, reason in failures.items():
                 self._note_failure(name, reason)
+            self.models.notes |= notes
+
+    def notes(self) -> dict[str, list[str]]:
+        """What is not drawn as the file of a shape has it, by the shape's name; shapes without notes are left out."""
+        return {self._name(shape): list(notes) for shape, notes in sorted(self.models.notes.items()) if notes}
 
     # ---- f
 

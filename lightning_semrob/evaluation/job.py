@@ -214,6 +214,7 @@ class Job:
                 **{f"computed_{name}": after[name] - before[name] for name in after if name != "active"},
                 "precision_change": precision_change(environment),
                 "not_measured": environment.failures,
+                "notes": environment.notes(),
                 "space": environment.space.as_dict(),
             }
             profiler: Any = self.trainer.profiler  # type: ignore[attr-defined]

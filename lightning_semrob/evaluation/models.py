@@ -12,6 +12,7 @@ from lightning_semrob.functional.scores import SCORES
 from lightning_semrob.functions import FiniteDifference, RenderedFunction, SemanticFunction
 from lightning_semrob.functions.micro_batch import MicroBatch
 from lightning_semrob.functions.precision import AUTOCAST
+from lightning_semrob.functions.visibility import check_visible
 from lightning_semrob.networks import Classifier, build_network
 from lightning_semrob.networks.folding import fold_batch_norms
 from lightning_semrob.rendering import Renderer
@@ -42,6 +43,7 @@ class Models:
     Attributes:
         shapes: what is looked at; the environment sets them.
         weights_sha256, mesh_sha256: of each network and mesh, by index, as they were when they were first loaded.
+        notes: by index of the shape, what of its file is not drawn as it stands there.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class Models:
         self.shapes: list[ShapeSpec] = []
         self.weights_sha256: dict[int, str] = {}
         self.mesh_sha256: dict[int, str] = {}
+        self.notes: dict[int, tuple[str, ...]] = {}
+        self._unreadable: dict[int, str] = {}
         self._device, self._watch = device, watch
         self._kept_on = device()
         self._classifiers: dict[int, Classifier] = {}
@@ -122,20 +126,34 @@ class Models:
 
     @torch.inference_mode(False)
     def mesh(self, shape: int) -> Mesh:
-        """The mesh by index, on the device; the last few are kept.
+        """The mesh by index, on the device; the last few are kept, and what is wrong with one that cannot be used.
 
         Raises:
-            ValueError, OSError: the file is broken or gone.
+            ValueError: the file is broken or gone, or shows nothing.
         """
         device = self._move()
+        if shape in self._unreadable:
+            raise ValueError(self._unreadable[shape])
         if shape not in self._meshes:
             while len(self._meshes) >= _KEPT_MESHES:
                 self._meshes.pop(next(iter(self._meshes)))
-            mesh = self.shapes[shape].load()
-            if shape not in self.mesh_sha256:
-                self.mesh_sha256[shape] = mesh.sha256
-            self._meshes[shape] = mesh.to(device)
+            try:
+                self._meshes[shape] = self._load(shape, device)
+            except (ValueError, OSError) as error:
+                self._unreadable[shape] = str(error)
+                raise ValueError(str(error)) from error
         return self._meshes[shape]
+
+    def _load(self, shape: int, device: torch.device) -> Mesh:
+        spec = self.shapes[shape]
+        mesh = spec.load()
+        if shape not in self.mesh_sha256:
+            self.mesh_sha256[shape] = mesh.sha256
+        mesh = mesh.to(device)
+        if shape not in self.notes:
+            seen = check_visible(self.renderer.to(device), mesh, self.space) if spec.from_file else None
+            self.notes[shape] = mesh.notes if seen is None else (*mesh.notes, seen)
+        return mesh
 
     def rendered_function(self, network: int, shape: int) -> RenderedFunction:
         """f of one network and shape, with its own gradient."""

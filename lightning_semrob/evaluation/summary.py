@@ -126,6 +126,11 @@ def _eps_m_curve(
     return {"eps_m": list(EPS_M_GRID), "eps_v": eps_v, "verified_ratio": curves}
 
 
+def _measured(rows: Sequence[Run], methods: Sequence[str]) -> int:
+    """How many shapes have a measured run by one of the methods: a file that cannot be read is no shape of a sample."""
+    return len({row.shape for row in rows if row.method in methods and row.status != "not_measured"})
+
+
 def _gradient_audit(rows: Sequence[Run], methods: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
     """Method -> axis -> how often the gradient had the sign of the slope, of methods whose gradients were audited."""
     result: dict[str, dict[str, dict[str, Any]]] = {}
@@ -177,7 +182,7 @@ def summarize(
             estimate, low, high, skipped = bootstrap_interval(values, labels, confidence)
             # A volume ratio lies in [0, 1]; the rescaled bootstrap does not know.
             intervals[volume][name] = {"estimate": estimate, "low": low.clamp_min(0), "high": high.clamp_max(1)}
-            intervals[volume][name] |= {"shapes": len(labels), "shapes_skipped": skipped}
+            intervals[volume][name] |= {"shapes": _measured(rows, members), "shapes_skipped": skipped}
             for first, second in combinations(range(len(networks)), 2):
                 difference = paired_difference(values[first], values[second], labels, confidence)._asdict()
                 pair = {"first": networks[first], "second": networks[second], "volume": volume, "method": name}

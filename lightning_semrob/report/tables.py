@@ -182,6 +182,8 @@ def format_summary(summary: Mapping[str, Any], output: Path) -> str:
     limited = sum(counts.get("iteration_limit", 0) for counts in summary["status"].values())
     still = f"{limited} runs were still moving at the limit of updates; --model.num_iterations=60 lets them go on"
     lost = "\n".join(f"not measured: {name}: {reason}" for name, reason in summary["not_measured"].items())
+    notes = (summary.get("notes") or {}).items()
+    noted = "\n".join(f"note: the mesh of {name} {note}" for name, said in notes for note in said)
     parts = [
         "\nSRVR, percent of the space: mean volume of the boxes, intersected with it, over shapes and initial points.\n"
         "SRVR is the mean of naive, oir_b and oir_w, as in the paper; verified counts only boxes that satisfy Eq. 2.\n"
@@ -194,6 +196,7 @@ def format_summary(summary: Mapping[str, Any], output: Path) -> str:
         f"\nHow the runs ended; verdicts of Eq. 2\n{format_status_table(summary)}",
         f"\n{still}" if limited else "",
         lost,
+        noted,
         audit and f"\nGradients against slopes of f around initial points\n{audit}",
         f"\nEvaluations of f\n{format_cost_table(summary)}",
         f"\n{summary['runs']} runs in {summary['seconds']:.0f} s; results in {output}/: runs.parquet, runs.csv, …",

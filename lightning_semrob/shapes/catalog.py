@@ -32,6 +32,11 @@ class ShapeSpec:
     target: tuple[int, ...]
     source: int | Path
 
+    @property
+    def from_file(self) -> bool:
+        """Whether the mesh is read from a file, of which everything can be expected."""
+        return not isinstance(self.source, int)
+
     def load(self) -> Mesh:
         """Build or read the mesh: centred, longest side 2."""
         if isinstance(self.source, int):

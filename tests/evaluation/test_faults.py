@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.folder import RunFolder
+from lightning_semrob.report.tables import format_summary
+from lightning_semrob.shapes import ShapeSpec
 
 JOB = [
     "--data.networks=[tiny_network:build]", "--data.shapes=[teapot,dumbbell]", "--data.image_size=32",
@@ -121,6 +124,33 @@ def test_an_empty_mesh_is_named_and_the_job_goes_on(tmp_path: Path) -> None:
         summary = evaluate([*JOB, shapes, f"--output={tmp_path / 'out'}"])
     assert len(summary["not_measured"]) == 1
     assert summary["status"]["naive"]["not_measured"] == 1
+
+
+def test_meshes_that_are_not_drawn_as_they_are_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad file is read once whatever the number of networks and finders, a mesh that shows nothing has no score, what
+    a file says otherwise is noted once, and only measured shapes are counted."""
+    corner = "v 0 0 0\nv 1 0 0\nv 0 1 0\n"
+    far = "v 90000 0 0\nv 90001 0 0\nv 90000 1 0\n"
+    (tmp_path / "far.obj").write_text(f"{corner}{far}f 1 2 3\nf 4 5 6\n")
+    (tmp_path / "broken.obj").write_text("f 1 2 3\n")
+    (tmp_path / "grey.obj").write_text(f"mtllib gone.mtl\n{corner}v 0 0 1\nf 1 2 3\nf 1 2 4\nf 1 3 4\n")
+    shapes = ",".join(f"{tmp_path / name}.obj=teapot" for name in ("far", "broken", "grey"))
+    read: list[str] = []
+    load = ShapeSpec.load
+    monkeypatch.setattr(ShapeSpec, "load", lambda spec: (read.append(spec.shape_id), load(spec))[1])
+    networks = "--data.networks=[tiny_network:build,tiny_network:build_other]"
+    words = [*JOB, networks, f"--data.shapes=[{shapes},{tmp_path / 'grey.obj'}=cup]"]
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        summary = evaluate([*words, "--model.finders=[naive,oir_b]", f"--output={tmp_path / 'out'}"])
+    assert read.count("broken") == read.count("far") == 1
+    assert set(summary["not_measured"]) == {"far", "broken"}
+    assert "shows no pixel in 8 of 8 views" in summary["not_measured"]["far"]
+    assert set(summary["notes"]) == {"teapot/grey", "cup/grey"}
+    assert summary["notes"]["cup/grey"] == ["names gone.mtl, not found beside it"]
+    assert summary["intervals"]["intersected"]["naive"]["shapes"] == 2
+    said = format_summary(summary, tmp_path / "out")
+    assert said.count("note: the mesh of cup/grey names gone.mtl, not found beside it") == 1
 
 
 def test_weights_that_do_not_exist_are_one_error(tmp_path: Path) -> None:

@@ -123,6 +123,8 @@ class Verdict(Section):
             findings = ["the networks are not compared: that takes the verified finder, or all three of the paper's"]
         failures = (summary.get("not_measured") or {}).items()
         findings += [f"not measured: {name}: {reason}" for name, reason in failures]
+        notes = (summary.get("notes") or {}).items()
+        findings += [f"note: the mesh of {name} {note}" for name, said in notes for note in said]
         who = {"verified": "of the verified finder", "mean": "of the paper's three finders"}.get(method, f"of {method}")
         level = f"{100 * summary['confidence']:g} %"
         return cls(lines, who, found["shapes"], MINIMUM_SHAPES, level, findings)
