@@ -24,6 +24,33 @@ _NUMBERS = ("-o", "-s", "-t")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
+class Rows:
+    """Rows of words, as one long list: a list of lists of a large file keeps the garbage collector busy."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self.widths: list[int] = []
+
+    def add(self, words: list[str]) -> None:
+        """Append a row."""
+        self.words += words
+        self.widths.append(len(words))
+
+    def columns(self, first: int, last: int, fill: float) -> NDArray[np.float64] | None:
+        """(N, last - first) numbers of some columns, ``fill`` where a row ends before them; None without rows."""
+        if not self.widths:
+            return None
+        count, width = len(self.widths), max(self.widths)
+        numbers = np.array(list(map(float, self.words)))
+        if min(self.widths) == width and width >= last:
+            return numbers.reshape(count, width)[:, first:last]
+        table = np.full((count, max(width, last)), fill)
+        row = np.repeat(np.arange(count), self.widths)
+        start = np.cumsum(self.widths) - self.widths
+        table[row, np.arange(len(numbers)) - start[row]] = numbers
+        return table[:, first:last]
+
+
 @dataclass
 class Map:
     """A texture of a material: its file, the values of its options, and the MTL file that names it."""
@@ -47,8 +74,7 @@ def read_obj(source: Source) -> list[Part]:
 
     Polygons may be concave, indices relative; vertex colours (``v x y z r g b``) multiply the material's.
     """
-    vertices: list[list[str]] = []
-    coordinates: list[list[str]] = []
+    vertices, coordinates = Rows(), Rows()
     libraries: list[str] = []
     corners: list[str] = []
     counts: list[int] = []
@@ -57,14 +83,16 @@ def read_obj(source: Source) -> list[Part]:
     numbers: dict[str | None, int] = {None: 0}
     material = 0
     for line in lines_of(source.data):
+        if line.startswith("vn"):
+            continue
         word, rest = [*line.split(maxsplit=1), ""][:2]
         if word in ("v", "vt"):
-            (vertices if word == "v" else coordinates).append(rest.partition("#")[0].split())
+            (vertices if word == "v" else coordinates).add(_words(rest))
         elif word in ("f", "fo"):
-            words = rest.partition("#")[0].split()
+            words = _words(rest)
             corners += words
             counts.append(len(words))
-            before.append((len(vertices), len(coordinates)))
+            before.append((len(vertices.widths), len(coordinates.widths)))
             materials.append(material)
         elif word == "usemtl":
             material = numbers.setdefault(rest, len(numbers))
@@ -73,11 +101,11 @@ def read_obj(source: Source) -> list[Part]:
     if not counts:
         raise ValueError("it holds no faces: points, lines and free-form surfaces are not drawn")
     number = np.array(counts)
-    points = _columns(vertices, 3)
+    points = vertices.columns(0, 3, 0.0)
     if points is None:
         raise ValueError("it holds no vertices")
     tint = _vertex_colors(vertices)
-    places = _columns(coordinates, 2)
+    places = coordinates.columns(0, 2, 0.0)
     index = _indices(corners, np.repeat(np.array(before), number, 0))
     if index[:, 0].min() < 0 or index[:, 0].max() >= len(points):
         raise ValueError("a face names a vertex that does not exist")
@@ -138,32 +166,36 @@ def _part(
     return part(source, points, faces, colors, uv, paint, modes)
 
 
-def _columns(rows: list[list[str]], count: int) -> NDArray[np.float64] | None:
-    """(N, count) the first numbers of each row, 0 where a row is shorter."""
-    if not rows:
-        return None
-    short = [row[:count] if len(row) >= count else [*row, *["0"] * (count - len(row))] for row in rows]
-    return np.array(short, dtype=np.float64)
+def _words(text: str) -> list[str]:
+    """The words before a comment."""
+    return text.split() if "#" not in text else text.partition("#")[0].split()
 
 
-def _vertex_colors(rows: list[list[str]]) -> NDArray[np.float64] | None:
+def _vertex_colors(vertices: Rows) -> NDArray[np.float64] | None:
     """(V, 3) the colours behind the coordinates, white where a vertex has none; None where none has."""
-    if not any(len(row) >= 6 for row in rows):
+    if max(vertices.widths) < 6:
         return None
-    white = ["nan"] * 3
-    colors = np.array([row[3:6] if len(row) >= 6 else white for row in rows], dtype=np.float64)
-    largest = np.nanmax(colors)
-    return np.nan_to_num(colors / (255 if largest > 1 else 1), nan=1.0)
+    colors = vertices.columns(3, 6, np.nan)
+    assert colors is not None
+    colors[np.array(vertices.widths) < 6] = np.nan
+    return np.nan_to_num(colors / (255 if np.nanmax(colors) > 1 else 1), nan=1.0)
 
 
 def _indices(corners: list[str], before: NDArray[np.int64]) -> NDArray[np.int64]:
     """(C, 2) vertex and texture coordinate of each corner, counted from 0; -1 for no texture coordinate."""
-    found = np.full((len(corners), 2), 0, np.int64)
-    for k, corner in enumerate(corners):
-        words = corner.split("/")
-        found[k, 0] = int(words[0])
-        if len(words) > 1 and words[1]:
-            found[k, 1] = int(words[1])
+    text, slashes = " ".join(corners), {corner.count("/") for corner in corners}
+    found = np.zeros((len(corners), 2), np.int64)
+    empty = text.count("//")
+    if len(slashes) == 1 and empty in (0, len(corners)):  # all corners are written alike, as in most files
+        numbers = np.array(text.replace("/", " ").split(), dtype=np.int64).reshape(len(corners), -1)
+        columns = 1 if empty else min(2, numbers.shape[1])
+        found[:, :columns] = numbers[:, :columns]
+    else:
+        for k, corner in enumerate(corners):
+            words = corner.split("/")
+            found[k, 0] = int(words[0])
+            if len(words) > 1 and words[1]:
+                found[k, 1] = int(words[1])
     if (found[:, 0] == 0).any():
         raise ValueError("a face names the vertex 0; vertices are counted from 1")
     return np.where(found < 0, found + before, found - 1)
