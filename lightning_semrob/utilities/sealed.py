@@ -1,0 +1,49 @@
+"""Files that carry a checksum of all their bytes: a change of any of them is found when they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+__all__ = ["UNSEALED", "check_seal", "read_sealed", "seal"]
+
+_SEAL = re.compile(rb"semrob-sha256:([0-9a-f]{64})")
+
+#: Stands once in a file that is to be sealed, as a value of its metadata (Parquet) or of a field (JSON).
+UNSEALED = "semrob-sha256:" + 64 * "0"
+
+
+def seal(content: bytes) -> bytes:
+    """The content with its SHA-256 in place of the zeros of :data:`UNSEALED`; the length stays.
+
+    Raises:
+        ValueError: ``UNSEALED`` does not stand in it exactly once.
+    """
+    if content.count(UNSEALED.encode()) != 1:
+        raise ValueError(f"a file that is to be sealed holds '{UNSEALED[:13]}' once")
+    return content.replace(UNSEALED.encode(), b"semrob-sha256:" + hashlib.sha256(content).hexdigest().encode())
+
+
+def check_seal(content: bytes) -> None:
+    """Raise ValueError where a sealed content has changed, or holds no seal."""
+    found = _SEAL.findall(content)
+    if len(found) != 1:
+        raise ValueError("it holds no checksum")
+    blank = _SEAL.sub(UNSEALED.encode(), content)
+    if hashlib.sha256(blank).hexdigest().encode() != found[0]:
+        raise ValueError("its content does not match its checksum")
+
+
+def read_sealed(path: Path, remedy: str) -> bytes:
+    """The content of a sealed file.
+
+    Raises:
+        ValueError: it cannot be read or has changed since it was written; ``remedy`` ends the sentence.
+    """
+    try:
+        content = path.read_bytes()
+        check_seal(content)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"'{path}' cannot be read ({error}): {remedy}") from error
+    return content
