@@ -36,43 +36,40 @@ def _varies(part: nn.Module) -> bool:
 class RenderedFunction(SemanticFunction):
     """f of Eq. 1: the score of the target class for one mesh rendered at u.
 
-        Every network call has the same batch shape ``micro_batch_size`` (the last one padded), since scores change by
-        1e-7 to 1e-6 with the batch size. Gradients go through log-softmax, ``grad f = f * grad log f``.
+    Every network call has the same batch shape ``micro_batch_size`` (the last one padded), since scores change by
+    1e-7 to 1e-6 with the batch size. Gradients go through log-softmax, ``grad f = f * grad log f``.
 
-        Args:
-            renderer: images in [0, 1] from a mesh and semantic parameters.
-            classifier: images (B, 3, H, W) in [0, 1] to logits (B, classes), in evaluation mode.
-            mesh: the shape.
-            target: index of the true class, or a set of synonyms whose probabilities add up.
-            space: the swept axes; everything else keeps the renderer's default.
-            score: ``softmax``, ``margin`` or ``top1`` (the last has no gradient).
-            micro_batch_size: images in every call of renderer and network, halved when memory runs out; one
-                :class:`~lightning_semrob.functions.micro_batch.MicroBatch` may serve several functions.
-            autocast: ``torch.bfloat16`` or ``torch.float16`` for the network, never for the renderer; float32 if None.
-            watch: makes a context for each part of the work: ``rendering``, ``network``, ``gradient``.
-            memory: of the same network, mesh, target, score and space: f is not computed again at a point that it knows
-                (gradients are). ``evaluations`` counts what is asked for, ``memory.computed`` what is computed.
+    Args:
+        renderer: images in [0, 1] from a mesh and semantic parameters.
+        classifier: images (B, 3, H, W) in [0, 1] to logits (B, classes), in evaluation mode.
+        mesh: the shape.
+        target: index of the true class, or a set of synonyms whose probabilities add up.
+        space: the swept axes; everything else keeps the renderer's default.
+        score: ``softmax``, ``margin`` or ``top1`` (the last has no gradient).
+        micro_batch_size: images in every call of renderer and network, halved when memory runs out; one
+            :class:`~lightning_semrob.functions.micro_batch.MicroBatch` may serve several functions.
+        autocast: ``torch.bfloat16`` or ``torch.float16`` for the network, never for the renderer; float32 if None.
+        watch: makes a context for each part of the work: ``rendering``, ``network``, ``gradient``.
+        memory: of the same network, mesh, target, score and space: f is not computed again at a point that it knows
+            (gradients are). ``evaluations`` counts what is asked for, ``memory.computed`` what is computed.
 
-        Attributes:
-            runtime: what computes the logits where no gradient is asked for.
+    Attributes:
+        runtime: what computes the logits where no gradient is asked for.
 
-        Raises:
-            ValueError: an axis that the renderer does not know, an empty target, an unknown score, a classifier in
-                training mode; when called, a target beyond the classifier's outputs.
-            MemoryError: when called, out of memory with a single image.
+    Raises:
+        ValueError: an axis that the renderer does not know, an empty target, an unknown score, a classifier in
+            training mode; when called, a target beyond the classifier's outputs.
+        MemoryError: when called, out of memory with a single image.
 
-        Examples:
-            >>> from lightning_semrob.functions.memory import ScoreMemory
-    from lightning_semrob.networks import Classifier, build_network
-    from lightning_semrob.networks.inference import for_inference
-    from lightning_semrob.networks.runtime import Runtime
-            >>> from lightning_semrob.rendering import Rasterizer
-            >>> from lightning_semrob.shapes import resolve_shapes
-            >>> renderer, (shape,) = Rasterizer(32), resolve_shapes(["teapot"])
-            >>> space, network = renderer.space("azimuth", "elevation"), build_network("small_resnet")
-            >>> f = RenderedFunction(renderer, network, shape.load(), shape.target, space)
-            >>> f(torch.tensor([[[30.0, 20.0], [60.0, 20.0]]])).shape  # 1 task, 2 points
-            torch.Size([1, 2])
+    Examples:
+        >>> from lightning_semrob.functions.memory import ScoreMemory
+        >>> from lightning_semrob.rendering import Rasterizer
+        >>> from lightning_semrob.shapes import resolve_shapes
+        >>> renderer, (shape,) = Rasterizer(32), resolve_shapes(["teapot"])
+        >>> space, network = renderer.space("azimuth", "elevation"), build_network("small_resnet")
+        >>> f = RenderedFunction(renderer, network, shape.load(), shape.target, space)
+        >>> f(torch.tensor([[[30.0, 20.0], [60.0, 20.0]]])).shape  # 1 task, 2 points
+        torch.Size([1, 2])
     """
 
     def __init__(
