@@ -22,6 +22,7 @@ from lightning_semrob.evaluation.folder import versions
 from lightning_semrob.evaluation.job import MODEL_DEFAULTS, TRAINER_DEFAULTS, Job, JobInterrupted
 from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.maps import SemanticMaps
+from lightning_semrob.networks.runtime import Runtime
 from lightning_semrob.report.loggers import Dashboard
 from lightning_semrob.report.page.html import missing_packages, write_report
 from lightning_semrob.report.page.pictures import MAPS_FILE, map_evaluations
@@ -209,6 +210,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def print_start(summary: dict[str, Any]) -> None:
     """What this start of the job measured and how fast; a table of merged jobs has no such line."""
+    for network, runtime in summary["runtimes"].items():
+        print(runtime["reason"] or f"{network}: {Runtime(**runtime).describe()}")
     for network, change in summary["precision_change"].items():
         print(f"f of {network} against float32: {change['mean']:.2g} mean, {change['largest']:.2g} largest change")
     kinds = ("evaluations", "verification_evaluations", "audit_evaluations")

@@ -48,6 +48,8 @@ class SemanticEnvironment(pl.LightningDataModule):
             left, and costs no more an image on CPU. Halved when memory runs out.
         precision: of the networks, ``32``, ``tf32`` (which rounds on CUDA only), or ``bf16`` or ``16`` by autocast;
             rendering, bounds and statistics keep theirs. The change in f is measured and reported.
+        runtime: what computes logits without gradients: ``torch``, ``onnxruntime``, or ``auto`` for ONNX Runtime on a
+            CPU where it agrees with torch (:func:`~lightning_semrob.networks.runtime.with_runtime`).
         class_table: a yaml or JSON file that adds classes, see
             :func:`lightning_semrob.shapes.classes.read_class_table`.
         density: axis -> how often its values occur in operation, weights of equal bins over its range (most views
@@ -67,6 +69,7 @@ class SemanticEnvironment(pl.LightningDataModule):
         gradient: str = "analytic",
         micro_batch_size: int = 8,
         precision: str = "32",
+        runtime: str = "auto",
         class_table: str | None = None,
         density: dict[str, list[float]] | None = None,
         seed: int = 0,
@@ -103,6 +106,7 @@ class SemanticEnvironment(pl.LightningDataModule):
             gradient,
             micro_batch_size,
             str(precision),
+            runtime,
             lambda: self.device,
             self.watch,
         )

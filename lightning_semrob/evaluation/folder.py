@@ -96,8 +96,20 @@ class RunFolder:
             raise OSError(f"'{self.path}' has {free / 2**20:.0f} MiB free, {needed / 2**20:.0f} MiB are needed")
 
     def note_job(self, job: JobDescription) -> JobDescription:
-        """Keep what all statements share in ``job.json``, with the versions of all starts; returns what is kept."""
+        """Keep what all statements share in ``job.json``, with the versions of all starts; returns what is kept.
+
+        Raises:
+            ValueError: the job began with another runtime of a network.
+        """
         known = self.job()
+        for network, now in job.runtimes.items():
+            before = known.runtimes.get(network) if known else None
+            if before is not None and before["name"] != now["name"]:
+                raise ValueError(
+                    f"'{self.path}' was begun with {before['name']} {before['version']} for the network '{network}', "
+                    f"and now it would run with {now['name']}. {now['reason']} Give data.runtime={before['name']}, "
+                    "another --output, or --overwrite=true to drop the old results."
+                )
         versions = [*(known.versions if known else [])]
         versions += [found for found in job.versions if found not in versions]
         kept = replace(job, versions=versions)

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -21,6 +21,7 @@ from lightning_semrob.evaluation.callbacks import CleanExit, ResultsWriter, RunP
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.estimate import Estimate, estimate_cost
 from lightning_semrob.evaluation.folder import RunFolder, versions
+from lightning_semrob.evaluation.models import ReadyNetwork
 from lightning_semrob.evaluation.profiling import ShareProfiler
 from lightning_semrob.evaluation.records import Run
 from lightning_semrob.evaluation.statements import JobDescription
@@ -212,6 +213,8 @@ class Job:
                 "processes": self.trainer.world_size,
                 "executed_evaluations": environment.work.evaluations,
                 **{f"computed_{name}": after[name] - before[name] for name in after if name != "active"},
+                "probe_pictures": environment.models.probed,
+                "runtimes": description.runtimes,
                 "precision_change": precision_change(environment),
                 "not_measured": environment.failures,
                 "notes": environment.notes(),
@@ -231,15 +234,16 @@ class Job:
         """
         suite, environment, folder = self.suite, self.environment, self.folder
         suite.prepare(environment)
-        found: tuple[JobDescription, list[Run]] | None = None
+        found: tuple[JobDescription, list[Run], dict[int, ReadyNetwork]] | None = None
         if self.trainer.is_global_zero:
             folder.open(self.config, overwrite=self.overwrite)
             folder.check_space()
             finished = folder.load_parts()
-            found = folder.note_job(self._description()), finished
+            ready = environment.models.make_ready()
+            found = folder.note_job(self._description()), finished, ready
         found = value_of_first(self.trainer, found)
         assert found is not None
-        description, finished = found
+        description, finished, environment.models.ready = found
         taken = suite.restore(environment, finished)
         if say is not None and self.trainer.is_global_zero and taken:
             say(f"{taken} finished runs taken over from '{folder.path}'")
@@ -272,6 +276,7 @@ class Job:
                 "settings": yaml.safe_load(self.config)["data"]["renderer"],
             },
             [versions()],
+            {name: asdict(environment.models.ready[k].runtime) for k, name in enumerate(environment.networks)},
         )
 
     def _measure(self, callbacks: Sequence[Callback]) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lightning_semrob.functional.scores import SCORES
 from lightning_semrob.functions import FiniteDifference, RenderedFunction, SemanticFunction
+from lightning_semrob.functions.memory import ScoreMemory
 from lightning_semrob.functions.micro_batch import MicroBatch
 from lightning_semrob.functions.precision import AUTOCAST
 from lightning_semrob.functions.visibility import check_visible
 from lightning_semrob.networks import Classifier, build_network
-from lightning_semrob.networks.folding import fold_batch_norms
+from lightning_semrob.networks.inference import for_inference
+from lightning_semrob.networks.probe import probe_network
+from lightning_semrob.networks.runtime import RUNTIMES, OnnxClassifier, Runtime
 from lightning_semrob.rendering import Renderer
 from lightning_semrob.rendering.cache import CachedRenderer
 from lightning_semrob.shapes import ShapeSpec
@@ -30,12 +36,31 @@ GRADIENTS = ("analytic", "finite")
 #: Meshes kept on the device at a time: shapes are visited one after the other.
 _KEPT_MESHES = 4
 
+#: Groups (network, shape) whose scores are remembered at a time.
+_KEPT_MEMORIES = 16
+
+#: Pictures on which a network is probed and its runtime is compared with torch.
+_COMPARED = 4
+
+
+@dataclass(frozen=True)
+class ReadyNetwork:
+    """What the first process found out about a network, for the others.
+
+    Args:
+        runtime: what computes its logits.
+        model: its exported backbone, for ONNX Runtime.
+    """
+
+    runtime: Runtime
+    model: bytes | None = None
+
 
 class Models:
     """The networks, meshes and functions of a job.
 
     Args:
-        networks, renderer, score, gradient, micro_batch_size, precision: as of the environment.
+        networks, renderer, score, gradient, micro_batch_size, precision, runtime: as of the environment.
         space: the swept axes.
         device: tells where rendering and networks run; what is kept on a device that was left is dropped.
         watch: makes the context in which a section of the work runs.
@@ -44,6 +69,8 @@ class Models:
         shapes: what is looked at; the environment sets them.
         weights_sha256, mesh_sha256: of each network and mesh, by index, as they were when they were first loaded.
         notes: by index of the shape, what of its file is not drawn as it stands there.
+        ready: of each network that was probed and given its runtime, by index.
+        probed: pictures that networks were shown for it.
     """
 
     def __init__(
@@ -55,6 +82,7 @@ class Models:
         gradient: str,
         micro_batch_size: int,
         precision: str,
+        runtime: str,
         device: Callable[[], torch.device],
         watch: Callable[[str], AbstractContextManager[Any]],
     ) -> None:
@@ -64,8 +92,13 @@ class Models:
             raise ValueError(unknown_name("gradient", gradient, GRADIENTS))
         if precision not in AUTOCAST:
             raise ValueError(f"unknown precision '{precision}' of the networks: {list(AUTOCAST)}")
+        if runtime not in RUNTIMES:
+            raise ValueError(unknown_name("runtime", runtime, RUNTIMES))
+        if AUTOCAST[precision] is not None and runtime == "onnxruntime":
+            raise ValueError(f"data.runtime=onnxruntime computes in float32: leave out data.precision={precision}")
         self.networks, self.renderer, self.space = list(networks), renderer, space
         self.score, self.gradient, self.precision = score, gradient, precision
+        self.runtime = runtime if AUTOCAST[precision] is None else "torch"
         # Networks of one shape follow each other and start from the same points: each picture is made once.
         self.pictures = CachedRenderer(renderer)
         self.micro_batch = MicroBatch(micro_batch_size)
@@ -77,7 +110,10 @@ class Models:
         self._device, self._watch = device, watch
         self._kept_on = device()
         self._classifiers: dict[int, Classifier] = {}
-        self._folded: dict[int, Classifier] = {}
+        self._fast: dict[int, Classifier] = {}
+        self._memories: OrderedDict[tuple[int, int], ScoreMemory] = OrderedDict()
+        self.ready: dict[int, ReadyNetwork] = {}
+        self.probed = 0
         self._meshes: dict[int, Mesh] = {}
 
     @property
@@ -96,7 +132,7 @@ class Models:
         device = self._device()
         if self._kept_on != device:
             self._kept_on = device
-            for kept in (self._classifiers, self._folded, self._meshes):
+            for kept in (self._classifiers, self._fast, self._meshes, self._memories, self.ready):
                 kept.clear()
         return device
 
@@ -112,17 +148,45 @@ class Models:
 
     @torch.inference_mode(False)
     def _fast_classifier(self, network: int) -> Classifier:
-        """The same network with its batch normalisations folded into convolutions."""
-        device = self._move()
-        if network not in self._folded:
-            classifier = self.classifier(network)
-            grey = torch.full((2, 3, *[classifier.spec.input_size] * 2), 0.5)
-            grey[1] = torch.rand(grey[1].shape, generator=torch.Generator().manual_seed(0))
-            backbone = fold_batch_norms(classifier.backbone, classifier.preprocess(grey.to(device)))
-            self._folded[network] = (
-                classifier if backbone is classifier.backbone else Classifier(classifier.spec, backbone).to(device)
-            )
-        return self._folded[network]
+        """The same network, probed, folded, and with its runtime."""
+        self._move()
+        if network not in self._fast:
+            classifier, pictures = self.classifier(network), self._pictures()
+            known = self.ready.get(network)
+            if known is None:
+                self.probed += probe_network(classifier, pictures)
+                fast, runtime = for_inference(classifier, pictures, self.runtime)
+                model = fast.model if isinstance(fast, OnnxClassifier) else None
+                self.ready[network] = ReadyNetwork(runtime, model)
+            else:
+                fast, _ = for_inference(classifier, pictures, known.runtime.name, known.model)
+            self._fast[network] = fast
+        return self._fast[network]
+
+    def _pictures(self) -> Tensor:
+        """Pictures of the job: Sobol points of the space, of the first shape that can be read."""
+        u = self.space.sobol(_COMPARED, 0)
+        for shape in range(len(self.shapes)):
+            try:
+                mesh = self.mesh(shape)
+            except (ValueError, OSError):
+                continue  # its runs say so
+            with torch.no_grad():
+                pictures: Tensor = self.renderer(mesh, u.to(self._device()), self.space.names)
+            return pictures
+        size = self.renderer.image_size
+        return torch.rand(_COMPARED, 3, size, size, generator=torch.Generator().manual_seed(0)).to(self._device())
+
+    def make_ready(self) -> dict[int, ReadyNetwork]:
+        """Load every network, probe it and choose its runtime: what is wrong with one is raised before any work.
+
+        Raises:
+            ValueError, OSError, ImportError: a network cannot be built, is no function of one picture, or cannot run
+                with the runtime that was asked for.
+        """
+        for network in range(len(self.networks)):
+            self._fast_classifier(network)
+        return self.ready
 
     @torch.inference_mode(False)
     def mesh(self, shape: int) -> Mesh:
@@ -156,7 +220,7 @@ class Models:
         return mesh
 
     def rendered_function(self, network: int, shape: int) -> RenderedFunction:
-        """f of one network and shape, with its own gradient."""
+        """f of one network and shape, with its own gradient and no memory."""
         return RenderedFunction(
             self.pictures.to(self._device()),
             self._fast_classifier(network),
@@ -169,7 +233,17 @@ class Models:
             self._watch,
         )
 
+    def memory(self, network: int, shape: int) -> ScoreMemory:
+        """What is remembered of f of one network and shape; that of the last few groups is kept."""
+        key = (network, shape)
+        self._memories.setdefault(key, ScoreMemory())
+        self._memories.move_to_end(key)
+        while len(self._memories) > _KEPT_MEMORIES:
+            self._memories.popitem(last=False)
+        return self._memories[key]
+
     def function(self, network: int, shape: int) -> SemanticFunction:
-        """f of one network and shape, with the gradient of ``gradient``."""
+        """f of one network and shape, with the gradient of ``gradient``; nothing is computed twice at one point."""
         f = self.rendered_function(network, shape)
+        f.memory = self.memory(network, shape)
         return FiniteDifference.of(f, self.space) if self.gradient == "finite" else f

@@ -34,6 +34,7 @@ class JobDescription:
         fixed: axis that is not swept -> ``value`` and ``unit``.
         renderer: ``name``, ``version``, ``image_size`` and ``settings`` in the words of the configuration.
         versions: of packages, one entry for each start with other ones.
+        runtimes: network -> what computes its logits: ``name``, ``version``, ``change`` of a logit, ``reason``.
     """
 
     eps_m: float = 0.3
@@ -48,6 +49,7 @@ class JobDescription:
     fixed: dict[str, dict[str, Any]] = field(default_factory=dict)
     renderer: dict[str, Any] = field(default_factory=dict)
     versions: list[dict[str, str]] = field(default_factory=list)
+    runtimes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def region_statement(run: Run, space: SemanticSpace, job: JobDescription) -> dict[str, Any]:
@@ -72,6 +74,7 @@ def region_statement(run: Run, space: SemanticSpace, job: JobDescription) -> dic
             "weights_sha256": run.weights_sha256,
             "micro_batch_size": run.micro_batch_size,
             "precision": job.precision,
+            "runtime": job.runtimes.get(run.network),
         },
         "shape": {"class": run.class_name, "id": run.shape_id, "mesh_sha256": run.mesh_sha256},
         "target": [int(index) for index in run.target.split(",")],

@@ -46,5 +46,5 @@ class ScoreMemory:
         self.asked += len(keys)
         self.computed += len(missing)
         table = torch.tensor([found[key] if key in found else self._known[key] for key in keys], dtype=torch.float64)
-        scores_of, hits_of = table.to(u.device).unbind(-1)
+        scores_of, hits_of = table.T.contiguous().to(u.device)
         return scores_of, hits_of
