@@ -64,8 +64,9 @@ def load_mesh(path: str | Path) -> Mesh:
     except MemoryError as error:
         raise MeshFileError(f"mesh file '{file}' does not fit into memory: simplify it") from error
     except Exception as error:
+        said = str(error) if isinstance(error, ValueError) else f"it is broken, {type(error).__name__}: {error}"
         raise MeshFileError(
-            f"mesh file '{file}' cannot be read ({type(error).__name__}: {error}): "
+            f"mesh file '{file}' cannot be read ({said}): "
             "open it in a mesh viewer and export it again as OBJ, GLB, PLY or OFF"
         ) from error
     for note in source.notes:

@@ -96,6 +96,9 @@ def part(
     if len(faces) and (int(faces.min()) < 0 or int(faces.max()) >= len(vertices)):
         raise ValueError("a face names a vertex that does not exist")
     used, faces = np.unique(faces, return_inverse=True)
+    points = np.asarray(vertices, np.float64)[used]
+    if not np.isfinite(points).all():
+        raise ValueError("a vertex that a face uses has a coordinate that is not a finite number")
     faces = faces.reshape(-1, 3)
     tint = np.asarray(colors, np.float32)
     if tint.ndim == 2:
@@ -112,7 +115,7 @@ def part(
         corner_uv[..., 1] = 1 - corner_uv[..., 1]
         textures = (texture,)
     return Mesh(
-        vertices=torch.from_numpy(np.asarray(vertices, np.float64)[used]),
+        vertices=torch.from_numpy(points),
         faces=torch.from_numpy(faces.astype(np.int64)),
         corner_colors=torch.from_numpy(np.clip(np.nan_to_num(tint), 0, 1)),
         corner_uv=torch.from_numpy(corner_uv.astype(np.float32)),
