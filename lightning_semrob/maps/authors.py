@@ -9,17 +9,11 @@ The layout, from the code in their repository (github.com/ajhamdi/semantic-robus
   and ``OIR_W`` a dictionary of ``regions``, the final boxes, one an initial point, and ``optim_trace``, for each
   initial point the bounds (a, b) before every update; ``shape_id`` in older files.
 
-Both are pickles, and a box is an object of a class of theirs (``models.ndinterval``, in older versions
-``scale_robustness.n_interval``) that holds intervals of the package pyinterval. torch reads pickles with
-``weights_only=True`` from a list of allowed names; here these names stand for classes of this module that keep the two
-bounds and nothing else, beside the functions with which numpy rebuilds arrays and numbers. Any other name refuses the
-file before anything is called.
+Both are pickles; :mod:`lightning_semrob.maps.authors_pickle` reads them.
 """
 
 from __future__ import annotations
 
-import pickle
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +22,8 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor
+
+from lightning_semrob.maps.authors_pickle import RefusedFileError, read_pt, rows
 
 __all__ = [
     "CLASSES",
@@ -51,74 +47,6 @@ TRACE_STEPS: Final = (*range(0, 600, 50), 599)
 
 #: Networks in the order of the paper's table; others follow by name.
 _ORDER: Final = ("AlexNet", "VGG", "ResNet50", "Inceptionv3")
-
-_DTYPES = ("f4", "f8", "i4", "i8", "b1")
-
-
-class RefusedFileError(ValueError):
-    """A file that holds something else than results; nothing of it was executed."""
-
-
-class _Region:
-    """Stands for a box of theirs: keeps its bounds."""
-
-    def __setstate__(self, state: Any) -> None:
-        if not (isinstance(state, dict) and {"a", "b"} <= set(state)):
-            raise pickle.UnpicklingError("a region without bounds a and b")
-        self.bounds = np.array([state["a"], state["b"]], dtype=np.float64)
-
-
-class _Interval:
-    """Stands for an interval of pyinterval. It repeats the bounds, so nothing of it is kept."""
-
-    def __new__(cls, *components: Any) -> _Interval:
-        return object.__new__(cls)
-
-    def __setstate__(self, state: Any) -> None:
-        return
-
-
-def _dtype(code: Any, *rest: Any) -> np.dtype[Any]:
-    """numpy.dtype for plain numbers alone."""
-    if code not in _DTYPES:
-        raise pickle.UnpicklingError(f"an array of type {code!r}")
-    plain: np.dtype[Any] = np.dtype(code)
-    return plain
-
-
-def _allowed() -> list[Any]:
-    # The functions with which numpy rebuilds an array and a number; their module was renamed in numpy 2.
-    rebuilders: list[Any] = [np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]]
-    arrays = [(f, f"numpy.{core}.multiarray.{f.__name__}") for f in rebuilders for core in ("core", "_core")]
-    # torch sets the state of what is built by the type: these are the types of the dtypes above, and ndarray.
-    types = [(np.ndarray, "numpy.ndarray"), (_dtype, "numpy.dtype")]
-    types += [(type(np.dtype(code)), f"numpy.dtypes.{type(np.dtype(code)).__name__}") for code in _DTYPES]
-    names = ("models.ndinterval", "scale_robustness.n_interval", "__main__.ndinterval", "__main__.n_interval")
-    regions = [(_Region, name) for name in names]
-    return [*arrays, *types, *regions, (_Interval, "interval.interval")]
-
-
-def read_pt(path: Path) -> dict[str, Any]:
-    """A dictionary of numbers, strings, arrays and regions from a file of ``torch.save``.
-
-    Raises:
-        RefusedFileError: the file names anything else, is broken, or holds no dictionary.
-    """
-    try:
-        with torch.serialization.safe_globals(_allowed()):
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, KeyError, IndexError) as error:
-        text = " ".join(str(error).split())
-        name = re.search(r"GLOBAL (\S+)", text)
-        said = re.search(r"WeightsUnpickler error: (.*?)(?: Check the documentation|$)", text)
-        why = f"it names '{name[1]}'" if name else f"{said[1] if said else text or type(error).__name__}"
-        raise RefusedFileError(
-            f"'{path}' was refused: {why}, and the authors' results are numbers, arrays and regions alone; "
-            "nothing of it was executed"
-        ) from error
-    if not isinstance(found, dict):
-        raise RefusedFileError(f"'{path}' was refused: it holds a {type(found).__name__}, not a dictionary of results")
-    return found
 
 
 @dataclass(frozen=True)
@@ -279,7 +207,7 @@ def _bounds(file: Path) -> tuple[np.ndarray[Any, Any], _Arrays, _Arrays, str | N
     """Initial points (P, 2), bounds (P, 2, 2) and traces (P, 13, 2, 2) by method, the shape's id, of an optim.pt."""
     found = read_pt(file)
     try:
-        u0 = np.array(found["initial_point"], dtype=np.float64)
+        u0 = rows(found["initial_point"])
         if u0.ndim != 2 or u0.shape[1] != 2:
             raise ValueError(f"initial_point is {u0.shape}, not points of azimuth and elevation")
         result, traces = {}, {}
@@ -304,7 +232,7 @@ def _trace(found: Sequence[Sequence[Any]], points: int) -> np.ndarray[Any, Any]:
     for point, updates in enumerate(found[:points]):
         for k, step in enumerate(TRACE_STEPS):
             if step < len(updates):
-                kept[point, k] = updates[step]
+                kept[point, k] = rows(updates[step])
     return kept
 
 
@@ -312,7 +240,7 @@ def _map(file: Path) -> tuple[Tensor, str | None]:
     """Scores (elevations, azimuths) float64 and the shape's id, of a map.pt."""
     found = read_pt(file)
     try:
-        scores, xx, yy = (np.array(found[key], dtype=np.float64) for key in ("z", "xx", "yy"))
+        scores, xx, yy = (rows(found[key]) for key in ("z", "xx", "yy"))
     except (KeyError, TypeError, ValueError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"'{file}' is not a map of the authors: {reason}") from error
