@@ -27,8 +27,8 @@ from lightning_semrob import Box, SemanticSpace
 from lightning_semrob.finders.exhaustive import ExhaustiveFinder, cell_coverage, cell_moments, start_cells
 from lightning_semrob.finders.verified.search import VerifiedSearch
 from lightning_semrob.functional.exhaustive import component_around, overlap_with_component
-from lightning_semrob.functional.srvr import paired_difference, rank_stability, shape_means
-from lightning_semrob.functional.uncertainty import bootstrap_interval, clopper_pearson
+from lightning_semrob.functional.srvr import rank_stability, shape_means
+from lightning_semrob.functional.uncertainty import clopper_pearson, mean_interval_over_shapes, paired_differences
 from lightning_semrob.functions import RecordedFunction
 
 THRESHOLDS = ((0.3, 0.05), (0.5, 0.1))
@@ -236,20 +236,16 @@ def table(
     for name, ratio in rows.items():
         values = shape_means(ratio, torch.arange(networks * shapes).repeat_interleave(views), networks * shapes)
         values = values.reshape(networks, shapes)
-        estimate, low, high, _ = bootstrap_interval(values, labels)
-        cells = [
-            f"{100 * e:6.2f} [{100 * x:5.2f}, {100 * y:5.2f}]" for e, x, y in zip(estimate, low, high, strict=True)
-        ]
+        found = [mean_interval_over_shapes(value, labels) for value in values]
+        cells = [f"{100 * x.estimate:6.2f} [{100 * x.low:5.2f}, {100 * x.high:5.2f}]" for x in found]
         tau, first = rank_stability(ratio.reshape(networks, shapes, views).mean(1).T)
         print(
             f"   {name:28s}" + "".join(f"{cell:>22s}" for cell in cells) + f"  tau over u0 {tau:.2f}, first {first:.2f}"
         )
         if name in ("raw, three methods (paper)", "VerifiedFinder", "exact yardstick"):
-            for i in range(networks):
-                for j in range(i + 1, networks):
-                    d = paired_difference(values[i], values[j], labels)
-                    interval = f"{100 * d.estimate:+.2f} [{100 * d.low:+.2f}, {100 * d.high:+.2f}]"
-                    print(f"      {names[i]} - {names[j]}: {interval} p {d.p_value:.3f}: {d.verdict}")
+            for i, j, d in paired_differences(values, labels):
+                interval = f"{100 * d.estimate:+.2f} [{100 * d.low:+.2f}, {100 * d.high:+.2f}]"
+                print(f"      {names[i]} - {names[j]}: {interval} p {d.p_value:.3f}, Holm {d.p_holm:.3f}: {d.verdict}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import yaml
 
-from lightning_semrob.functional.uncertainty import bootstrap_interval
+from lightning_semrob.functional.uncertainty import mean_interval_over_shapes
 from lightning_semrob.utilities.files import write_text
 from lightning_semrob.utilities.messages import did_you_mean
 
@@ -148,17 +148,18 @@ def overall(classes: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     return {key: sum(row[key] for row in classes.values()) / len(classes) for key in _MEASURES}
 
 
-def interval(shapes: Sequence[Mapping[str, Any]], confidence: float) -> tuple[float, float]:
-    """Of verified SRVR, over shapes: the bootstrap of ``evaluate.py``, cut to [0, 1]."""
-    values, classes = ratios(shapes)
-    _, low, high, _ = bootstrap_interval(values[None], classes, confidence)
-    return max(float(low), 0.0), min(float(high), 1.0)
+def interval(
+    shapes: Sequence[Mapping[str, Any]], confidence: float, measure: str = "verified_srvr"
+) -> tuple[float, float]:
+    """Of the class mean of a measure, over shapes, as ``evaluate.py`` has it."""
+    found = mean_interval_over_shapes(*by_shape(shapes, measure), confidence)
+    return found.low, found.high
 
 
-def ratios(shapes: Sequence[Mapping[str, Any]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Verified SRVR of each shape (S,), and the number of its class (S,)."""
+def by_shape(shapes: Sequence[Mapping[str, Any]], measure: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """A measure of each shape (S,), and the number of its class (S,)."""
     names = list(dict.fromkeys(shape["class_name"] for shape in shapes))
-    values = torch.tensor([shape["verified_srvr"] for shape in shapes], dtype=torch.float64)
+    values = torch.tensor([shape[measure] for shape in shapes], dtype=torch.float64)
     return values, torch.tensor([names.index(shape["class_name"]) for shape in shapes])
 
 
@@ -229,7 +230,7 @@ def differences(first: Any, second: Any, tolerance: float, where: str = "") -> l
 
 
 def read_entries(protocol: Protocol, results: Path = RESULTS) -> list[Entry]:
-    """All entries of a protocol, checked, the largest verified SRVR first.
+    """All entries of a protocol, checked, the largest viewpoint accuracy first.
 
     Raises:
         ValueError: one cannot be read or does not fit; its file is named.
@@ -242,7 +243,10 @@ def read_entries(protocol: Protocol, results: Path = RESULTS) -> list[Entry]:
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
         entries.append(entry)
-    return sorted(entries, key=lambda entry: (-entry["verified_srvr"]["estimate"], entry["label"]))
+    return sorted(
+        entries,
+        key=lambda entry: (-entry["accuracy"]["space"], -entry["verified_srvr"]["estimate"], entry["label"]),
+    )
 
 
 def write_entry(path: Path, entry: Entry) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from entries import FOLDER, RESULTS, Entry, Protocol, load_protocol, protocols, ratios, read_entries
+import torch
+from entries import FOLDER, RESULTS, Entry, Protocol, by_shape, interval, load_protocol, protocols, read_entries
 
-from lightning_semrob.functional.srvr import paired_difference
+from lightning_semrob.functional.uncertainty import paired_differences
 
 PAGE = FOLDER.parent.parent / "docs" / "leaderboard.md"
 
@@ -31,22 +31,24 @@ def markdown(columns: Sequence[str], lines: Sequence[Sequence[str]], left: int =
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, rule, *lines))
 
 
-def ranking(entries: Sequence[Entry]) -> str:
+def ranking(entries: Sequence[Entry], confidence: float) -> str:
     """One line a network."""
     columns = [
-        *("network", "verified SRVR", "interval over shapes", "top-1 at u0", "top-1 over the space", "mean score"),
-        *("u0 robust", "valid / undecided", "evaluations", "weights", "date"),
+        *("network", "viewpoint accuracy", "interval over shapes", "verified SRVR", "interval over shapes"),
+        *("top-1 at u0", "mean score", "u0 robust", "valid / undecided", "evaluations", "weights", "date"),
     ]
     lines = []
     for entry in entries:
         found, accuracy, verdicts = entry["verified_srvr"], entry["accuracy"], entry["verdicts"]
+        low, high = interval(entry["shapes"], confidence, "accuracy_space")
         lines.append(
             [
                 entry["label"],
+                percent(accuracy["space"]),
+                f"{percent(low)} to {percent(high)}",
                 percent(found["estimate"]),
                 f"{percent(found['low'])} to {percent(found['high'])}",
                 percent(accuracy["u0"]),
-                percent(accuracy["space"]),
                 f"{accuracy['mean_score']:.3f}",
                 f"{entry['u0_robust']} of {sum(verdicts.values())}",
                 " / ".join(str(verdicts.get(word, 0)) for word in ("valid", "undecided")),
@@ -58,25 +60,28 @@ def ranking(entries: Sequence[Entry]) -> str:
     return markdown(columns, lines)
 
 
-def comparisons(entries: Sequence[Entry], confidence: float) -> str:
-    """One line a pair of networks: the difference on the same shapes, and what can be said of it."""
+def comparisons(entries: Sequence[Entry], confidence: float, measure: str, words: Mapping[str, str]) -> str:
+    """One line a pair of networks: the difference of a measure on the same shapes, and what can be said of it."""
+    classes = by_shape(entries[0]["shapes"], measure)[1]
+    values = torch.stack([by_shape(entry["shapes"], measure)[0] for entry in entries])
     lines = []
-    for first, second in combinations(entries, 2):
-        (one, classes), (other, _) = ratios(first["shapes"]), ratios(second["shapes"])
-        found = paired_difference(one, other, classes, confidence)
+    for first, second, found in paired_differences(values, classes, confidence):
         difference = f"{percent(found.estimate)} ({percent(found.low)} to {percent(found.high)})"
-        verdict = found.verdict if found.low == found.low else "too few shapes to compare"
-        lines.append([first["label"], second["label"], difference, f"{found.p_value:.3f}", verdict])
-    return markdown(["network", "against", "difference, percent of the space", "p", "the first is"], lines, left=2)
+        shown = "none" if found.detectable != found.detectable else percent(found.detectable)
+        numbers = [difference, f"{found.p_value:.3f}", f"{found.p_holm:.3f}", shown]
+        names = [entries[first]["label"], entries[second]["label"]]
+        lines.append([*names, *numbers, words.get(found.verdict, found.verdict)])
+    columns = ["difference, points", "p", "p for all pairs (Holm)", "would be shown, points", "the first is"]
+    return markdown(["network", "against", *columns], lines, left=2)
 
 
 def by_class(entries: Sequence[Entry]) -> str:
-    """Verified SRVR, and top-1 over the space behind it, one line a class."""
+    """Viewpoint accuracy, and verified SRVR behind it, one line a class."""
     names = list(dict.fromkeys(name for entry in entries for name in entry["classes"]))
     lines = []
     for name in names:
         rows = [entry["classes"][name] for entry in entries]
-        cells = [f"{percent(row['verified_srvr'])} ({percent(row['accuracy_space'])})" for row in rows]
+        cells = [f"{percent(row['accuracy_space'])} ({percent(row['verified_srvr'])})" for row in rows]
         lines.append([name, str(rows[0]["shapes"]), *cells])
     return markdown(["class", "shapes", *(entry["label"] for entry in entries)], lines)
 
@@ -88,12 +93,18 @@ def section(protocol: Protocol, entries: Sequence[Entry]) -> str:
     level = f"{100 * protocol.confidence:g} %"
     parts = [
         f"{shapes} shapes of {classes} classes, protocol `{protocol.sha256[:8]}`; percent, intervals at {level}.",
-        ranking(entries),
+        ranking(entries, protocol.confidence),
         *(f"`{entry['label']}` is `{entry['network']}`." for entry in entries if entry["network"] != entry["label"]),
     ]
     if len(entries) > 1:
-        parts += ["Pairs of networks on the same shapes, by verified SRVR:", comparisons(entries, protocol.confidence)]
-    parts += ["Verified SRVR by class (behind it top-1 over the space):", by_class(entries)]
+        larger = {"more robust": "larger", "less robust": "smaller"}
+        parts += [
+            "Pairs of networks on the same shapes, by viewpoint accuracy:",
+            comparisons(entries, protocol.confidence, "accuracy_space", {}),
+            "By verified SRVR (a lower bound, which calls no network more robust):",
+            comparisons(entries, protocol.confidence, "verified_srvr", larger),
+        ]
+    parts += ["Viewpoint accuracy by class (behind it verified SRVR):", by_class(entries)]
     return "\n\n".join(parts)
 
 

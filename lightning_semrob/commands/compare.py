@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from lightning_semrob.commands.parsing import Parser
 from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.evaluation.records import Run, read_runs, run_space
 from lightning_semrob.evaluation.summary import ratios_by_shape
-from lightning_semrob.functional.srvr import MINIMUM_SHAPES, bootstrap_interval, paired_difference
-from lightning_semrob.report.tables import format_table
+from lightning_semrob.functional.uncertainty import (
+    MINIMUM_SHAPES,
+    call_differences,
+    class_mean,
+    paired_difference,
+)
+from lightning_semrob.report.tables import format_table, power_in_words
 from lightning_semrob.utilities.messages import percent
 
 __all__ = ["compare_folders", "format_comparison", "main"]
@@ -43,13 +48,15 @@ def compare_folders(
         pairs: network of ``old`` -> network of ``new``; if None, the only ones of both, or those with equal names.
         metric: ``verified`` volume, ``intersected`` volume, or the paper's ``raw`` one.
         methods: whose boxes count; ``verified`` where both have it, otherwise all that both have.
-        confidence: of the intervals over shapes.
+        confidence: of the calls together (sign-flip tests after Holm's correction: over the pairs, and over the classes
+            of all pairs) and of each interval over shapes.
 
     Returns:
         For each pair of networks ``old``, ``new``, ``metric``, ``methods``, ``tasks``, ``left_out`` (tasks that only
-        one has measured), ``difference`` (SRVR of new minus old, :class:`~lightning_semrob.functional.srvr.Difference`
-        as a dictionary), ``classes`` (the same for each class), ``lost`` and ``gained`` (tasks whose box was ``valid``
-        in one alone) and ``worse``, whether the whole interval of the difference lies below zero.
+        one has measured), ``difference`` (SRVR of new minus old,
+        :class:`~lightning_semrob.functional.uncertainty.Difference` as a dictionary), ``classes`` (the same for each
+        class), ``lost`` and ``gained`` (tasks whose box was ``valid`` in one alone) and ``worse``, whether the
+        difference is called negative.
 
     Raises:
         ValueError: a folder without results, jobs that ask another question (the difference is named), networks that
@@ -62,11 +69,19 @@ def compare_folders(
     chosen = list(methods or (["verified"] if "verified" in common else common))
     if not chosen or not set(chosen) <= set(common):
         raise ValueError(f"compare needs finders that both folders have, asked for {chosen}; both have {common}")
-    return [
-        _compare(_tasks(rows[0], first, chosen), _tasks(rows[1], second, chosen), metric, confidence)
+    paired = _pairs(rows, pairs)
+    found = [
+        _compare(_tasks(rows[0], first, chosen), _tasks(rows[1], second, chosen), metric, confidence, len(paired))
         | {"old": first, "new": second, "metric": metric, "methods": chosen}
-        for first, second in _pairs(rows, pairs)
+        for first, second in paired
     ]
+    called = call_differences([item["difference"] for item in found], confidence)
+    of_classes = iter(call_differences([one for item in found for one in item["classes"].values()], confidence))
+    for item, difference in zip(found, called, strict=True):
+        item["difference"] = difference._asdict()
+        item["worse"] = difference.verdict == "less robust"
+        item["classes"] = {name: next(of_classes)._asdict() for name in item["classes"]}
+    return found
 
 
 def _check_same_question(old: Path, new: Path) -> None:
@@ -123,7 +138,7 @@ def _tasks(rows: Sequence[Run], network: str, methods: Sequence[str]) -> dict[tu
 
 
 def _compare(
-    old: Mapping[tuple[Any, ...], Run], new: Mapping[tuple[Any, ...], Run], metric: str, confidence: float
+    old: Mapping[tuple[Any, ...], Run], new: Mapping[tuple[Any, ...], Run], metric: str, confidence: float, pairs: int
 ) -> dict[str, Any]:
     tasks = [task for task in old if task in new]
     if not tasks:
@@ -136,23 +151,21 @@ def _compare(
     (before, after), labels = ratios_by_shape(paired, metric, names, methods)
     classes = list(dict.fromkeys(task[0] for task in tasks))
     valid_before, valid_now = ({task for task in tasks if part[task].verdict == "valid"} for part in (old, new))
-    difference = paired_difference(after, before, labels, confidence)
     known = ~(before + after).isnan()
     return {
         "tasks": len(tasks),
         "left_out": len(old.keys() ^ new.keys()),
         "srvr": [
-            float(value) for value in bootstrap_interval(torch.stack([before, after])[:, known], labels[known])[0]
+            float(class_mean(part[known], labels[known])) if bool(known.any()) else nan for part in (before, after)
         ],
         "confidence": confidence,
-        "difference": difference._asdict(),
+        "difference": paired_difference(after, before, labels, confidence, pairs=pairs),
         "classes": {
-            name: paired_difference(after[labels == k], before[labels == k], labels[labels == k], confidence)._asdict()
+            name: paired_difference(after[labels == k], before[labels == k], labels[labels == k], confidence)
             for k, name in enumerate(classes)
         },
         "lost": [dict(zip(_TASK, task, strict=True)) for task in tasks if task in valid_before - valid_now],
         "gained": [dict(zip(_TASK, task, strict=True)) for task in tasks if task in valid_now - valid_before],
-        "worse": difference.high < 0,
     }
 
 
@@ -162,7 +175,7 @@ def format_comparison(found: Mapping[str, Any]) -> str:
     lines = [
         f"{found['old']} -> {found['new']}: {found['metric']} SRVR {percent(before)} -> {percent(after)} percent of "
         f"the space ({', '.join(found['methods'])}; {found['tasks']} tasks, {difference['shapes']} shapes)",
-        f"new against old: {_difference(difference, found['confidence'])}",
+        f"new against old: {_difference(difference, found['confidence'])}; {power_in_words(difference)}",
     ]
     if found["left_out"]:
         lines.append(f"{found['left_out']} tasks are left out, which only one folder has measured")
@@ -180,6 +193,8 @@ def _difference(item: Mapping[str, Any], confidence: float) -> str:
     text = f"{100 * item['estimate']:+.2f}"
     if item["low"] == item["low"]:
         text += f" [{100 * item['low']:+.2f}, {100 * item['high']:+.2f}] at {100 * confidence:g} %"
+    if item["p_holm"] == item["p_holm"]:
+        text += f", p = {item['p_holm']:.3f}"
     return f"{text}, {item['verdict']}"
 
 
@@ -193,7 +208,7 @@ def main(args: Sequence[str]) -> list[dict[str, Any]]:
     parser.add_argument("old", type=str, help="output folder of the network in use")
     parser.add_argument("new", type=str, help="output folder of its successor")
     parser.add_argument(
-        "--fail_if", choices=["worse"], help="exit with 1 where the interval of new - old is below zero"
+        "--fail_if", choices=["worse"], help="exit with 1 where a network is called less robust (sign flips, Holm)"
     )
     parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="which volume of a box counts")
     parser.add_argument("--methods", type=str, nargs="+", help="finders whose boxes count; verified, or all in common")
@@ -205,7 +220,7 @@ def main(args: Sequence[str]) -> list[dict[str, Any]]:
         metavar=("OLD_NAME", "NEW_NAME"),
         help="a network of each folder, where names differ and there are several; may be repeated",
     )
-    parser.add_argument("--confidence", type=float, default=0.95, help="of the intervals over shapes")
+    parser.add_argument("--confidence", type=float, default=0.95, help="of the calls and of the intervals over shapes")
     parser.add_argument("--json", type=str, help="file for the comparisons")
     options = parser.parse_args(list(args))
     pairs = dict(options.pair)

@@ -15,6 +15,7 @@ from lightning_semrob.finders.base import prepare_function
 from lightning_semrob.report.tables import format_table
 from lightning_semrob.sharing.strategies import device_of
 from lightning_semrob.space import Box
+from lightning_semrob.utilities.random import named_seed
 from lightning_semrob.verification.region import verify
 
 __all__ = ["main", "verify_folder"]
@@ -28,7 +29,9 @@ def verify_folder(
 ) -> list[dict[str, Any]]:
     """Verify every region of ``statements.jsonl`` that was stated as valid again, from its bounds alone.
 
-    Network, mesh and renderer are made anew from ``config.yaml``; nothing is taken over but the bounds.
+    Network, mesh and renderer are made anew from ``config.yaml``; nothing is taken over but the bounds. The
+    confidence of the statements holds for all new verdicts together: if every region is valid, any of them is found
+    invalid with a probability of at most 1 - confidence.
 
     Args:
         folder: output folder of ``evaluate.py``.
@@ -51,10 +54,8 @@ def verify_folder(
     if seed == environment.seed:
         raise ValueError(f"--seed {seed} is that of the job, whose samples would be drawn again: give another one")
     shapes = [(spec.class_name, spec.shape_id) for spec in environment.shapes]
-    found = []
-    for record in records:
-        if record["verdict"] != "valid":
-            continue
+    found, stated_as_valid = [], [record for record in records if record["verdict"] == "valid"]
+    for record in stated_as_valid:
         network = environment.networks.index(record["network"]["name"])
         shape = shapes.index((record["shape"]["class"], record["shape"]["id"]))
         f = prepare_function(environment.rendered_function(network, shape), environment.space, record["adversarial"])
@@ -68,8 +69,10 @@ def verify_folder(
             torch.tensor([[axis[side] for axis in record["axes"]]], dtype=torch.float64) for side in ("low", "high")
         )
         eps = record["eps_m"], record["eps_v"]
-        space, density = environment.space, environment.density
-        new = verify(f, Box(low, high), space, None, *eps, record["confidence"], evaluations, seed, density)
+        space, density, together = environment.space, environment.density, len(stated_as_valid)
+        own_seed = named_seed(seed, record["network"]["name"], record["shape"]["class"], record["shape"]["id"])
+        confidence = record["confidence"]
+        new = verify(f, Box(low, high), space, None, *eps, confidence, evaluations, own_seed, density, runs=together)
         found.append(
             {
                 "network": record["network"]["name"],
@@ -104,7 +107,10 @@ def main(args: Sequence[str]) -> list[dict[str, Any]]:
     lines = [[f"{x[name]:.3f}" if isinstance(x[name], float) else str(x[name]) for name in columns] for x in found]
     print(format_table(columns, lines, left=3) if lines else "no region is stated as valid")
     refuted = sum(item["verdict"] == "invalid" for item in found)
-    print(f"\n{len(found)} regions were stated as valid; {refuted} of them are found invalid by fresh samples")
+    print(
+        f"\n{len(found)} regions were stated as valid; {refuted} of them are found invalid by fresh samples, with the "
+        "confidence of the statements for all of these verdicts together"
+    )
     if refuted:
         raise SystemExit(REFUTED)
     return found

@@ -152,6 +152,11 @@ class SemanticEnvironment(pl.LightningDataModule):
         """Shape, network and initial point of a row of the table."""
         return self.tasks.describe(row)
 
+    def names_of(self, row: int) -> tuple[str, str, str]:
+        """Network, class and shape of a row of the table: what its random streams are keyed by."""
+        shape, network, _ = self.describe(row)
+        return self.networks[network], self.shapes[shape].class_name, self.shapes[shape].shape_id
+
     @property
     def class_names(self) -> list[str]:
         """Class names of the shapes, each once, in order."""

@@ -27,6 +27,7 @@ class Estimate:
         seconds_per_evaluation, seconds_per_gradient: measured, mean over the networks.
         parts: what the runs are made of, in words.
         shape: id of the shape that was measured on.
+        reach: what the budget asks of a verified box, in sentences.
     """
 
     runs: int
@@ -39,6 +40,7 @@ class Estimate:
     seconds_per_gradient: float
     parts: str
     shape: str
+    reach: list[str]
 
     def describe(self) -> str:
         """The estimate in sentences."""
@@ -48,7 +50,8 @@ class Estimate:
             f"{self.verification_evaluations} to verify\n"
             f"measured on shape '{self.shape}': {1e3 * self.seconds_per_evaluation:.1f} ms a score, "
             f"{1e3 * self.seconds_per_gradient:.1f} ms a gradient\n"
-            f"expected: {self.hours:.2f} hours on one process, {self.bytes / 2**20:.1f} MiB"
+            + "".join(f"{sentence}\n" for sentence in self.reach)
+            + f"expected: {self.hours:.2f} hours on one process, {self.bytes / 2**20:.1f} MiB"
         )
 
 
@@ -71,6 +74,7 @@ def estimate_cost(environment: SemanticEnvironment, suite: FinderSuite) -> Estim
             verification += own * tasks
         else:
             verification += points if suite.verification == "growing" else int(suite.verification) * tasks
+    verification += suite.judge.views * len(environment.shapes) * len(environment.networks)
     # The first shape stands for all; one with many more faces takes longer.
     size = environment.micro_batch_size
     warm, sample = environment.space.sobol(2 * size, environment.seed)[None].split(size, 1)  # scores are remembered
@@ -98,6 +102,7 @@ def estimate_cost(environment: SemanticEnvironment, suite: FinderSuite) -> Estim
         f"{len(environment.shapes)} shapes x {len(environment.networks)} networks x {environment.points_per_shape} "
         f"initial points x {len(suite.finders)} finders, n = {n}",
         environment.shapes[0].shape_id,
+        suite.reach(environment),
     )
 
 

@@ -218,6 +218,7 @@ class Job:
                 "precision_change": precision_change(environment),
                 "not_measured": environment.failures,
                 "notes": environment.notes(),
+                "reach": suite.reach(environment),
                 "space": environment.space.as_dict(),
             }
             profiler: Any = self.trainer.profiler  # type: ignore[attr-defined]

@@ -14,7 +14,8 @@ from lightning_semrob.functional.betting import eq2_start
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.sharing.work import TaskBatch
 from lightning_semrob.space import Box
-from lightning_semrob.verification.region import verify
+from lightning_semrob.utilities.random import named_seed
+from lightning_semrob.verification.region import draw_views, verify
 
 __all__ = ["Judge", "known_number"]
 
@@ -36,12 +37,13 @@ class Judge:
         confidence: of each verdict and interval.
         verification: most evaluations for a box: ``growing`` for as many as its growing took, or a number; 0 for no
             verification.
+        views: independent views of the whole space, for the viewpoint accuracy of each network and shape.
 
     Raises:
         ValueError: a threshold, confidence or budget out of range.
     """
 
-    def __init__(self, eps_m: float, eps_v: float, confidence: float, verification: int | str) -> None:
+    def __init__(self, eps_m: float, eps_v: float, confidence: float, verification: int | str, views: int = 0) -> None:
         if isinstance(verification, str) and verification != "growing":
             raise ValueError(f"verification must be 'growing' or a number of evaluations, got '{verification}'")
         if isinstance(verification, int) and verification < 0:
@@ -49,7 +51,10 @@ class Judge:
         eq2_start(1, eps_m, eps_v)  # raises on thresholds that cannot be met
         if not 0 < confidence < 1:
             raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
+        if views < 0:
+            raise ValueError(f"views must not be negative, got {views}")
         self.eps_m, self.eps_v, self.confidence, self.verification = eps_m, eps_v, confidence, verification
+        self.views = views
         self._initial_scores: dict[int, float] = {}
 
     def judge(
@@ -92,7 +97,7 @@ class Judge:
             self.eps_v,
             self.confidence,
             max(limit, 2),
-            environment.seed,
+            named_seed(environment.seed, *environment.names_of(row)),
             environment.density,
             True,
             together,
@@ -112,12 +117,28 @@ class Judge:
             robust,
             samples,
             samples + 1,
-            dict(zip(space.names, map(known_number, found.worst_point[0]), strict=True)),
+            worst=dict(zip(space.names, map(known_number, found.worst_point[0]), strict=True)),
         )
         if own is None:
             return judgement
         spent = own.verification_evaluations + samples + 1
         return replace(judgement, **own.columns() | {"verification_evaluations": spent})
+
+    def with_viewpoints(self, judgement: Judgement, batch: TaskBatch, environment: SemanticEnvironment) -> Judgement:
+        """The judgement with the viewpoint accuracy of the group: no finder, initial point or threshold is in it.
+
+        All networks are asked about the same views of a shape.
+        """
+        shape = environment.shapes[batch.shape]
+        seed = named_seed(environment.seed, shape.class_name, shape.shape_id, "views")
+        u = draw_views(environment.space, self.views, seed, environment.density)
+        score, hit = environment.rendered_function(batch.network, batch.shape).scores_and_hits(u[None])
+        return replace(
+            judgement,
+            views=self.views,
+            viewpoint_top1=known_number(hit.double().mean()),
+            viewpoint_score=known_number(score.mean()),
+        )
 
     def _initial_score(self, finder: RegionFinder, row: int, batch: TaskBatch, f: SemanticFunction) -> float:
         """f at the initial point of a row; evaluated for all rows of the group and all finders at once."""

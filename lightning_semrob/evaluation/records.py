@@ -109,13 +109,15 @@ class Judgement:
 
     Attributes:
         verdict: ``valid``, ``invalid``, ``undecided`` or ``not verified``.
-        confidence: of the verdict and the intervals.
-        mean, mean_low, mean_high, variance, variance_low, variance_high: of f in the box, with intervals.
+        confidence: of the verdict and of each bound.
+        mean, mean_low, mean_high, variance, variance_low, variance_high: of f in the box, with the bounds of its tests.
         top1_rate: part of the sampled views that the network recognises.
         worst_score: smallest sampled f.
         u0_robust: whether the initial point is robust itself.
         samples: that mean and variance rest on.
         verification_evaluations: of f, all of them.
+        views, viewpoint_top1, viewpoint_score: of the first run of a shape and network, independent views of the whole
+            space, the part of them that the network recognises, and the mean of f.
         worst: axis -> value of the view with the smallest f.
     """
 
@@ -132,6 +134,9 @@ class Judgement:
     u0_robust: bool | None = None
     samples: int | None = None
     verification_evaluations: int | None = None
+    views: int | None = None
+    viewpoint_top1: float | None = None
+    viewpoint_score: float | None = None
     worst: dict[str, float | None] = field(default_factory=dict)
 
 
@@ -142,6 +147,7 @@ _KINDS = {
     "u0_robust": pa.bool_(),
     "samples": pa.int64(),
     "verification_evaluations": pa.int64(),
+    "views": pa.int64(),
 }
 #: Fields of a run that are one column an axis.
 _BY_AXIS = ("u0", "a", "b", "gradient_ratio")
@@ -233,8 +239,8 @@ def run_schema(space: SemanticSpace) -> pa.Schema:
     Columns ``u0_<axis>``, ``a_<axis>``, ``b_<axis>`` are float64; ``volume`` is intersected with the space, ``ratio``
     is it over the volume of the space, ``raw_ratio`` the paper's capped volume over it; ``gradient_ratio_<axis>`` is
     the gradient over the slope of f around u0 where that was audited; ``samples`` is what mean and variance rest on, of
-    all ``verification_evaluations``. Verification columns are null and the verdict ``not verified`` for a box that
-    nobody checked.
+    all ``verification_evaluations``; ``views`` of the whole space come on top, in the first run of a shape and network.
+    Verification columns are null and the verdict ``not verified`` for a box that nobody checked.
     """
     number, whole, word = pa.float64(), pa.int64(), pa.string()
     columns: list[tuple[str, pa.DataType]] = [

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning_semrob.evaluation.records import Run
 from lightning_semrob.space import SemanticSpace
+from lightning_semrob.utilities.random import named_seed
 
 __all__ = ["STATEMENT_VERSION", "JobDescription", "region_statement"]
 
@@ -114,7 +115,7 @@ def region_statement(run: Run, space: SemanticSpace, job: JobDescription) -> dic
             "samples": known.samples,
             "evaluations": known.verification_evaluations,
             "density": job.density,
-            "seed": job.seed,
+            "seed": named_seed(job.seed, run.network, run.class_name, run.shape_id),
         },
         "growing": {"evaluations": run.evaluations, "gradient_evaluations": run.gradient_evaluations},
         "renderer": job.renderer,

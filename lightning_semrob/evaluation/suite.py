@@ -14,7 +14,7 @@ from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.evaluation.judge import Judge
 from lightning_semrob.evaluation.measurement import Measurement, Place
 from lightning_semrob.evaluation.metrics import SRVRTable
-from lightning_semrob.evaluation.records import NOT_VERIFIED, Run
+from lightning_semrob.evaluation.records import NOT_VERIFIED, Judgement, Run
 from lightning_semrob.evaluation.run_table import RunTable, volume_ratios
 from lightning_semrob.finders.base import RegionFinder, merge_owned, update_together, warn_of_failing_axes
 from lightning_semrob.finders.naive import NaiveFinder
@@ -49,12 +49,13 @@ class FinderSuite(Measurement):
         quadrature: ``corners``, or ``sobol`` for samples on the faces where 2**n corners are too many.
         eps_m: Eq. 2, for the verified finder and for the verification of every box: the mean of f is >= 1 - eps_m.
         eps_v: Eq. 2: the variance of f is <= eps_v.
-        confidence: of each verdict and interval.
+        confidence: of each verdict and bound.
         simultaneous: whether the confidence holds for all runs of the job together (Bonferroni) or for each alone.
         verification: most evaluations for verifying a box of the paper's finders: ``growing`` for as many as its
             growing took, or a number; 0 for no verification.
         verified_evaluations: most evaluations of a run of the verified finder, half of them for growing; its own
             defaults if None (:class:`~lightning_semrob.finders.verified.search.VerifiedSearch`).
+        views: independent views of the whole space, for the viewpoint accuracy of each network and shape; 0 for none.
     """
 
     micro_batch: Tensor
@@ -72,6 +73,7 @@ class FinderSuite(Measurement):
         simultaneous: bool = False,
         verification: int | str = "growing",
         verified_evaluations: int | None = None,
+        views: int = 32,
     ) -> None:
         super().__init__()
         if not finders:
@@ -94,8 +96,10 @@ class FinderSuite(Measurement):
             raise ValueError(f"every finder of a suite needs a name of its own, got {names}")
         self.finders = nn.ModuleList(made)
         self.simultaneous = simultaneous
-        self.judge = Judge(eps_m, eps_v, confidence, verification)
+        self.judge = Judge(eps_m, eps_v, confidence, verification, views)
         self.eps_m, self.eps_v, self.confidence, self.verification = eps_m, eps_v, confidence, verification
+        judged = (k for k, finder in enumerate(made) if finder.verifies or verification != 0)
+        self._first_judged = next(judged, -1)
         self.table = RunTable(made)
         #: Images in a network call when the last step of a row began.
         self.register_buffer("micro_batch", torch.zeros(0, dtype=torch.int64))
@@ -128,7 +132,8 @@ class FinderSuite(Measurement):
                     "finder out of model.finders, or use --data.gradient=finite"
                 )
             if finder.space is None:
-                finder.join(self.statements_together(environment), environment.seed)
+                about = [environment.names_of(row) for row in range(len(environment))]
+                finder.join(self.statements_together(environment), environment.seed, about)
                 finder.start(environment.u0, environment.space)
         if self.srvr is None:
             self.table.start(len(environment))
@@ -154,6 +159,13 @@ class FinderSuite(Measurement):
         return self.table.restore(environment, runs, self.micro_batch)
 
     # ---- rounds of work
+
+    def reach(self, environment: SemanticEnvironment) -> list[str]:
+        """What the budgets of the verifying finders ask of a box, a sentence each."""
+        for finder in self:
+            finder.join(self.statements_together(environment), environment.seed)
+        found = [finder.reach(len(environment.space)) for finder in self]
+        return [sentence for sentence in found if sentence is not None]
 
     def configure_optimizers(self) -> list[Optimizer]:
         """One optimizer a finder."""
@@ -204,6 +216,9 @@ class FinderSuite(Measurement):
         finder: RegionFinder = self.finders[place[0]]  # type: ignore[assignment]
         together = self.statements_together(self.environment)
         judgement = self.judge.judge(finder, place[1], batch, self.environment, together)
+        first = place[0] == self._first_judged and self.environment.describe(place[1])[2] == 0
+        if self.judge.views and first and judgement != Judgement():
+            judgement = self.judge.with_viewpoints(judgement, batch, self.environment)
         self.table.judge(place, judgement)
         own = finder.statement(place[1])
         return (judgement.verification_evaluations or 0) - (0 if own is None else own.verification_evaluations)

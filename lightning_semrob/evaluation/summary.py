@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,13 @@ from torch import Tensor
 
 from lightning_semrob.evaluation.records import NOT_VERIFIED, Run
 from lightning_semrob.functional.srvr import (
-    bootstrap_interval,
-    paired_difference,
     rank_stability,
     shape_means,
     srvr,
     srvr_curve,
     verified_ratio,
 )
+from lightning_semrob.functional.uncertainty import ShapeInterval, mean_interval_over_shapes, paired_differences
 from lightning_semrob.utilities.files import read_json
 from lightning_semrob.verification.audit import agreement
 
@@ -102,11 +100,11 @@ def _stability(
 
 
 def _eps_m_curve(
-    rows: Sequence[Run], networks: list[str], groups: Mapping[str, Sequence[str]], eps_m_of_run: float, eps_v: float
+    rows: Sequence[Run], networks: list[str], groups: Mapping[str, Sequence[str]], eps_v: float
 ) -> dict[str, Any]:
     """Verified volume ratio against eps_m: method -> (networks, E).
 
-    A box counts where its intervals imply Eq. 2, and from the run's own eps_m on where its verdict is valid.
+    A box counts where its bounds imply Eq. 2: at the run's own eps_m, where its verdict is valid.
     """
     eps_m = torch.tensor(EPS_M_GRID, dtype=torch.float64)
     curves: dict[str, Tensor] = {}
@@ -119,8 +117,6 @@ def _eps_m_curve(
             unknown = _ratios(chosen, "verified").isnan()
             ratio = _ratios(chosen, "intersected").masked_fill(unknown, torch.nan)
             curve = srvr_curve(ratio, low, high, eps_m, eps_v)
-            own = eps_m[:, None] >= eps_m_of_run - 1e-9
-            curve = torch.where(own, torch.maximum(curve, _ratios(chosen, "verified")), curve)
             per_network.append(curve.nanmean(1))
         curves[name] = torch.stack(per_network)
     return {"eps_m": list(EPS_M_GRID), "eps_v": eps_v, "verified_ratio": curves}
@@ -129,6 +125,45 @@ def _eps_m_curve(
 def _measured(rows: Sequence[Run], methods: Sequence[str]) -> int:
     """How many shapes have a measured run by one of the methods: a file that cannot be read is no shape of a sample."""
     return len({row.shape for row in rows if row.method in methods and row.status != "not_measured"})
+
+
+def _viewpoints(rows: Sequence[Run], networks: list[str], confidence: float) -> dict[str, Any]:
+    """Viewpoint accuracy and mean score of each network with intervals over shapes, and all pairs; empty if unknown."""
+    seen = [run for run in rows if run.judgement.views]
+    if not seen:
+        return {}
+    shapes = list(dict.fromkeys(run.shape for run in seen))
+    classes = _unique([class_name for class_name, _ in shapes])
+    labels = torch.tensor([classes.index(class_name) for class_name, _ in shapes])
+    place = (_numbers(seen, networks, "network"), torch.tensor([shapes.index(run.shape) for run in seen]))
+    values = torch.full((2, len(networks), len(shapes)), torch.nan, dtype=torch.float64)
+    values[0][place] = _known([run.judgement.viewpoint_top1 for run in seen])
+    values[1][place] = _known([run.judgement.viewpoint_score for run in seen])
+    accuracy, score = (
+        _columns([mean_interval_over_shapes(value, labels, confidence) for value in part]) for part in values
+    )
+    return {
+        "views": max(run.judgement.views or 0 for run in seen),
+        "evaluations": sum(run.judgement.views or 0 for run in seen),
+        "shapes": len(shapes),
+        "accuracy": accuracy,
+        "mean_score": score,
+        "classes": {
+            name: {"accuracy": values[0][:, labels == k].nanmean(1), "mean_score": values[1][:, labels == k].nanmean(1)}
+            for k, name in enumerate(classes)
+        },
+        "comparisons": [
+            {"first": networks[first], "second": networks[second]} | difference._asdict()
+            for first, second, difference in paired_differences(values[0], labels, confidence)
+        ],
+    }
+
+
+def _columns(found: Sequence[ShapeInterval]) -> dict[str, Tensor]:
+    """Estimate, ends and shapes left out of the networks, (N,) each."""
+    estimate, low, high = (torch.tensor(x, dtype=torch.float64) for x in list(zip(*found, strict=True))[:3])
+    skipped = torch.tensor([one.skipped for one in found])
+    return {"estimate": estimate, "low": low, "high": high, "shapes_skipped": skipped}
 
 
 def _gradient_audit(rows: Sequence[Run], methods: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
@@ -161,7 +196,7 @@ def summarize(
     Args:
         rows: the runs.
         paper_methods: the methods whose mean is the paper's SRVR; NaN where one is absent.
-        confidence: of the bootstrap intervals (clustered by shape) of SRVR and of paired differences.
+        confidence: of each interval of SRVR over shapes, and of the calls of all pairs (of a volume and method).
         eps_m, eps_v: the thresholds of Eq. 2 that the verdicts are about.
     """
     networks, classes = _unique([row.network for row in rows]), _unique([row.class_name for row in rows])
@@ -179,14 +214,13 @@ def summarize(
         intervals[volume] = {}
         for name, members in groups.items():
             values, labels = ratios_by_shape(rows, volume, networks, members)
-            estimate, low, high, skipped = bootstrap_interval(values, labels, confidence)
-            # A volume ratio lies in [0, 1]; the rescaled bootstrap does not know.
-            intervals[volume][name] = {"estimate": estimate, "low": low.clamp_min(0), "high": high.clamp_max(1)}
-            intervals[volume][name] |= {"shapes": _measured(rows, members), "shapes_skipped": skipped}
-            for first, second in combinations(range(len(networks)), 2):
-                difference = paired_difference(values[first], values[second], labels, confidence)._asdict()
-                pair = {"first": networks[first], "second": networks[second], "volume": volume, "method": name}
-                comparisons.append(pair | difference)
+            found = [mean_interval_over_shapes(value, labels, confidence) for value in values]
+            intervals[volume][name] = _columns(found) | {"shapes": _measured(rows, members)}
+            comparisons += [
+                {"first": networks[first], "second": networks[second], "volume": volume, "method": name}
+                | difference._asdict()
+                for first, second, difference in paired_differences(values, labels, confidence)
+            ]
         stability[volume] = _stability(rows, volume, networks, classes, methods)
 
     def counted(column: str) -> dict[str, dict[str, int]]:
@@ -211,12 +245,13 @@ def summarize(
         "classes": classes,
         "methods": methods,
         "runs": len(rows),
+        "viewpoints": _viewpoints(rows, networks, confidence),
         "srvr": table,
         "confidence": confidence,
         "intervals": intervals,
         "comparisons": comparisons,
         "rank_stability": stability,
-        "eps_m_curve": _eps_m_curve(rows, networks, groups, eps_m, eps_v),
+        "eps_m_curve": _eps_m_curve(rows, networks, groups, eps_v),
         "status": counted("status"),
         "verdict": counted("verdict"),
         "u0_robust": {method: _robust_starts([r for r in rows if r.method == method]) for method in methods},
@@ -234,7 +269,7 @@ def read_summary(path: Path) -> dict[str, Any]:
     """
     try:
         saved = read_json(path)
-        for name in ("srvr", "intervals", "comparisons"):
+        for name in ("viewpoints", "srvr", "intervals", "comparisons"):
             saved[name] = _numeric(saved[name])
         saved["eps_m_curve"]["verified_ratio"] = _numeric(saved["eps_m_curve"]["verified_ratio"])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from lightning_semrob.networks.sources import UserCallable
 from lightning_semrob.shapes import ShapeSpec, resolve_shapes
 from lightning_semrob.shapes.classes import CLASS_TABLE, read_class_table
 from lightning_semrob.space import SemanticSpace
+from lightning_semrob.utilities.random import named_seed
 
 __all__ = ["PAPER_INITIAL_POINTS", "Tasks", "make_tasks"]
 
@@ -72,7 +72,7 @@ def make_tasks(
         if isinstance(initial_points, int):
             if initial_points < 1:
                 raise ValueError(f"initial_points must be at least 1, got {initial_points}")
-            return space.sobol(initial_points, _seed_for(seed, shape.class_name, shape.shape_id))
+            return space.sobol(initial_points, named_seed(seed, shape.class_name, shape.shape_id))
         if isinstance(initial_points, str):
             if initial_points != "paper":
                 raise ValueError(f"initial_points must be a number, 'paper' or points, got '{initial_points}'")
@@ -100,9 +100,3 @@ def _check_targets(specs: Sequence[NetworkSpec], shapes: Sequence[ShapeSpec]) ->
                 f"class '{shape.class_name}' is output {max(shape.target)}, and network '{spec.name}' has "
                 f"{spec.num_classes} outputs: give the indices of its classes in data.class_table, or leave one out"
             )
-
-
-def _seed_for(seed: int, *parts: str) -> int:
-    """A seed that depends on the run's seed and on names only, not on what else is in the run."""
-    digest = hashlib.sha256("\0".join((str(seed), *parts)).encode()).digest()
-    return int.from_bytes(digest[:4], "big")

@@ -123,14 +123,18 @@ class RegionFinder(RoundModule):
 
     # ---- what a finder that verifies its own boxes overrides
 
-    def join(self, runs: int, seed: int) -> None:
-        """Take over the number of runs that a job makes statements about together, and the job's seed."""
+    def join(self, runs: int, seed: int, names: Sequence[tuple[str, ...]] = ()) -> None:
+        """Take over the number of runs that a job makes statements about together, its seed, and the rows' names."""
 
     def check_thresholds(self, eps_m: float, eps_v: float, confidence: float) -> None:
         """Raise ValueError if the finder verifies its boxes by other thresholds than these."""
 
     def too_few_evaluations(self, setting: str, n: int) -> str | None:
         """One sentence if the budget, which comes from ``setting``, cannot verify any box of n axes; else None."""
+        return None
+
+    def reach(self, n: int) -> str | None:
+        """What the budget asks of a box of n axes to verify it, in a sentence; None if the finder verifies none."""
         return None
 
     def verification_budget(self, n: int) -> int | None:

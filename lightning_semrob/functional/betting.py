@@ -20,6 +20,7 @@ A surrogate g of f, fixed before the sampling and with known moments over the re
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -28,9 +29,11 @@ from torch import Tensor
 from lightning_semrob.functional.uncertainty import clopper_pearson  # 0.1.0 had it here
 
 __all__ = [
+    "Eq2Bounds",
     "Eq2Test",
     "Wealth",
     "clopper_pearson",
+    "eq2_bounds",
     "eq2_evidence",
     "eq2_start",
     "eq2_update",
@@ -48,6 +51,9 @@ __all__ = [
 # The weights favour the large ones, where samples are few.
 _STAKES = 0.95 * 0.6 ** torch.arange(10, dtype=torch.float64)
 _LOG_WEIGHTS = torch.log_softmax(-0.35 * torch.arange(10, dtype=torch.float64), 0)
+
+
+_ROUNDING = 1e-6  # by how much a sum of float32 probabilities may leave [0, 1]
 
 
 class Wealth(NamedTuple):
@@ -211,20 +217,39 @@ def eq2_update(
         The new state.
 
     Raises:
-        ValueError: P is odd.
+        ValueError: P is odd, or a score outside [0, 1] (the bets would be worth nothing).
     """
     if f.shape[-1] % 2:
         raise ValueError(f"give an even number of samples, got {f.shape[-1]}")
     if f.shape[-1] == 0:
         return test
+    if bool((f < -_ROUNDING).any()) or bool((f > 1 + _ROUNDING).any()):
+        worst = f.flatten()[(f - 0.5).abs().argmax()]
+        raise ValueError(f"scores must lie in [0, 1], got {float(worst):g}: give probabilities or rates, not logits")
+    bets = _bets(test, f, g, g_mean, g_square, g_low, g_high)
+    thresholds = (eps_m, eps_v, eps_m, eps_v)
+    a, b, c, d = (wealth_update(old, *bet(eps)) for old, bet, eps in zip(test[:4], bets, thresholds, strict=True))
+    return Eq2Test(a, b, c, d, test.samples + f.shape[-1], test.total + f.sum(-1))
+
+
+_Bet = Callable[[float | Tensor], tuple[Tensor, Tensor]]
+
+
+def _bets(
+    test: Eq2Test,
+    f: Tensor,
+    g: Tensor | None,
+    g_mean: Tensor | None,
+    g_square: Tensor | None,
+    g_low: Tensor | None,
+    g_high: Tensor | None,
+) -> tuple[_Bet, _Bet, _Bet, _Bet]:
+    """For each of the four tests: from its threshold, a number or (K, 1), to what is bet on and its lower bounds."""
     if g is None or g_mean is None or g_square is None or g_low is None or g_high is None:
         zero = torch.zeros_like(f[:, 0])
         g, g_mean, g_square, g_low, g_high = torch.zeros_like(f), zero, zero, zero, zero
     first, second, low, high = g_mean[:, None], g_square[:, None], g_low[:, None], g_high[:, None]
-
-    threshold = 1 - eps_m - first
-    reached = wealth_update(test.mean_reached, f - g - threshold, (-high - threshold).expand_as(f))
-    missed = wealth_update(test.mean_missed, g - f + threshold, (low - 1 + threshold).expand_as(f))
+    rest = f - g
 
     # c: mean of the past samples. (f - c)^2 <= max(c, 1 - c)^2, and (g - c)^2 >= the square of c's distance to g.
     index = torch.arange(f.shape[-1], dtype=torch.float64, device=f.device)
@@ -232,13 +257,24 @@ def eq2_update(
     farthest = torch.maximum(c, 1 - c)
     nearest = (low - c).clamp_min(0) + (c - high).clamp_min(0)
     known = second - 2 * c * first + c * c
-    gain = eps_v - known - (f - c).square() + (g - c).square()
-    variance_reached = wealth_update(test.variance_reached, gain, eps_v - known - farthest.square() + nearest.square())
     half = (f[:, 0::2] - f[:, 1::2]).square() / 2
-    variance_missed = wealth_update(test.variance_missed, half - eps_v, torch.full_like(half, -eps_v))
-    return Eq2Test(
-        reached, variance_reached, missed, variance_missed, test.samples + f.shape[-1], test.total + f.sum(-1)
-    )
+
+    def mean_reached(eps: float | Tensor) -> tuple[Tensor, Tensor]:
+        threshold = 1 - eps - first
+        return rest - threshold, (-high - threshold).expand_as(f)
+
+    def variance_reached(eps: float | Tensor) -> tuple[Tensor, Tensor]:
+        gain = eps - known - (f - c).square() + (g - c).square()
+        return gain, eps - known - farthest.square() + nearest.square()
+
+    def mean_missed(eps: float | Tensor) -> tuple[Tensor, Tensor]:
+        threshold = 1 - eps - first
+        return threshold - rest, (low - 1 + threshold).expand_as(f)
+
+    def variance_missed(eps: float | Tensor) -> tuple[Tensor, Tensor]:
+        return half - eps, torch.zeros_like(half) - eps
+
+    return mean_reached, variance_reached, mean_missed, variance_missed
 
 
 def eq2_evidence(test: Eq2Test) -> tuple[Tensor, Tensor]:
@@ -258,6 +294,61 @@ def eq2_verdict(test: Eq2Test, alpha: float | Tensor) -> Tensor:
     valid, invalid = eq2_evidence(test)
     level = -torch.log(torch.as_tensor(alpha, dtype=torch.float64, device=valid.device))
     return (valid >= level).long() - ((invalid >= level) & (valid < level)).long()
+
+
+class Eq2Bounds(NamedTuple):
+    """One-sided bounds of mean and variance, (K,) float64 each; every one holds with probability >= 1 - alpha."""
+
+    mean_low: Tensor
+    mean_high: Tensor
+    variance_low: Tensor
+    variance_high: Tensor
+
+
+def eq2_bounds(
+    f: Tensor,
+    eps_m: float,
+    eps_v: float,
+    alpha: float | Tensor,
+    g: Tensor | None = None,
+    g_mean: Tensor | None = None,
+    g_square: Tensor | None = None,
+    g_low: Tensor | None = None,
+    g_high: Tensor | None = None,
+) -> Eq2Bounds:
+    """What the tests of Eq. 2 on all samples say about mean and variance: the thresholds that they reject.
+
+    ``mean_low`` is the largest threshold t for which "E f < t" is rejected, and so on. With the samples of a verdict
+    they never contradict it: ``valid`` has ``mean_low >= 1 - eps_m`` and ``variance_high <= eps_v``. The wealth of each
+    test is monotone in its threshold, so bisection finds the bounds; they are rounded outward by at most 1e-4.
+
+    Args:
+        f: the samples (K, P) of :func:`eq2_update` so far, P even.
+        eps_m, eps_v: thresholds of the verdict.
+        alpha: of each bound by itself, a number or (K,).
+        g, g_mean, g_square, g_low, g_high: the surrogate of the test.
+
+    Examples:
+        >>> bounds = eq2_bounds(torch.full((1, 200), 0.8).double(), 0.3, 0.05, alpha=0.05)
+        >>> bool(bounds.mean_low >= 0.7), bool(bounds.variance_high <= 0.05)
+        (True, True)
+    """
+    bets = _bets(eq2_start(len(f), eps_m, eps_v, f.device), f, g, g_mean, g_square, g_low, g_high)
+    needed = -torch.log(torch.as_tensor(alpha, dtype=torch.float64, device=f.device))
+    # For each test the threshold of eps_m or eps_v that is always rejected, the one that never is, and the verdict's.
+    ends = ((1.0, 0.0, eps_m), (0.25, 0.0, eps_v), (0.0, 1.0, eps_m), (0.0, 0.25, eps_v))
+    found = []
+    for bet, (always, never, verdict) in zip(bets, ends, strict=True):
+        rejected = torch.full_like(f[:, :1], always)
+        kept = torch.full_like(rejected, never)
+        threshold = torch.full_like(rejected, verdict)  # first, so that the bound falls on its side exactly
+        for _ in range(14):
+            wealth = wealth_update(wealth_start((len(f),), f.device), *bet(threshold))
+            reject = (wealth.log_peak >= needed)[:, None]
+            rejected, kept = torch.where(reject, threshold, rejected), torch.where(reject, kept, threshold)
+            threshold = (rejected + kept) / 2
+        found.append(rejected[:, 0])
+    return Eq2Bounds(1 - found[0], 1 - found[2], found[3], found[1])
 
 
 def select_rows(test: Eq2Test, rows: Tensor) -> Eq2Test:

@@ -13,7 +13,7 @@ from lightning_semrob.functional.uncertainty import (
     MINIMUM_SHAPES,
     Difference,
     bootstrap_interval,
-    class_mean,
+    paired_difference,
 )
 
 __all__ = [
@@ -109,43 +109,6 @@ def shape_means(ratio: Tensor, shape: Tensor, shapes: int) -> Tensor:
     known = ~ratio.isnan()
     total = torch.zeros(shapes, dtype=torch.float64).index_add(0, shape[known], ratio[known].double())
     return total / torch.bincount(shape[known], minlength=shapes)
-
-
-def paired_difference(
-    first: Tensor, second: Tensor, classes: Tensor, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Difference:
-    """Compare two networks on the shapes that both were measured on.
-
-    The interval is the bootstrap of :func:`bootstrap_interval` on the differences of each shape. The permutation test
-    exchanges the two networks within shapes (changes signs at random; the observed one counts as a draw).
-
-    Args:
-        first, second: (S,) mean ratio of each shape, NaN where it was not measured.
-        classes: (S,) int64 class of each shape.
-        confidence, resamples, seed: of the interval and the test.
-
-    Examples:
-        >>> one = torch.tensor([0.5, 0.6, 0.7, 0.8, 0.6, 0.7])
-        >>> paired_difference(one, one - 0.2, torch.zeros(6, dtype=torch.int64)).verdict
-        'more robust'
-    """
-    difference = (first - second).double()
-    known = ~difference.isnan()
-    difference, labels = difference[known], classes[known]
-    shapes, skipped = len(difference), int((~known).sum())
-    nan = float("nan")
-    if shapes == 0:
-        return Difference(nan, nan, nan, nan, 0, skipped, "too few shapes to compare")
-    estimate = float(class_mean(difference, labels))
-    if shapes < MINIMUM_SHAPES:
-        return Difference(estimate, nan, nan, nan, shapes, skipped, "too few shapes to compare")
-    _, low, high, _ = bootstrap_interval(difference[None], labels, confidence, resamples, seed)
-    generator = torch.Generator().manual_seed(seed + 1)
-    signs = 2.0 * torch.randint(2, (resamples, shapes), generator=generator) - 1
-    permuted = class_mean(signs * difference, labels)
-    p_value = float(1 + (permuted.abs() >= abs(estimate) - 1e-15).sum()) / (resamples + 1)
-    verdict = "more robust" if low > 0 else "less robust" if high < 0 else "not distinguishable"
-    return Difference(estimate, float(low), float(high), p_value, shapes, skipped, verdict)
 
 
 def rank_stability(values: Tensor) -> tuple[float, float]:

@@ -1,5 +1,7 @@
 """How sure is a mean over shapes, and the difference of two networks? Intervals, sign-flip tests, Holm, power.
 
+Over 400 lines, so that all that is said about shapes rests on one definition of classes and weights.
+
 The target is the mean over these classes, each with the same weight, of the expected value of a new shape of the class.
 Classes are fixed; the shapes of a class are independent draws from it, with values in a known range. A shape is the
 unit: its runs (initial points, methods) share one mesh and are no independent observations. With one shape a class the
@@ -13,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +36,7 @@ __all__ = [
     "holm",
     "mean_interval_over_shapes",
     "paired_difference",
+    "paired_differences",
     "sign_flip_p_value",
 ]
 
@@ -97,21 +101,29 @@ def mean_interval_over_shapes(
     x = (values[known].double().cpu() - low) / (high - low)
     if bool(((x < -1e-9) | (x > 1 + 1e-9)).any()):
         raise ValueError(f"values must lie in [{low:g}, {high:g}], got {values[known].min()} to {values[known].max()}")
-    weight, place, counts = _weights(classes[known].cpu())
-    tail = (1 - confidence) / 2
-    g, extra = _exponentials(shapes, draws, seed)
-    lower, upper = 0.0, 1.0
-    for y, bottom, top in _stages(x, weight, place, counts):
-        order = np.lexsort((y.numpy(), weight.numpy()))  # the draws then meet the same values whatever the order given
-        shares = g * weight[order]
-        total = shares.sum(1)
-        more = extra * _extra_weight(counts, tail, extra / total)
-        mean = shares @ y[order]
-        upper = min(upper, float(torch.quantile((mean + more * top) / (total + more), 1 - tail)))
-        lower = max(lower, float(torch.quantile((mean + more * bottom) / (total + more), tail)))
-    estimate = float((weight * x).sum())
-    ends = [low + (high - low) * end for end in (estimate, min(lower, estimate), max(upper, estimate))]
+    lower, upper = interval_ends(x[None], classes[known].cpu(), confidence, draws, seed)
+    estimate = float(_weights(classes[known].cpu())[0] @ x)
+    ends = [low + (high - low) * end for end in (estimate, min(float(lower), estimate), max(float(upper), estimate))]
     return ShapeInterval(ends[0], ends[1], ends[2], shapes, skipped)
+
+
+def interval_ends(x: Tensor, classes: Tensor, confidence: float, draws: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Ends (R,) of :func:`mean_interval_over_shapes` for R samples x (R, S) in [0, 1] of the same classes (S,)."""
+    weight, place, counts = _weights(classes)
+    tail = (1 - confidence) / 2
+    g, extra = _exponentials(x.shape[1], draws, seed)
+    shares = g * weight.sort().values
+    total = shares.sum(1)
+    more = extra * _extra_weight(counts, tail, extra / total)
+    lower, upper = torch.zeros_like(x[:, 0]), torch.ones_like(x[:, 0])
+    for y, bottom, top in _stages(x, weight, place, counts):
+        # In the order of weights and values the draws meet the same values whatever the order given.
+        order = np.lexsort((y.numpy(), weight.expand_as(y).numpy()))
+        mean = torch.gather(y, 1, torch.from_numpy(order)) @ shares.T
+        high = np.quantile(((mean + more * top) / (total + more)).numpy(), 1 - tail, axis=1)
+        low = np.quantile(((mean + more * bottom) / (total + more)).numpy(), tail, axis=1)
+        lower, upper = torch.maximum(lower, torch.from_numpy(low)), torch.minimum(upper, torch.from_numpy(high))
+    return lower, upper
 
 
 def _weights(classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -127,15 +139,17 @@ def _exponentials(shapes: int, draws: int, seed: int) -> tuple[Tensor, Tensor]:
     return drawn[:, :-1], drawn[:, -1]
 
 
-def _stages(x: Tensor, weight: Tensor, place: Tensor, counts: Tensor) -> list[tuple[Tensor, float, float]]:
-    """Values whose mean is bounded, with the two worst values of an imagined shape: as they are, and centred."""
-    stages = [(x, 0.0, 1.0)]
+def _stages(x: Tensor, weight: Tensor, place: Tensor, counts: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Values (R, S) to bound the mean of, with the worst values (R, 1) of a shape: as they are, and centred."""
+    bottom = torch.zeros_like(x[:, :1])
+    stages = [(x, bottom, bottom + 1)]
     if len(counts) > 1 and int(counts.min()) > 1:
-        means = torch.zeros(len(counts), dtype=torch.float64).index_add(0, place, x) / counts
-        size, n = counts[place].double(), len(x)
-        mean = float((weight * x).sum())
-        centred = mean + (size / (size - 1) * (n - 1) / n).sqrt() * (x - means[place])
-        stages.append((centred, mean - float(means.max()), mean + 1 - float(means.min())))
+        means = torch.zeros(len(x), len(counts), dtype=torch.float64).index_add(1, place, x) / counts
+        size, n = counts[place].double(), x.shape[1]
+        mean = (x @ weight)[:, None]
+        centred = mean + (size / (size - 1) * (n - 1) / n).sqrt() * (x - means[:, place])
+        low, high = means.aminmax(dim=1, keepdim=True)
+        stages.append((centred, mean - high, mean + 1 - low))
     return stages
 
 
@@ -222,6 +236,28 @@ def paired_difference(
     detectable = detectable_difference(difference, labels, (1 - confidence) / pairs)
     compared = Difference(found.estimate, found.low, found.high, p_value, shapes, skipped, "", math.nan, detectable)
     return call_differences([compared], confidence)[0]
+
+
+def paired_differences(
+    values: Tensor, classes: Tensor, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> list[tuple[int, int, Difference]]:
+    """All pairs of N networks, called together (Holm).
+
+    Args:
+        values: (N, S) mean of each network and shape in [0, 1], NaN where it was not measured.
+        classes: (S,) int64 class of each shape.
+        confidence: of all calls together, and of each interval.
+        resamples, seed: of the intervals and the tests.
+
+    Returns:
+        first, second and their :class:`Difference`, first minus second, for each pair.
+    """
+    pairs = list(combinations(range(len(values)), 2))
+    found = [
+        paired_difference(values[i], values[k], classes, confidence, resamples, seed, len(pairs)) for i, k in pairs
+    ]
+    called = call_differences(found, confidence)
+    return [(i, k, difference) for (i, k), difference in zip(pairs, called, strict=True)]
 
 
 def call_differences(differences: Sequence[Difference], confidence: float = 0.95) -> list[Difference]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning_semrob.functional.srvr import MINIMUM_SHAPES
+from lightning_semrob.functional.uncertainty import MINIMUM_SHAPES
 from lightning_semrob.networks.labels import network_labels
 from lightning_semrob.utilities.messages import percent
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "cost_table",
     "count_table",
+    "difference_in_words",
     "format_comparisons",
     "format_cost_table",
     "format_curve",
@@ -27,7 +28,11 @@ __all__ = [
     "format_table",
     "format_traps",
     "format_verified_table",
+    "format_viewpoints",
+    "power_in_words",
     "srvr_table",
+    "viewpoint_pairs",
+    "viewpoint_table",
 ]
 
 #: Column names and lines of a table.
@@ -100,7 +105,10 @@ def format_stability(summary: Mapping[str, Any], volume: str = "intersected") ->
 def format_comparisons(
     summary: Mapping[str, Any], volume: str = "verified", names: Mapping[str, str] | None = None
 ) -> str:
-    """One sentence for each pair of networks; "more robust" only where the paired interval excludes zero.
+    """One sentence for each pair of networks, with what the sign-flip test says after Holm's correction.
+
+    A volume is a lower bound of one box around one point: one network's is larger or smaller, which does not call it
+    more robust.
 
     Args:
         summary: of the job.
@@ -109,21 +117,69 @@ def format_comparisons(
     """
     names = names or dict(zip(summary["networks"], network_labels(summary["networks"]), strict=True))
     method = "verified" if "verified" in summary["methods"] else "mean"
+    what = {"verified": "verified SRVR", "intersected": "SRVR", "raw": "raw SRVR"}[volume]
     lines = []
     for pair in summary["comparisons"]:
-        if pair["volume"] != volume or pair["method"] != method:
-            continue
-        first, second = (names.get(pair[end], pair[end]) for end in ("first", "second"))
-        text = f"{first} against {second}: {pair['verdict']}"
-        if pair["low"] == pair["low"]:
-            text += (
-                f" (difference {percent(pair['estimate'])} [{percent(pair['low'])}, {percent(pair['high'])}] "
-                f"percent of the space, p = {pair['p_value']:.3f}, {pair['shapes']} shapes)"
-            )
-        elif pair["shapes"]:
-            text += f" ({pair['shapes']} shapes)"
-        lines.append(text)
+        if pair["volume"] == volume and pair["method"] == method:
+            first, second = (names.get(pair[end], pair[end]) for end in ("first", "second"))
+            lines.append(f"{first} against {second}: {difference_in_words(pair, what)}")
     return "\n".join(lines)
+
+
+def viewpoint_table(summary: Mapping[str, Any]) -> Table:
+    """Columns and lines: viewpoint accuracy of each network over all classes with its interval, and by class."""
+    found = summary["viewpoints"]
+    names = network_labels(summary["networks"])
+    lines = []
+    for k, name in enumerate(names):
+        cells = []
+        for what in ("accuracy", "mean_score"):
+            estimate, low, high = (float(found[what][end][k]) for end in ("estimate", "low", "high"))
+            cells.append(percent(estimate))
+            cells += [f"{percent(low)} to {percent(high)}"] if what == "accuracy" else []
+        lines.append([name, *cells, str(found["shapes"] - int(found["accuracy"]["shapes_skipped"][k]))])
+    return ["network", "accuracy, %", "interval", "mean score, %", "shapes"], lines
+
+
+def format_viewpoints(summary: Mapping[str, Any]) -> str:
+    """Viewpoint accuracy of every network, and who is more robust by it; empty where no view was asked for."""
+    if not summary.get("viewpoints"):
+        return ""
+    return "\n".join([format_table(*viewpoint_table(summary), left=1), *viewpoint_pairs(summary)])
+
+
+def viewpoint_pairs(summary: Mapping[str, Any]) -> list[str]:
+    """One sentence for each pair of networks, by viewpoint accuracy; none where no view was asked for."""
+    names = dict(zip(summary["networks"], network_labels(summary["networks"]), strict=True))
+    return [
+        f"{names[pair['first']]} against {names[pair['second']]}: {difference_in_words(pair)}"
+        for pair in (summary.get("viewpoints") or {}).get("comparisons", [])
+    ]
+
+
+def difference_in_words(pair: Mapping[str, Any], what: str = "") -> str:
+    """A :class:`~lightning_semrob.functional.uncertainty.Difference` as words, in points of percent.
+
+    Args:
+        pair: its fields.
+        what: is larger or smaller; empty for a measure of robustness itself.
+    """
+    called = {"more robust": f"larger {what}", "less robust": f"smaller {what}"} if what else {}
+    text = called.get(pair["verdict"], pair["verdict"])
+    if pair["low"] != pair["low"]:
+        return f"{text} ({pair['shapes']} shapes)" if pair["shapes"] else text
+    interval = f"{percent(pair['estimate'])} [{percent(pair['low'])}, {percent(pair['high'])}]"
+    return (
+        f"{text} (difference {interval} points, p = {pair['p_value']:.3f}, {pair['p_holm']:.3f} for all pairs, "
+        f"{pair['shapes']} shapes; {power_in_words(pair)})"
+    )
+
+
+def power_in_words(pair: Mapping[str, Any]) -> str:
+    """What difference so many shapes would show, as words."""
+    if pair["detectable"] != pair["detectable"]:
+        return "so few differ that no difference could be shown"
+    return f"a difference of about {percent(pair['detectable'], 1)} points would be shown"
 
 
 def count_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
@@ -184,13 +240,17 @@ def format_summary(summary: Mapping[str, Any], output: Path) -> str:
     lost = "\n".join(f"not measured: {name}: {reason}" for name, reason in summary["not_measured"].items())
     notes = (summary.get("notes") or {}).items()
     noted = "\n".join(f"note: the mesh of {name} {note}" for name, said in notes for note in said)
+    views = format_viewpoints(summary)
+    asked = f"on {summary['viewpoints']['views']} independent views of the space of each shape" if views else ""
     parts = [
+        views and f"\nViewpoint accuracy: top-1 rate {asked}, mean over classes [{level} over shapes]\n{views}",
         "\nSRVR, percent of the space: mean volume of the boxes, intersected with it, over shapes and initial points.\n"
         "SRVR is the mean of naive, oir_b and oir_w, as in the paper; verified counts only boxes that satisfy Eq. 2.\n"
         + format_srvr_table(summary),
         f"\nVerified SRVR over all classes [{level} interval over shapes, from {MINIMUM_SHAPES} shapes on]\n"
         + format_verified_table(summary),
-        comparisons and f"\nWho is more robust, by verified volume\n{comparisons}",
+        "\n".join(summary.get("reach", [])),
+        comparisons and f"\nPairs by verified SRVR, which depends on calibration: how sure a network is\n{comparisons}",
         curve and f"\nVerified SRVR against eps_m, eps_v = {summary['eps_m_curve']['eps_v']:g}\n{curve}",
         stability and f"\nStability of the order of the networks, by intersected volume\n{stability}",
         f"\nHow the runs ended; verdicts of Eq. 2\n{format_status_table(summary)}",

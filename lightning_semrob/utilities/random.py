@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["row_generator", "stream"]
+__all__ = ["named_seed", "row_generator", "stream"]
 
 
 def stream(*key: int) -> torch.Generator:
@@ -15,7 +17,16 @@ def stream(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(high << 31 ^ low)
 
 
-def row_generator(seed: int, index: int, key: Tensor) -> torch.Generator:
-    """The random stream of one run, fixed by the seed, its index and a vector, whatever else is in the batch."""
+def named_seed(seed: int, *names: str) -> int:
+    """A seed of 32 bits that depends on a seed and on names only, not on what else is in a job."""
+    digest = hashlib.sha256("\0".join((str(seed), *names)).encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def row_generator(seed: int, index: int, key: Tensor, *purpose: int) -> torch.Generator:
+    """The random stream of one run, fixed by the seed, its index and a vector, whatever else is in the batch.
+
+    Streams of another ``purpose`` are independent, also where index and vector are the same.
+    """
     words = np.frombuffer(key.double().cpu().contiguous().numpy().tobytes(), dtype=np.uint32)
-    return stream(seed, index, *words.tolist())
+    return stream(seed, index, *words.tolist(), *purpose)

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lightning_semrob.functional.betting import (
+    eq2_bounds,
     eq2_start,
     eq2_update,
     eq2_verdict,
     mean_interval,
     replace_rows,
     select_rows,
-    variance_interval,
 )
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.space import Box, SemanticSpace
-from lightning_semrob.utilities.random import row_generator
+from lightning_semrob.utilities.random import row_generator, stream
 
-__all__ = ["AxisDensity", "Verification", "box_mass", "row_generator", "verify"]
+__all__ = ["AxisDensity", "Verification", "box_mass", "draw_views", "row_generator", "verify"]
 
 _BATCH = 100
 
@@ -84,6 +84,19 @@ def box_mass(a: Tensor, b: Tensor, space: SemanticSpace, density: Density) -> Te
     return (high - low).clamp(0, 1).nan_to_num(nan=0.0).prod(-1)
 
 
+def draw_views(space: SemanticSpace, count: int, seed: int, density: Density | None = None) -> Tensor:
+    """Independent views of the space, (count, n) in the units of the axes: uniform, or by the density."""
+    x = torch.rand(count, len(space), generator=stream(seed), dtype=torch.float64)
+    return space.from_unit(x) if density is None else _quantiles(x, space, density)
+
+
+def _quantiles(p: Tensor, space: SemanticSpace, density: Density) -> Tensor:
+    """Points (..., n) from their cumulative masses on every axis."""
+    periodic, uniform = space.periodic.tolist(), AxisDensity([1.0])
+    columns = [(d or uniform).quantile(p[..., k], periodic[k]) for k, d in enumerate(density)]
+    return space.from_unit(torch.stack(columns, -1))
+
+
 @dataclass
 class Verification:
     """What is known about K boxes; tensors (K,) float64 unless said otherwise, NaN where nothing was evaluated.
@@ -91,7 +104,8 @@ class Verification:
     Attributes:
         verdict: K words: ``valid``, ``invalid``, ``undecided``. Inverted and non-finite boxes are invalid; boxes
             without volume, and boxes in which f is not finite, stay undecided.
-        mean, mean_low, mean_high: of f, with an interval at the stated confidence.
+        mean, mean_low, mean_high: of f, with the bounds that the tests of the verdict give: each holds by itself with
+            the stated confidence, and none contradicts the verdict.
         variance, variance_low, variance_high: likewise.
         top1, top1_low, top1_high: fraction of the box in which the target is the top-1 class, if that was asked for.
         worst_point: (K, n) the sampled point with the smallest f; worst_score: f there.
@@ -134,7 +148,7 @@ def verify(
 ) -> Verification:
     """Sample each box independently and uniformly until Eq. 2 is decided, or the budget is spent.
 
-    The verdict of a run is wrong with probability <= 1 - confidence, and so is each interval, although sampling stops
+    The verdict of a run is wrong with probability <= 1 - confidence, and so is each bound, although sampling stops
     at a moment that depends on the samples (:mod:`lightning_semrob.functional.betting`).
 
     Args:
@@ -143,7 +157,7 @@ def verify(
         space: n axes.
         index: (K,) rows of f.
         eps_m, eps_v: Eq. 2: mean f >= 1 - eps_m and variance of f <= eps_v.
-        confidence: of each run's verdict and of each interval.
+        confidence: of each run's verdict, of each bound, and of the interval of the top-1 rate.
         max_evaluations: largest number of evaluations of f for each box.
         seed: with index and the box it fixes the samples of a row, whatever else is in the batch.
         density: for each axis its density in operation or None for uniform; weighs mean and variance.
@@ -152,7 +166,8 @@ def verify(
         runs: number of runs that the confidence holds for together (Bonferroni).
 
     Raises:
-        ValueError: thresholds, confidence or budget out of range; a density that does not match the axes.
+        ValueError: thresholds, confidence or budget out of range; a density that does not match the axes; f outside
+            [0, 1].
 
     Examples:
         >>> from lightning_semrob.functions import AnalyticFunction
@@ -195,9 +210,7 @@ def verify(
         x = torch.stack([torch.rand(size, n, generator=streams[k], dtype=torch.float64) for k in now.tolist()])
         u = low[now, None] + x * (high - low)[now, None]
         if density is not None:
-            periodic, uniform = space.periodic.tolist(), AxisDensity([1.0])
-            columns = [(d or uniform).quantile(u[..., k], periodic[k]) for k, d in enumerate(density)]
-            u = torch.minimum(torch.maximum(space.from_unit(torch.stack(columns, -1)), a[now, None]), b[now, None])
+            u = torch.minimum(torch.maximum(_quantiles(u, space, density), a[now, None]), b[now, None])
         hit: Tensor | None = None
         if top1 is True:
             value, hit = f.scores_and_hits(u, index[now])
@@ -208,7 +221,7 @@ def verify(
         better = smallest.values < worst[now]
         worst[now] = torch.where(better, smallest.values, worst[now])
         point[now] = torch.where(better[:, None], u[torch.arange(len(now)), smallest.indices], point[now])
-        part = eq2_update(select_rows(test, now), value.nan_to_num(), eps_m, eps_v)
+        part = eq2_update(select_rows(test, now), value.nan_to_num(0.0, 0.0, 0.0), eps_m, eps_v)
         decided = eq2_verdict(part, alpha).tolist()
         test = replace_rows(test, now, part)
         for j, k in enumerate(now.tolist()):
@@ -221,22 +234,44 @@ def verify(
                 verdict[k] = "valid" if decided[j] > 0 else "invalid"
                 active[k] = False
     worst = torch.where(worst.isfinite(), worst, torch.full_like(worst, torch.nan))
-    moments = _summary(scores, alpha)
-    rates = _summary(hits, alpha)
+    mean, mean_low, mean_high, variance, variance_low, variance_high = _summary(scores, eps_m, eps_v, alpha)
     count = torch.tensor([sum(len(part) for part in row) for row in scores], dtype=torch.int64)
-    return Verification(verdict, *moments, *rates[:3], point, worst, count)
+    return Verification(
+        verdict,
+        mean,
+        mean_low,
+        mean_high,
+        variance,
+        variance_low,
+        variance_high,
+        *_rates(hits, alpha),
+        worst_point=point,
+        worst_score=worst,
+        evaluations=count,
+    )
 
 
-def _summary(samples: list[list[Tensor]], alpha: float) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Mean and variance of each row with their intervals, six of (K,); rows of equal length go together."""
-    result = torch.full((6, len(samples)), torch.nan, dtype=torch.float64)
+def _by_length(samples: list[list[Tensor]]) -> Iterator[tuple[list[int], Tensor]]:
+    """Rows that have equally many finite samples, and the samples."""
     rows = [torch.cat(parts) if parts else torch.zeros(0).double() for parts in samples]
     for size in sorted({len(x) for x in rows} - {0}):
         chosen = [k for k, x in enumerate(rows) if len(x) == size and bool(x.isfinite().all())]
-        if not chosen:
-            continue
-        x = torch.stack([rows[k] for k in chosen])
-        mean, variance = mean_interval(x, alpha), variance_interval(x, alpha)
-        result[:, chosen] = torch.stack([x.mean(-1), *mean, x.var(-1), *variance])
-    a, b, c, d, e, g = result
-    return a, b, c, d, e, g
+        if chosen:
+            yield chosen, torch.stack([rows[k] for k in chosen])
+
+
+def _summary(samples: list[list[Tensor]], eps_m: float, eps_v: float, alpha: float) -> list[Tensor]:
+    """Mean and variance of each row with the bounds of their tests, six of (K,)."""
+    result = torch.full((6, len(samples)), torch.nan, dtype=torch.float64)
+    for chosen, x in _by_length(samples):
+        low, high, variance_low, variance_high = eq2_bounds(x, eps_m, eps_v, alpha)
+        result[:, chosen] = torch.stack([x.mean(-1), low, high, x.var(-1), variance_low, variance_high])
+    return list(result)
+
+
+def _rates(samples: list[list[Tensor]], alpha: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean of each row with its interval, three of (K,)."""
+    result = torch.full((3, len(samples)), torch.nan, dtype=torch.float64)
+    for chosen, x in _by_length(samples):
+        result[:, chosen] = torch.stack([x.mean(-1), *mean_interval(x, alpha)])
+    return result[0], result[1], result[2]

@@ -92,7 +92,8 @@ def test_known_differences(tmp_path: Path) -> None:
     assert cup["verdict"] == "too few shapes to compare"
     difference = found["difference"]
     assert difference["estimate"] == pytest.approx((cup["estimate"] + vase["estimate"]) / 2)
-    assert difference["low"] <= difference["estimate"] <= difference["high"] < 0
+    assert difference["low"] <= difference["estimate"] <= difference["high"]
+    assert difference["p_holm"] == difference["p_value"] == 2 / 2**8
     assert difference["verdict"] == "less robust"
     assert found["worse"]
     assert found["srvr"][1] - found["srvr"][0] == pytest.approx(difference["estimate"])

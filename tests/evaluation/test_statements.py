@@ -25,6 +25,7 @@ from lightning_semrob.rendering import CallableRenderer, Rasterizer
 from lightning_semrob.shapes import procedural_mesh
 from lightning_semrob.space import Axis
 from lightning_semrob.utilities.digest import tensors_sha256
+from lightning_semrob.utilities.random import named_seed
 
 SMALL = [
     "--data.networks=[tiny_network:build]",
@@ -63,7 +64,7 @@ def test_one_statement_a_run_with_all_that_it_rests_on(finished: Path) -> None:
             assert axis["low"] == row[f"a_{axis['name']}"] <= axis["start"] <= axis["high"] == row[f"b_{axis['name']}"]
         assert (record["eps_m"], record["eps_v"], record["confidence"]) == (0.3, 0.05, 0.95)
         assert (record["simultaneous"], record["statements_together"]) == (False, 1)
-        assert record["sampling"]["seed"] == 0
+        assert record["sampling"]["seed"] == named_seed(0, "tiny_network:build", row["class_name"], row["shape_id"])
         assert record["network"]["weights_sha256"] == build_network("tiny_network:build").weights_sha256
         assert record["shape"]["mesh_sha256"] == procedural_mesh(row["class_name"], 0).sha256
         assert record["renderer"]["version"] == "lightning_semrob 0.1.0"
@@ -88,7 +89,9 @@ def test_the_samples_are_those_of_the_estimates(finished: Path) -> None:
     record = next(r for r in statements(finished) if r["method"] == "naive" and r["sampling"]["samples"])
     f = RenderedFunction.of(record["shape"]["id"], record["network"]["name"], image_size=32, micro_batch_size=8)
     bounds = [torch.tensor([[axis[side] for axis in record["axes"]]], dtype=torch.float64) for side in ("low", "high")]
-    again = verify(f, Box(*bounds), f.space, max_evaluations=record["sampling"]["samples"])
+    again = verify(
+        f, Box(*bounds), f.space, max_evaluations=record["sampling"]["samples"], seed=record["sampling"]["seed"]
+    )
     assert int(again.evaluations) == record["sampling"]["samples"]
     assert float(again.mean) == pytest.approx(record["mean"]["estimate"], abs=1e-6)
     assert float(again.variance_high) == pytest.approx(record["variance"]["high"], abs=1e-6)

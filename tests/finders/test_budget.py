@@ -9,9 +9,18 @@ import torch
 
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.suite import FinderSuite
-from lightning_semrob.finders.verified.budget import can_verify, smallest_budget, too_few_evaluations
-from lightning_semrob.finders.verified.search import VerifiedSearch
+from lightning_semrob.finders.verified import VerifiedFinder
+from lightning_semrob.finders.verified.budget import (
+    can_verify,
+    reach_in_words,
+    smallest_budget,
+    too_few_evaluations,
+)
+from lightning_semrob.finders.verified.search import VerifiedSearch, _Run
+from lightning_semrob.finders.verified.surrogate import Candidate, SurrogateGrowth
 from lightning_semrob.functional.betting import eq2_start, eq2_update, eq2_verdict
+from lightning_semrob.space import Axis, SemanticSpace
+from lightning_semrob.utilities.random import row_generator
 
 
 def search(evaluations: int | None, **arguments: float) -> VerifiedSearch:
@@ -38,7 +47,7 @@ def test_the_test_of_eq_2_itself_bounds_the_budget() -> None:
 
 def test_a_stricter_statement_needs_more() -> None:
     assert can_verify(search(400), 2)
-    assert not can_verify(search(400, confidence=0.999), 2)
+    assert not can_verify(search(400, confidence=0.9999), 2)
     assert not can_verify(search(400, eps_v=0.02), 2)
 
 
@@ -69,3 +78,57 @@ def test_a_job_is_told_before_it_starts(capsys: pytest.CaptureFixture[str], tmp_
     assert "warning: model.verified_evaluations pays for 50 samples of a box" in capsys.readouterr().err
     evaluate([*words, "--model.verified_evaluations=400"])
     assert "warning" not in capsys.readouterr().err
+
+
+def test_the_attempts_follow_from_the_budget_and_spend_all_of_the_error() -> None:
+    (only,) = search(400).reach(2)
+    assert (round(only.mean, 3), round(only.variance, 4), only.level) == (0.733, 0.0235, pytest.approx(0.05))
+    several = search(None).reach(2)
+    assert sum(attempt.level for attempt in several) == pytest.approx(0.05)
+    assert [attempt.samples for attempt in several] == [900, 675, 225]
+    assert several[0].mean < only.mean
+    assert several[0].variance > only.variance
+    assert "mean >= 0.733 and variance <= 0.0235 (at most 200 samples, error 0.05)" in reach_in_words(search(400), 2)
+    (three_axes, *_) = search(None).reach(3)
+    assert three_axes.mean > several[0].mean  # no surrogate: the noise of f costs samples
+
+
+def test_a_share_without_a_box_to_try_is_not_lost() -> None:
+    """The first of three attempts finds no box at its margins; the second may spend what it left."""
+    asked = []
+
+    class Picky(SurrogateGrowth):
+        def candidate(self, eps_m: float, eps_v: float) -> Candidate | None:
+            asked.append((eps_m, eps_v))
+            return None if len(asked) == 1 else super().candidate(eps_m, eps_v)
+
+    space = SemanticSpace((Axis("x", 0.0, 1.0), Axis("y", 0.0, 1.0)))
+    growth = Picky(torch.full((2,), 0.5).double(), space, 0.3, 0.05, 1150)
+    run = _Run(growth, torch.Generator().manual_seed(0), 0.05, 1800)
+    while not run.over:
+        run.update(torch.ones(len(run.propose())).double())
+    assert run.status == "verified"
+    assert len(asked) == 2
+    assert run.level == pytest.approx(0.05 * 0.95)
+
+
+def test_streams_differ_between_networks_shapes_and_purposes() -> None:
+    def points(*names: str) -> list[float]:
+        finder = VerifiedFinder(growth_evaluations=100, verification_evaluations=200)
+        finder.join(1, 0, [names])
+        finder.start(torch.tensor([[10.0, 10.0]]), SemanticSpace.default())
+        rows = torch.tensor([0])
+        while finder._states.get(0) is None or finder._states[0].runs[0].status == "growing":
+            (asked,) = finder.request_rows(rows)
+            finder.apply_rows(rows, [torch.ones(len(asked)).double()], None, None)
+        (asked,) = finder.request_rows(rows)
+        unit: list[float] = ((asked - asked.min()) / (asked.max() - asked.min())).flatten().tolist()
+        return unit
+
+    first = points("resnet50", "cup", "1")
+    assert points("resnet50", "cup", "1") == first
+    assert points("vgg11", "cup", "1") != first
+    assert points("resnet50", "cup", "2") != first
+    corner = torch.zeros(2)
+    one, other = (torch.rand(4, generator=row_generator(0, 0, corner, *purpose)) for purpose in ((), (1,)))
+    assert not bool((one == other).any())

@@ -12,7 +12,7 @@ from lightning_semrob.finders.exhaustive import ExhaustiveFinder
 from lightning_semrob.finders.verified.finder import VerifiedFinder
 from lightning_semrob.finders.verified.search import VerifiedSearch
 from lightning_semrob.finders.verified.surrogate import FaceGrowth, SurrogateGrowth
-from lightning_semrob.functional.betting import mean_interval
+from lightning_semrob.functional.betting import eq2_bounds
 from lightning_semrob.functions import AnalyticFunction, RecordedFunction, SemanticFunction
 from lightning_semrob.verification.region import AxisDensity, box_mass, verify
 
@@ -177,10 +177,13 @@ def test_intervals_hold_at_the_share_of_their_attempt() -> None:
             continue
         attempts.add(run.attempt)
         found = finder._statement(state)
-        share = (0.75, 0.2, 0.05)[run.attempt]
-        low, high = mean_interval(scores[None], 0.05 * share)
-        assert (found.mean_low, found.mean_high) == (float(low), float(high))
-        assert found.mean_low < float(mean_interval(scores[None], 0.05)[0])
+        assert run.level <= 0.05 * sum((0.75, 0.2, 0.05)[: run.attempt + 1]) + 1e-12
+        known = (torch.cat(run._predicted)[None], *run.moments)
+        bounds = eq2_bounds(scores[None], 0.3, 0.05, run.level, *known)
+        assert (found.mean_low, found.variance_high) == (float(bounds.mean_low), float(bounds.variance_high))
+        assert found.mean_low >= 0.7
+        assert found.variance_high <= 0.05
+        assert found.mean_low <= float(eq2_bounds(scores[None], 0.3, 0.05, 0.05, *known).mean_low)
     assert attempts
 
 

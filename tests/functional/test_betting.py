@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lightning_semrob.functional.betting import (
+    eq2_bounds,
     eq2_evidence,
     eq2_start,
     eq2_update,
@@ -136,6 +137,33 @@ def test_surrogate_keeps_the_statement_and_saves_samples() -> None:
     assert with_surrogate.double().median() < 0.7 * without.double().median()
 
 
+def with_surrogate(rows: int, samples: int, seed: int) -> tuple[Tensor, list[Tensor], float, float]:
+    """f with a surrogate, what eq2_update takes of it, mean and variance of f."""
+    generator = torch.Generator().manual_seed(seed)
+    u, noise = torch.rand(2, rows, samples, generator=generator, dtype=torch.float64)
+    g = (0.4 + 0.6 * u).clamp(0.05, 0.95)
+    cells = (0.4 + 0.6 * (torch.arange(100_000).double() + 0.5) / 100_000).clamp(0.05, 0.95)
+    known = [x.expand(rows) for x in (cells.mean(), cells.square().mean(), cells.amin(), cells.amax())]
+    return g + 0.05 * (noise - 0.5), [g, *known], float(cells.mean()), float(cells.var(correction=0)) + 0.05**2 / 12
+
+
+@pytest.mark.parametrize("surrogate", [True, False])
+def test_bounds_hold_and_never_contradict_the_verdict(surrogate: bool) -> None:
+    f, known, mean, variance = with_surrogate(150, 160, 8)
+    more = known if surrogate else []
+    for eps_m, eps_v in ((0.35, 0.04), (1 - mean, variance)):
+        test = eq2_update(eq2_start(150, eps_m, eps_v), f, eps_m, eps_v, *more)
+        low, high, variance_low, variance_high = eq2_bounds(f, eps_m, eps_v, 0.05, *more)
+        verdict = eq2_verdict(test, 0.05)
+        assert ((verdict == 1) == ((low >= 1 - eps_m) & (variance_high <= eps_v))).all()
+        assert ((high < 1 - eps_m) | (variance_low > eps_v))[verdict == -1].all()
+        for held in (low <= mean, mean <= high, variance_low <= variance, variance <= variance_high):
+            assert coverage(150, held) >= 0.95
+    plain = eq2_bounds(f, 0.3, 0.05, 0.05)
+    bounds = eq2_bounds(f, 0.3, 0.05, 0.05, *known)
+    assert (bounds.mean_high - bounds.mean_low).mean() < 0.7 * (plain.mean_high - plain.mean_low).mean()
+
+
 def test_state_does_not_depend_on_how_samples_arrive() -> None:
     x, _, _ = draw("uniform", (4, 120), seed=6)
     whole = eq2_update(eq2_start(4, 0.6, 0.1), x, 0.6, 0.1)
@@ -188,5 +216,7 @@ def test_errors() -> None:
         eq2_start(1, 0.0, 0.05)
     with pytest.raises(ValueError, match="eps_v"):
         eq2_start(1, 0.3, 0.3)
+    with pytest.raises(ValueError, match=r"scores must lie in \[0, 1\], got -199"):
+        eq2_update(eq2_start(1, 0.3, 0.05), torch.tensor([[1.0, -199.0]]).double(), 0.3, 0.05)
     with pytest.raises(ValueError, match="even"):
         eq2_update(eq2_start(1, 0.3, 0.05), torch.zeros(1, 3).double(), 0.3, 0.05)

@@ -15,6 +15,7 @@ from lightning_semrob.functional.uncertainty import (
     holm,
     mean_interval_over_shapes,
     paired_difference,
+    paired_differences,
     sign_flip_p_value,
 )
 
@@ -153,6 +154,74 @@ def test_a_call_comes_from_the_test_and_the_interval_stands_beside() -> None:
     assert (few.verdict, few.shapes, few.skipped) == ("too few shapes to compare", 5, 25)
     assert math.isnan(few.p_value)
     assert math.isnan(few.p_holm)
+
+
+def test_bootstrap_interval_covers_with_few_shapes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    classes = torch.arange(4).repeat_interleave(6)
+    hits = 0
+    for repetition in range(200):
+        noise = torch.randn(24, generator=generator).double()
+        value = 0.3 + 0.1 * classes + 0.2 * noise
+        _, low, high, _ = bootstrap_interval(value[None], classes, resamples=400, seed=repetition)
+        hits += int(low[0] <= 0.45 <= high[0])
+    assert hits >= 178  # 95 % of 200, less three standard deviations and the small-sample loss
+
+
+def test_bootstrap_counts_missing_groups() -> None:
+    values = torch.tensor([[0.1, 0.2, math.nan, 0.4], [math.nan] * 4, [0.1, math.nan, math.nan, math.nan]])
+    estimate, low, high, skipped = bootstrap_interval(values, torch.tensor([0, 0, 1, 1]))
+    assert skipped.tolist() == [1, 4, 3]
+    assert estimate[0] == pytest.approx((0.15 + 0.4) / 2)
+    assert low[0] <= estimate[0] <= high[0]
+    assert estimate[1].isnan()
+    assert estimate[2] == pytest.approx(0.1)
+    assert low[2].isnan()
+
+
+def test_one_shape_in_each_class_still_has_an_interval() -> None:
+    value = torch.linspace(0, 1, 10).double()
+    _, low, high, _ = bootstrap_interval(value[None], torch.arange(10))
+    assert high[0] - low[0] > 0.2
+
+
+def test_the_only_class_with_one_shape_is_given_the_spread_of_all() -> None:
+    """Without a spread of its own it would look as if it were known exactly."""
+    value = torch.tensor([[0.10, 0.11, 0.12, 0.11, 0.10, 0.12, 0.90]]).double()
+    classes = torch.tensor([0, 0, 0, 0, 0, 0, 1])
+    estimate, low, high, _ = bootstrap_interval(value, classes)
+    assert float(estimate) == pytest.approx((0.11 + 0.9) / 2)
+    assert float(high - low) > 0.2
+    same = torch.full((1, 7), 0.4).double()
+    _, low, high, _ = bootstrap_interval(same, classes)
+    assert float(low) == pytest.approx(0.4)
+    assert float(high) == pytest.approx(0.4)
+
+
+def test_the_sign_flip_test_keeps_its_level() -> None:
+    generator = torch.Generator().manual_seed(2)
+    classes = torch.arange(3).repeat_interleave(4)
+    rejected = sum(
+        sign_flip_p_value(
+            torch.rand(12, generator=generator) - torch.rand(12, generator=generator), classes, resamples=200, seed=k
+        )
+        <= 0.05
+        for k in range(300)
+    )
+    assert rejected <= 15 + 3 * math.sqrt(15)
+
+
+def test_all_pairs_are_called_together() -> None:
+    generator = torch.Generator().manual_seed(5)
+    classes = torch.arange(4).repeat(5)
+    values = torch.rand(4, 20, generator=generator).double() / 2
+    values[3] += 0.4
+    found = paired_differences(values, classes)
+    assert [(i, k) for i, k, _ in found] == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    assert [d.verdict for i, k, d in found if k == 3] == ["less robust"] * 3
+    assert [d.p_holm for *_, d in found] == pytest.approx(holm([d.p_value for *_, d in found]))
+    alone = paired_difference(values[0], values[1], classes)
+    assert found[0][2].detectable > alone.detectable  # six pairs ask for more
 
 
 def test_errors() -> None:

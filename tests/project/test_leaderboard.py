@@ -96,13 +96,13 @@ def test_a_second_start_measures_nothing(
     (runs / "summary.json").unlink()
     small.path.unlink()
     asked: list[int] = []
-    value = RenderedFunction._value
+    compute = RenderedFunction._compute
 
-    def count(self: RenderedFunction, u: Any, index: Any) -> Any:
-        asked.append(u.shape[1])
-        return value(self, u, index)
+    def count(self: RenderedFunction, u: Any) -> Any:
+        asked.append(u.shape[-2])
+        return compute(self, u)
 
-    monkeypatch.setattr(RenderedFunction, "_value", count)
+    monkeypatch.setattr(RenderedFunction, "_compute", count)
     assert board.run.main(small.arguments) == 0
     assert f"{len(SHAPES)} finished runs taken over" in capsys.readouterr().out
     assert max(asked) == board.entries.VIEWS + 1  # the views of the last shape; of the runs at most u0 again

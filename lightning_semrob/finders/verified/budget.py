@@ -8,7 +8,7 @@ from lightning_semrob.finders.verified.search import VerifiedSearch
 from lightning_semrob.functions import AnalyticFunction
 from lightning_semrob.space import Axis, SemanticSpace
 
-__all__ = ["can_verify", "smallest_budget", "too_few_evaluations"]
+__all__ = ["can_verify", "reach_in_words", "smallest_budget", "too_few_evaluations"]
 
 _LARGEST = 2**16
 
@@ -42,6 +42,19 @@ def smallest_budget(search: VerifiedSearch, n: int) -> int | None:
         middle = (low + high) // 20 * 10
         low, high = (low, middle) if can_verify(_with_budget(search, middle), n) else (middle, high)
     return high
+
+
+def reach_in_words(search: VerifiedSearch, n: int) -> str:
+    """What the budget asks of a box of n axes, attempt by attempt, in a sentence."""
+    asked = [
+        f"mean >= {attempt.mean:.3f} and variance <= {max(attempt.variance, 0.0):.4f} "
+        f"(at most {attempt.samples} samples, error {attempt.level:.3g})"
+        for attempt in search.reach(n)
+    ]
+    return (
+        f"a box is tried only where growing believes in {', then '.join(asked)}: what so many samples can tell from "
+        f"{1 - search.eps_m:.3g} and {search.eps_v:.3g}"
+    )
 
 
 def too_few_evaluations(setting: str, search: VerifiedSearch, n: int) -> str | None:

@@ -12,11 +12,11 @@ from torch import Tensor
 from lightning_semrob.finders.base import RegionFinder
 from lightning_semrob.finders.statement import BoxStatement
 from lightning_semrob.finders.statuses import VERIFIED, Status
-from lightning_semrob.finders.verified.budget import too_few_evaluations
+from lightning_semrob.finders.verified.budget import reach_in_words, too_few_evaluations
 from lightning_semrob.finders.verified.search import VerifiedSearch, VerifiedState
-from lightning_semrob.functional.betting import mean_interval, variance_interval
 from lightning_semrob.space import Box, SemanticSpace
 from lightning_semrob.utilities.distributed import all_gather
+from lightning_semrob.utilities.random import named_seed
 
 __all__ = ["VerifiedFinder"]
 
@@ -71,11 +71,14 @@ class VerifiedFinder(RegionFinder):
             0 if seed is None else seed,
         )
         self._own_runs, self._own_seed = runs, seed
+        self._names: Sequence[tuple[str, ...]] = ()
         self._states: dict[int, VerifiedState] = {}
         self._found: dict[int, BoxStatement] = {}
 
-    def join(self, runs: int, seed: int) -> None:
+    def join(self, runs: int, seed: int, names: Sequence[tuple[str, ...]] = ()) -> None:
         """Take the number of runs that a job makes a statement about, and its seed where the finder has none.
+
+        Rows of other names (network, class, shape) are verified by other random streams.
 
         Raises:
             ValueError: the finder was made for another number of runs.
@@ -87,6 +90,7 @@ class VerifiedFinder(RegionFinder):
             )
         self.search.runs = runs
         self.search.seed = seed if self._own_seed is None else self._own_seed
+        self._names = names or self._names
 
     def check_thresholds(self, eps_m: float, eps_v: float, confidence: float) -> None:
         own = (self.search.eps_m, self.search.eps_v, self.search.confidence)
@@ -98,6 +102,9 @@ class VerifiedFinder(RegionFinder):
 
     def too_few_evaluations(self, setting: str, n: int) -> str | None:
         return too_few_evaluations(setting, self.search, n)
+
+    def reach(self, n: int) -> str | None:
+        return reach_in_words(self.search, n)
 
     def verification_budget(self, n: int) -> int | None:
         return self.search.budget(n)[1]
@@ -125,7 +132,8 @@ class VerifiedFinder(RegionFinder):
         for row in rows.tolist():
             if row not in self._states:
                 own = slice(row, row + 1)
-                self._states[row] = self.search.start(self.u0[own].cpu(), self.space, self.index[own].cpu())
+                seed = named_seed(self.search.seed, *self._names[row]) if self._names else None
+                self._states[row] = self.search.start(self.u0[own].cpu(), self.space, self.index[own].cpu(), seed)
             points.append(self.search.propose(self._states[row])[0])
         return points
 
@@ -151,19 +159,14 @@ class VerifiedFinder(RegionFinder):
 
     def _statement(self, state: VerifiedState) -> BoxStatement:
         """What the verification samples of the box say, at the share of the run's error that this attempt may spend."""
-        run, scores = state.runs[0], self.search.verification_scores(state)[0]
-        spent = int(self.search.costs(state)[1])
-        if run.status != "verified" or not len(scores):
+        run, spent = state.runs[0], int(self.search.costs(state)[1])
+        if run.status != "verified" or not len(run.scores):
             return BoxStatement("valid" if run.status == "verified" else "undecided", spent)
-        x = scores[None]
-        mean, variance = mean_interval(x, run.level), variance_interval(x, run.level)
-        return BoxStatement(
-            "valid",
-            spent,
-            x.shape[1],
-            *(float(part) for part in (x.mean(), *mean)),
-            *(float(part) for part in (x.var(), *variance)),
-        )
+        x = run.scores[None]
+        bounds = run.bounds()
+        mean = (float(x.mean()), float(bounds.mean_low), float(bounds.mean_high))
+        variance = (float(x.var()), float(bounds.variance_low), float(bounds.variance_high))
+        return BoxStatement("valid", spent, x.shape[1], *mean, *variance)
 
     def merge(self, owned: Tensor) -> None:
         """Every process then holds all rows and statements."""

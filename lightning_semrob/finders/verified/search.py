@@ -4,28 +4,83 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lightning_semrob.finders.verified.surrogate import Candidate, FaceGrowth, Growth, SurrogateGrowth
-from lightning_semrob.functional.betting import eq2_evidence, eq2_start, eq2_update, eq2_verdict
+from lightning_semrob.functional.betting import Eq2Bounds, eq2_bounds, eq2_evidence, eq2_start, eq2_update, eq2_verdict
 from lightning_semrob.functions import SemanticFunction, evaluate_rows
 from lightning_semrob.space import Box, SemanticSpace
 from lightning_semrob.utilities.random import row_generator
 
-__all__ = ["VerifiedSearch", "VerifiedState"]
+__all__ = ["Attempt", "Reach", "VerifiedSearch", "VerifiedState", "attempts"]
 
 
-# Share of 1 - confidence that each attempt may spend; share of the samples left in which it should succeed, and that
-# it may use.
-_ATTEMPTS = ((0.75, 0.4, 0.5), (0.2, 0.5, 0.75), (0.05, 0.75, 1.0))
 # What the mixture of bets pays, in nats, before its evidence grows in proportion to the samples.
 _REGRET = 1.5
 # Errors of the interpolant to be expected, of the mean and as a fraction of eps_v: a failed attempt's estimate of them
 # is trusted as far as its own standard error is smaller.
 _ERROR = (0.006, 0.08)
 _BATCH = 60
+_VERIFYING = 1  # purpose of the random streams; those that describe a box have none
+# Where the first of three attempts would ask for margins over this part of eps_m or eps_v, there is one attempt with
+# all of the error.
+_SEVERAL = 1 / 3
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at verification.
+
+    ``share`` of 1 - confidence that it may spend; ``part`` of the samples left in which it should succeed, and ``most``
+    that it may use.
+    """
+
+    share: float
+    part: float
+    most: float
+
+    def margins(self, level: float, left: int, eps_v: float, noise: float) -> tuple[float, float]:
+        """By how much a box must clear 1 - eps_m and eps_v to be verified at this level with ``left`` samples.
+
+        A hole of mass p, f = 0 in it, can only be excluded with evidence / p samples. So the margins are those that the
+        samples at hand can tell from zero: p in the mean, about 0.85 p in the variance. Without a surrogate the noise
+        of f itself asks for more: evidence grows by margin^2 / (2 noise) a sample.
+        """
+        evidence, samples = _REGRET - math.log(level), self.part * left
+        hole = evidence / samples
+        above = max(hole, math.sqrt(2 * evidence * noise / samples)) + _ERROR[0] / 2
+        below = max(0.85 * hole, math.sqrt(2 * evidence * 0.7 * noise / samples)) + _ERROR[1] / 4 * eps_v
+        return above, below
+
+
+_ONE = (Attempt(1.0, 0.75, 1.0),)
+_THREE = (Attempt(0.75, 0.4, 0.5), Attempt(0.2, 0.5, 0.75), Attempt(0.05, 0.75, 1.0))
+
+
+def attempts(budget: int, alpha: float, eps_m: float, eps_v: float, noise: float) -> tuple[Attempt, ...]:
+    """The attempts that a budget of verification samples pays for, fixed before any sample is drawn.
+
+    Three, so that a box that was believed in wrongly can be replaced by a smaller one, unless the first would ask for
+    margins over a third of eps_m or eps_v: then one, with all of the error alpha.
+    """
+    above, below = _THREE[0].margins(alpha * _THREE[0].share, budget, eps_v, noise)
+    return _THREE if above <= _SEVERAL * eps_m and below <= _SEVERAL * eps_v else _ONE
+
+
+class Reach(NamedTuple):
+    """What an attempt asks of a box: mean of f at least ``mean``, variance at most ``variance``, as growing believes.
+
+    ``level`` is the error that it may spend, ``samples`` what it may use at most. No box has a ``mean`` above 1 or a
+    ``variance`` below 0.
+    """
+
+    level: float
+    samples: int
+    mean: float
+    variance: float
 
 
 class _Run:
@@ -40,6 +95,9 @@ class _Run:
         self.steps = 0
         self.attempt = -1
         self.deficit = [0.0, 0.0]
+        self.noise = 0.0 if growth.predicts else growth.eps_v
+        self.attempts = attempts(budget, alpha, growth.eps_m, growth.eps_v, self.noise)
+        self.level = 0.0
         self.candidate: Candidate | None = None
         self.status = "growing"
         self._cells = torch.zeros(0)
@@ -53,6 +111,11 @@ class _Run:
     def scores(self) -> Tensor:
         """f at the verification samples of the last attempt."""
         return torch.cat(self._scores) if self._scores else torch.zeros(0, dtype=torch.float64)
+
+    def bounds(self) -> Eq2Bounds:
+        """What the tests of the last attempt say about mean and variance, at the error that it may spend."""
+        growth, predicted = self.growth, torch.cat(self._predicted)[None]
+        return eq2_bounds(self.scores[None], growth.eps_m, growth.eps_v, self.level, predicted, *self.moments)
 
     @property
     def over(self) -> bool:
@@ -80,37 +143,27 @@ class _Run:
 
     def _next_attempt(self) -> None:
         growth = self.growth
-        while True:
-            self.attempt += 1
-            if self.attempt == len(_ATTEMPTS) or self.spent + 2 * _BATCH > self.budget:
-                return self._stop("collapsed")
-            share, part, most = _ATTEMPTS[self.attempt]
-            self.level = self.alpha * share
-            # A hole of mass p, f = 0 in it, can only be excluded with evidence / p samples. So the margins are those
-            # that the samples at hand can tell from zero: p in the mean, about 0.85 p in the variance.
-            self.limit = most * (self.budget - self.spent)
-            evidence = _REGRET - math.log(self.level)
-            samples = part * (self.budget - self.spent)
-            hole = evidence / samples
-            # Without a surrogate the noise of f itself asks for more: evidence grows by margin^2 / (2 noise) a sample.
-            noise = 0.0 if growth.predicts else growth.eps_v
-            above = max(hole, math.sqrt(2 * evidence * noise / samples))
-            below = max(0.85 * hole, math.sqrt(2 * evidence * 0.7 * noise / samples))
-            eps_m = growth.eps_m - above - _ERROR[0] / 2 - self.deficit[0]
-            eps_v = growth.eps_v * (1 - _ERROR[1] / 4) - below - self.deficit[1]
-            self.candidate = growth.candidate(eps_m, eps_v) if eps_m > 0 and eps_v > 0 else None
-            if self.candidate is not None:
-                break
+        self.attempt += 1
+        if self.attempt == len(self.attempts) or self.spent + 2 * _BATCH > self.budget:
+            return self._stop("collapsed")
+        attempt, left = self.attempts[self.attempt], self.budget - self.spent
+        self.level += self.alpha * attempt.share  # with that of attempts that had no box to try
+        self.limit = int(attempt.most * left)
+        above, below = attempt.margins(self.level, left, growth.eps_v, self.noise)
+        eps_m, eps_v = growth.eps_m - above - self.deficit[0], growth.eps_v - below - self.deficit[1]
+        self.candidate = growth.candidate(eps_m, eps_v) if eps_m > 0 and eps_v > 0 else None
+        if self.candidate is None:
+            return self._next_attempt()
         self.test = eq2_start(1, growth.eps_m, growth.eps_v)
         self._scores, self._predicted = [], []
         g = self.candidate.surrogate
         self.moments = [g.mean()[None], g.square().mean()[None], g.amin()[None], g.amax()[None]]
-        self._draw()
+        self._draw(min(_BATCH, self.limit // 2 * 2))
 
-    def _draw(self) -> None:
+    def _draw(self, count: int) -> None:
         assert self.candidate is not None
         a, b, g = self.candidate.a, self.candidate.b, self.candidate.surrogate
-        x = torch.rand(_BATCH, len(a), generator=self.generator, dtype=torch.float64)
+        x = torch.rand(count, len(a), generator=self.generator, dtype=torch.float64)
         size = torch.tensor(g.shape)
         cells = torch.minimum((x * size).long(), size - 1)
         self._cells = g[tuple(cells.unbind(-1))]
@@ -126,16 +179,17 @@ class _Run:
         if int(eq2_verdict(self.test, self.level)) == 1:
             self._stop("verified")
             return
-        used = len(self._scores) * _BATCH
+        used = sum(len(part) for part in self._scores)
         evidence = float(eq2_evidence(self.test)[0])
         needed = -math.log(self.level)
-        left = self.limit - used
+        left = (self.limit - used) // 2 * 2
         hopeless = used >= 4 * _BATCH and (evidence + _REGRET) * (used + left) / used < 0.8 * (needed + _REGRET)
-        if left < _BATCH or hopeless or int(eq2_verdict(self.test, 0.1)) == -1:
+        if left < 2 or hopeless or int(eq2_verdict(self.test, 0.1)) == -1:
             self._learn()
+            self.level = 0.0
             self._next_attempt()
         else:
-            self._draw()
+            self._draw(min(_BATCH, left))
 
     def _learn(self) -> None:
         """By how much the surrogate was wrong in the box that was given up."""
@@ -210,17 +264,41 @@ class VerifiedSearch:
         growing = self.growth_evaluations or (1150 if n <= 2 else 2000 * n)
         return growing, self.verification_evaluations or (1800 if n <= 2 else 5000)
 
-    def start(self, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> VerifiedState:
-        """State of K runs from u0 (K, n), before any evaluation; ``index`` (K,) names their rows of f."""
+    def reach(self, n: int) -> list[Reach]:
+        """What each attempt asks of a box of n axes, were those before it to use all that they may."""
+        left, alpha = self.budget(n)[1], (1 - self.confidence) / self.runs
+        noise = 0.0 if self.growth(n).predicts else self.eps_v
+        found = []
+        for attempt in attempts(left, alpha, self.eps_m, self.eps_v, noise):
+            above, below = attempt.margins(alpha * attempt.share, left, self.eps_v, noise)
+            samples = int(attempt.most * left)
+            found.append(Reach(alpha * attempt.share, samples, 1 - self.eps_m + above, self.eps_v - below))
+            left -= samples
+        return found
+
+    @staticmethod
+    def growth(n: int) -> type[Growth]:
+        """How boxes of n axes are grown."""
+        return SurrogateGrowth if n <= 2 else FaceGrowth
+
+    def start(
+        self, u0: Tensor, space: SemanticSpace, index: Tensor | None = None, seed: int | None = None
+    ) -> VerifiedState:
+        """State of K runs from u0 (K, n), before any evaluation; ``index`` (K,) names their rows of f.
+
+        ``seed`` replaces that of the search.
+        """
         u0 = u0.detach().double().cpu()
         space.validate(u0)
         index = torch.zeros(len(u0), dtype=torch.int64) if index is None else index
         n = len(space)
         grow, verify = self.budget(n)
-        kind = SurrogateGrowth if n <= 2 else FaceGrowth
+        kind, seed = self.growth(n), self.seed if seed is None else seed
         alpha = (1 - self.confidence) / self.runs
         runs = [
-            _Run(kind(u, space, self.eps_m, self.eps_v, grow), row_generator(self.seed, int(i), u), alpha, verify)
+            _Run(
+                kind(u, space, self.eps_m, self.eps_v, grow), row_generator(seed, int(i), u, _VERIFYING), alpha, verify
+            )
             for u, i in zip(u0, index, strict=True)
         ]
         return VerifiedState(runs)

@@ -15,7 +15,15 @@ import torch
 
 from lightning_semrob.functional.uncertainty import MINIMUM_SHAPES
 from lightning_semrob.report.job import FinishedJob
-from lightning_semrob.report.tables import Table, cost_table, count_table, format_comparisons, srvr_table
+from lightning_semrob.report.tables import (
+    Table,
+    cost_table,
+    count_table,
+    format_comparisons,
+    srvr_table,
+    viewpoint_pairs,
+    viewpoint_table,
+)
 
 __all__ = ["NetworkVerdict", "Numbers", "Repeat", "Section", "Verdict", "rounded"]
 
@@ -118,7 +126,12 @@ class Verdict(Section):
                     sum(verdict in ("valid", "invalid", "undecided") for verdict in verdicts),
                 )
             )
-        findings = format_comparisons(summary).splitlines()
+        findings = [
+            f"viewpoint accuracy of {name}: {accuracy} % [{interval}], on {shapes} shapes"
+            for name, accuracy, interval, _, shapes in (viewpoint_table(summary)[1] if summary["viewpoints"] else [])
+        ]
+        findings += [f"by viewpoint accuracy, {pair}" for pair in viewpoint_pairs(summary)]
+        findings += format_comparisons(summary).splitlines()
         if len(lines) > 1 and not findings:
             findings = ["the networks are not compared: that takes the verified finder, or all three of the paper's"]
         failures = (summary.get("not_measured") or {}).items()
