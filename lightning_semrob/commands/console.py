@@ -30,7 +30,7 @@ COMMANDS: dict[str, str] = {
     "doctor": "versions, devices, which backends work, what is missing",
 }
 #: What a command runs, where it is not ``main``.
-_FUNCTIONS = {"evaluate": "evaluate", "train": "train"}
+_FUNCTIONS = {"evaluate": "run", "train": "train"}
 _FOOTER = """
 semrob COMMAND --help lists the options of a command. A mistake is one sentence and exit code 2; the environment
 variable LIGHTNING_SEMROB_TRACEBACK=1 shows where it came from."""

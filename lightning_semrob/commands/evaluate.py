@@ -27,7 +27,8 @@ from lightning_semrob.report.loggers import Dashboard
 from lightning_semrob.report.page.html import missing_packages, write_report
 from lightning_semrob.report.page.pictures import MAPS_FILE, map_evaluations
 from lightning_semrob.report.tables import format_summary
-from lightning_semrob.sharing.strategies import SharedTableStrategy
+from lightning_semrob.sharing.strategies import SharedTableStrategy, device_of
+from lightning_semrob.utilities.distributed import usable_cores
 
 __all__ = ["EvaluateCLI", "JobCLI", "config_folder", "evaluate", "main", "with_packaged_configs"]
 
@@ -91,13 +92,13 @@ class JobCLI(LightningCLI):
 class EvaluateCLI(JobCLI):
     """LightningCLI with the output folder, the dry run and a Trainer that shares rows between processes."""
 
-    def __init__(self, args: Sequence[str] | None = None) -> None:
+    def __init__(self, args: Sequence[str] | None = None, devices: int | str = 1) -> None:
         super().__init__(
             "evaluate",
             FinderSuite,
             SemanticEnvironment,
             args,
-            TRAINER_DEFAULTS,
+            TRAINER_DEFAULTS | {"devices": devices},
             run=False,
             usage=f"{program_name('evaluate')} [--config FILE] [--data.NAME VALUE ...] [--model.NAME VALUE ...] "
             "[--trainer.NAME VALUE ...] [--output FOLDER] [--dry_run true] [--print_config]",
@@ -140,6 +141,9 @@ class EvaluateCLI(JobCLI):
                 f"trainer.precision={self.config.trainer.precision} would round the bounds: leave it out, and use "
                 "--data.precision=bf16 (or 16) for the networks"
             )
+        if self.config.trainer.devices == "auto" and device_of(self.config.trainer.accelerator).type == "cpu":
+            groups = len(self.config.data.networks) * len(self.config.data.shapes)
+            kwargs["devices"] = 1 if self.config.dry_run else min(usable_cores(), groups)
         trainer = super().instantiate_trainer(**kwargs)
         strategy = trainer.strategy
         if isinstance(strategy, DDPStrategy) and not isinstance(strategy, SharedTableStrategy):
@@ -157,15 +161,24 @@ class EvaluateCLI(JobCLI):
         return text
 
 
-def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
-    """Run ``evaluate.py`` with the given arguments (``sys.argv`` if None).
+def run(args: Sequence[str]) -> None:
+    """The command: a job that takes the GPU, or all cores of a CPU, unless its words say otherwise."""
+    evaluate(args, devices="auto")
+
+
+def evaluate(args: Sequence[str] | None = None, devices: int | str = 1) -> dict[str, Any]:
+    """Run a job with the given words (``sys.argv`` if None).
+
+    Args:
+        args: the words.
+        devices: of the Trainer where the words name none; ``auto`` on a CPU is a process for each core that has work.
 
     Returns:
         The summary that is also written to ``summary.json``; of a dry run the estimate.
     """
     start = time.perf_counter()
     quiet()
-    cli = EvaluateCLI(args)
+    cli = EvaluateCLI(args, devices)
     environment, trainer, config = cli.datamodule, cli.trainer, cli.result_config()
     job = Job(environment, cli.model, trainer, config, cli.config.output, cli.config.overwrite, start)
     warning = job.prepare()

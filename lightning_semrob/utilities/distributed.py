@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-__all__ = ["all_gather", "all_reduce", "connected"]
+__all__ = ["all_gather", "all_reduce", "connected", "usable_cores"]
 
 Value = TypeVar("Value")
+
+
+def usable_cores() -> int:
+    """CPU cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # where the system has it
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def connected() -> bool:

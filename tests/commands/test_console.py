@@ -12,6 +12,8 @@ import pytest
 
 from lightning_semrob.commands import doctor, parsing
 from lightning_semrob.commands.console import COMMANDS, help_page, main
+from lightning_semrob.commands.evaluate import EvaluateCLI
+from lightning_semrob.sharing.strategies import SharedTableStrategy
 
 ALL = [
     "evaluate",
@@ -180,3 +182,14 @@ def test_a_reader_who_leaves_is_no_mistake(repository: Path) -> None:
         running.stdout.close()
         assert running.stderr.read() == ""
     assert running.returncode == 128 + signal.SIGPIPE
+
+
+def test_the_command_takes_the_cores_that_have_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The function runs in this process, the command in as many as there are groups for, on a CPU."""
+    monkeypatch.setattr("lightning_semrob.commands.evaluate.usable_cores", lambda: 6)
+    words = ["--trainer.accelerator=cpu", "--data.networks=[small_resnet]", "--data.shapes=[teapot,cup]"]
+    assert EvaluateCLI(words).trainer.num_devices == 1
+    assert EvaluateCLI(words, "auto").trainer.num_devices == 2
+    assert isinstance(EvaluateCLI(words, "auto").trainer.strategy, SharedTableStrategy)
+    assert EvaluateCLI([*words, "--dry_run=true"], "auto").trainer.num_devices == 1
+    assert EvaluateCLI([*words, "--trainer.devices=3"], "auto").trainer.num_devices == 3
