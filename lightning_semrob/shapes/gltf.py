@@ -165,28 +165,16 @@ class Document:
 
     def _unpacked(self, packed: JsonObject) -> bytes:
         try:
-            import meshoptimizer
+            import meshopt
         except ImportError as error:
-            raise _missing("meshoptimizer", "meshopt compression", self.source) from error
+            raise _missing("meshopt", "meshopt compression", self.source) from error
         data, count, stride = self._slice(packed), packed["count"], packed["byteStride"]
-        if count * stride > MAX_BYTES:
-            raise ValueError(f"a compressed buffer says that it holds {count * stride} bytes")
-        mode, filtered = packed["mode"], packed.get("filter", "NONE")
-        if mode == "ATTRIBUTES":
-            rows = meshoptimizer.decode_vertex_buffer(count, stride, data, dtype=np.dtype((np.void, stride)))
-            rows = np.frombuffer(rows.tobytes(), np.uint8).copy()
-            filters = {"OCTAHEDRAL": "oct", "QUATERNION": "quat", "EXPONENTIAL": "exp"}
-            if filtered in filters:
-                rows = getattr(meshoptimizer, f"decode_filter_{filters[filtered]}")(rows, count, stride)
-            elif filtered != "NONE":
-                raise self._refusal(f"it uses the meshopt filter {filtered}, which is not supported")
-        elif mode in ("TRIANGLES", "INDICES"):
-            decode = meshoptimizer.decode_index_buffer if mode == "TRIANGLES" else meshoptimizer.decode_index_sequence
-            # Always as four bytes: meshoptimizer 0.2.30 packs those of two into the half of its array.
-            rows = np.asarray(decode(count, 4, data)).astype("<u2" if stride == 2 else "<u4")
-        else:
-            raise ValueError(f"the meshopt mode '{mode}' is unknown")
-        return np.asarray(rows).tobytes()
+        if count < 0 or not 0 < stride <= 256 or count * stride > MAX_BYTES:
+            raise ValueError(f"a compressed buffer says that it holds {count} rows of {stride} bytes")
+        rows = np.asarray(meshopt.decode_gltf_buffer(data, count, stride, packed["mode"], packed.get("filter", "NONE")))
+        if packed["mode"] != "ATTRIBUTES":
+            rows = rows.astype("<u2" if stride == 2 else "<u4")
+        return rows.tobytes()
 
     def accessor(self, index: int) -> NDArray[Any]:
         """(count, n) the values of an accessor; normalised integers as floats."""

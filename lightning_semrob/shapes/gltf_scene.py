@@ -83,10 +83,10 @@ class _Scene:
             if read is None:
                 continue
             faces, attributes = read[0], self._morphed(primitive, read[1], weights)
-            points = attributes["POSITION"]
+            points, own = attributes["POSITION"], places
             if skin is not None and "JOINTS_0" in attributes:
-                points, places = self._skinned(points, attributes, skin), [np.eye(4)]
-            found += [self._part(primitive, faces, attributes, points, place) for place in places]
+                points, own = self._skinned(points, attributes, skin), [np.eye(4)]
+            found += [self._part(primitive, faces, attributes, points, place) for place in own]
         return [each for each in found if each is not None]
 
     def _instances(self, attributes: dict[str, int]) -> list[Floats]:

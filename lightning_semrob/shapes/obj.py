@@ -96,7 +96,7 @@ def read_obj(source: Source) -> list[Part]:
             materials.append(material)
         elif word == "usemtl":
             material = numbers.setdefault(rest, len(numbers))
-        elif word == "mtllib":
+        elif word == "mtllib" and rest:
             libraries.append(rest)
     if not counts:
         raise ValueError("it holds no faces: points, lines and free-form surfaces are not drawn")

@@ -174,6 +174,8 @@ def _ascii(rows: list[list[bytes]], properties: Any) -> Element:
         at = 0
         for name, _, size in properties:
             many = 1
+            if at >= len(row):
+                raise ValueError("a row has fewer values than its header says")
             if size:
                 many = int(row[at])
                 sizes[name].append(many)
