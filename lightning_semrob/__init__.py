@@ -18,7 +18,7 @@ from lightning_semrob.space import Axis, Box, SemanticSpace  # noqa: E402
 
 if TYPE_CHECKING:
     from lightning_semrob.evaluation.environment import SemanticEnvironment
-    from lightning_semrob.evaluation.metrics import SRVR, RegionQuality
+    from lightning_semrob.evaluation.metrics import SRVR, RegionQuality, TrustedShare
     from lightning_semrob.finders import (
         ExhaustiveFinder,
         NaiveFinder,
@@ -65,6 +65,7 @@ _LAZY = {
     "score_map": "maps",
     "RegionQuality": "evaluation.metrics",
     "SRVR": "evaluation.metrics",
+    "TrustedShare": "evaluation.metrics",
     "SemanticRobustnessCallback": "training.monitor",
     "build_network": "networks",
     "register_network": "networks",
@@ -111,6 +112,7 @@ __all__ = [
     "SemanticSpace",
     "TrapezoidFinder",
     "TrustMap",
+    "TrustedShare",
     "VerifiedFinder",
     "__version__",
     "build_network",

@@ -11,8 +11,10 @@ from torchmetrics import Metric
 
 from lightning_semrob.functional.betting import eq2_start, eq2_update, eq2_verdict
 from lightning_semrob.functional.srvr import grouped_sums, srvr_from_sums
+from lightning_semrob.functional.trusted_share import compare_shares, share_by_class, share_intervals
+from lightning_semrob.functional.uncertainty import Difference
 
-__all__ = ["SRVR", "RegionQuality", "SRVRTable"]
+__all__ = ["SRVR", "RegionQuality", "SRVRTable", "TrustedShare"]
 
 
 class SRVR(Metric):
@@ -240,6 +242,97 @@ class RegionQuality(Metric):
 
     def set_dtype(self, dst_type: str | torch.dtype) -> RegionQuality:
         """Volumes stay float64."""
+        return self
+
+
+class TrustedShare(Metric):
+    """Share of the space that trust maps call trusted, and that they call failing, per network and class.
+
+    Args:
+        num_networks: number of networks.
+        classes: class of each shape, 0 .. C - 1; one map a network and shape is expected, of several the mean counts.
+        confidence: of intervals and comparisons.
+        kwargs: of :class:`torchmetrics.Metric`.
+
+    Raises:
+        ValueError: no network or no shape, or a confidence out of range.
+
+    Examples:
+        >>> metric = TrustedShare(num_networks=1, classes=[0, 1])
+        >>> network, shape = torch.tensor([0, 0]), torch.tensor([0, 1])
+        >>> metric.update(torch.tensor([0.25, 0.5]), torch.tensor([0.75, 0.125]), network, shape)
+        >>> {name: value.tolist() for name, value in metric.compute().items()}
+        {'trusted': [[0.25, 0.5]], 'failing': [[0.75, 0.125]]}
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, num_networks: int, classes: Sequence[int], confidence: float = 0.95, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if num_networks < 1 or not len(classes):
+            raise ValueError("TrustedShare needs at least one network and one shape")
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
+        self.classes = torch.tensor(list(classes), dtype=torch.int64)
+        self.confidence = confidence
+        size = (num_networks, len(classes))
+        self.add_state("total", torch.zeros(2, *size, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, trusted: Tensor, failing: Tensor, network: Tensor, shape: Tensor) -> None:
+        """Add maps.
+
+        Args:
+            trusted, failing: (K,) shares in [0, 1]; a map that is NaN is left out.
+            network, shape: (K,) int64.
+
+        Raises:
+            ValueError: shares outside [0, 1], a network or shape that the metric does not have.
+        """
+        shares = torch.stack([trusted, failing]).to(self.total)
+        network, shape = network.to(self.total.device), shape.to(self.total.device)
+        networks, shapes = self.count.shape
+        known = ~shares.isnan().any(0)
+        if bool(((shares < 0) | (shares > 1)).any()):
+            raise ValueError(f"shares must lie in [0, 1], got {shares.min():g} to {shares.max():g}")
+        for name, group, size in (("network", network, networks), ("shape", shape, shapes)):
+            if len(group) and not 0 <= int(group.min()) <= int(group.max()) < size:
+                raise ValueError(f"{name} must lie in 0 to {size - 1}, got {int(group.min())} to {int(group.max())}")
+        place = (network * shapes + shape)[known]
+        total = torch.zeros_like(self.total).flatten(1).index_add(1, place, shares[:, known]).view_as(self.total)
+        ones = torch.ones_like(place, dtype=torch.float64)
+        count = torch.zeros_like(self.count).flatten().index_add(0, place, ones).view_as(self.count)
+        self.total, self.count = self.total + total, self.count + count
+
+    def shares(self) -> Tensor:
+        """Trusted and failing share of each network and shape, (2, N, S) float64, NaN where there is no map."""
+        return (self.total / self.count).cpu()
+
+    def compute(self) -> dict[str, Tensor]:
+        """``trusted`` and ``failing``, each (N, C) float64."""
+        count = int(self.classes.max()) + 1
+        shares = (share_by_class(share, self.classes, count) for share in self.shares())
+        return dict(zip(("trusted", "failing"), shares, strict=True))
+
+    def intervals(self) -> dict[str, Tensor]:
+        """``trusted`` and ``failing`` over all classes: estimate, low and high of each network, each (N, 3)."""
+        found = (share_intervals(share, self.classes, self.confidence) for share in self.shares())
+        tables = (torch.tensor([row[:3] for row in rows], dtype=torch.float64) for rows in found)
+        return dict(zip(("trusted", "failing"), tables, strict=True))
+
+    def comparisons(self) -> list[tuple[int, int, Difference]]:
+        """Every pair of networks by trusted share, as of ``functional.trusted_share.compare_shares``."""
+        return compare_shares(self.shares()[0], self.classes, self.confidence)
+
+    def set_dtype(self, dst_type: str | torch.dtype) -> TrustedShare:
+        """Shares stay float64."""
         return self
 
 

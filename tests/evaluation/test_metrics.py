@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from torchmetrics import MetricCollection
 
 import lightning_semrob
-from lightning_semrob.evaluation.metrics import SRVR, RegionQuality
+from lightning_semrob.evaluation.metrics import SRVR, RegionQuality, TrustedShare
 from lightning_semrob.functional.betting import eq2_start, eq2_update, eq2_verdict
 from lightning_semrob.functional.srvr import srvr
+from lightning_semrob.functional.trusted_share import share_by_class
 
 assert lightning_semrob.__version__
 mpl.use("Agg")
@@ -238,3 +239,36 @@ def test_quality_refuses_what_it_cannot_judge() -> None:
             RegionQuality().update(scores, torch.ones(1))
     with pytest.raises(ValueError, match=r"\(K, S\)"):
         RegionQuality().update(torch.ones(4), torch.ones(1))
+
+
+def test_trusted_share_in_parts_equals_its_functional_twin() -> None:
+    generator = torch.Generator().manual_seed(5)
+    classes = torch.arange(8) // 2
+    trusted = torch.rand(2, 8, generator=generator).double() * 0.5
+    trusted[1] = (trusted[0] - 0.2).clamp_min(0)
+    failing = 1 - trusted - 0.1
+    trusted[0, 3] = torch.nan  # not measured
+    metric = TrustedShare(2, classes.tolist())
+    for shape in range(8):
+        network = torch.tensor([0, 1])
+        metric.update(trusted[:, shape], failing[:, shape], network, torch.full_like(network, shape))
+    failing[0, 3] = torch.nan
+    found = metric.compute()
+    torch.testing.assert_close(found["trusted"], share_by_class(trusted, classes, 4), equal_nan=True)
+    torch.testing.assert_close(found["failing"], share_by_class(failing, classes, 4), equal_nan=True)
+    intervals = metric.intervals()["trusted"]
+    assert bool((intervals[:, 1] <= intervals[:, 0]).all() and (intervals[:, 0] <= intervals[:, 2]).all())
+    ((first, second, difference),) = metric.comparisons()
+    assert (first, second, difference.shapes, difference.verdict) == (0, 1, 7, "more robust")
+    metric.reset()
+    assert metric.compute()["trusted"].isnan().all()
+
+
+def test_trusted_share_refuses_what_it_does_not_have() -> None:
+    metric, zero = TrustedShare(1, [0, 1]), torch.zeros(1, dtype=torch.int64)
+    with pytest.raises(ValueError, match="shape must lie in 0 to 1, got 2"):
+        metric.update(torch.ones(1), torch.zeros(1), zero, zero + 2)
+    with pytest.raises(ValueError, match=r"shares must lie in \[0, 1\]"):
+        metric.update(torch.ones(1) * 2, torch.zeros(1), zero, zero)
+    with pytest.raises(ValueError, match="at least one network"):
+        TrustedShare(0, [0])
