@@ -27,7 +27,9 @@ from lightning_semrob.report.loggers import Dashboard
 from lightning_semrob.report.page.html import missing_packages, write_report
 from lightning_semrob.report.page.pictures import MAPS_FILE, map_evaluations
 from lightning_semrob.report.tables import format_summary
+from lightning_semrob.report.trust import format_trust
 from lightning_semrob.sharing.strategies import SharedTableStrategy, device_of
+from lightning_semrob.trust.mapper import TrustSettings
 from lightning_semrob.utilities.distributed import usable_cores
 
 __all__ = ["EvaluateCLI", "JobCLI", "config_folder", "evaluate", "main", "with_packaged_configs"]
@@ -101,9 +103,9 @@ class EvaluateCLI(JobCLI):
             TRAINER_DEFAULTS | {"devices": devices},
             run=False,
             usage=f"{program_name('evaluate')} [--config FILE] [--data.NAME VALUE ...] [--model.NAME VALUE ...] "
-            "[--trainer.NAME VALUE ...] [--output FOLDER] [--dry_run true] [--print_config]",
-            description="Measure in how much of the semantic space a network keeps working (SRVR). Defaults are a "
-            "small job on embedded shapes; configs/ holds larger ones.",
+            "[--trust.NAME VALUE ...] [--trainer.NAME VALUE ...] [--output FOLDER] [--dry_run true] [--print_config]",
+            description="Map where in the semantic space a network can be trusted and where it fails, and measure its "
+            "robust regions (SRVR). Defaults are a small job on embedded shapes; configs/ holds larger ones.",
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -125,6 +127,7 @@ class EvaluateCLI(JobCLI):
             help="samples of the maps of report.html along the first one or two axes, e.g. [36,18]; null for 24 x 11 "
             "(48 on one axis), [] for no report",
         )
+        parser.add_class_arguments(TrustSettings, "trust")
         parser.set_defaults({f"model.{name}": value for name, value in MODEL_DEFAULTS.items()})
         # In the help the Trainer's many flags come last.
         groups: Any = parser._action_groups
@@ -180,7 +183,9 @@ def evaluate(args: Sequence[str] | None = None, devices: int | str = 1) -> dict[
     quiet()
     cli = EvaluateCLI(args, devices)
     environment, trainer, config = cli.datamodule, cli.trainer, cli.result_config()
-    job = Job(environment, cli.model, trainer, config, cli.config.output, cli.config.overwrite, start)
+    job = Job(
+        environment, cli.model, trainer, config, cli.config.output, cli.config.overwrite, start, cli.config_init.trust
+    )
     warning = job.prepare()
     if warning is not None and trainer.is_global_zero:
         print(f"warning: {warning}", file=sys.stderr)
@@ -204,6 +209,8 @@ def evaluate(args: Sequence[str] | None = None, devices: int | str = 1) -> dict[
     summary = result.summary
     if not trainer.is_global_zero:
         return summary
+    if result.trust is not None:
+        print(f"\n{format_trust(result.trust)}")
     print(format_summary(summary, output))
     print_start(summary)
     if with_report:

@@ -22,7 +22,7 @@ from lightning_semrob.evaluation.measurement import Place
 from lightning_semrob.sharing.rounds import UpdateCallback
 from lightning_semrob.sharing.work import TaskBatch, Work
 
-__all__ = ["CleanExit", "ResultsWriter", "RunProgress", "Stopwatch"]
+__all__ = ["CleanExit", "MapProgress", "ResultsWriter", "RunProgress", "Stopwatch"]
 
 
 class ResultsWriter(UpdateCallback):
@@ -87,7 +87,19 @@ class CleanExit(UpdateCallback):
         if not (isinstance(plugin, SLURMEnvironment) and plugin.auto_requeue):
             signal.signal(signal.SIGTERM, note)
 
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Take the signals over."""
+        self.on_train_start(trainer, pl_module)
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Ctrl-C is Python's again."""
+        self.on_train_end(trainer, pl_module)
+
     def on_update_end(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
+        """Leave, if a signal came."""
+        self.leave()
+
+    def leave(self) -> None:
         """Leave, if a signal came."""
         if self.signal is not None:
             raise KeyboardInterrupt if self.signal == signal.SIGINT else SIGTERMException
@@ -114,6 +126,50 @@ class Stopwatch(Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Rows and statements of all processes are merged."""
         self.ended = time.perf_counter()
+
+
+class MapProgress(ProgressBar):
+    """One line: trust maps that this process has made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: Any = None
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Lightning calls it on every process but the first."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Show the bar."""
+        self._enabled = True
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Open the bar."""
+        if self._enabled:
+            total = trainer.num_predict_batches[0]
+            self._bar = tqdm(
+                total=total, desc="mapping", unit="map", file=sys.stderr, dynamic_ncols=True,
+                bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} trust maps [{elapsed}<{remaining}]",
+            )  # fmt: skip
+
+    def on_predict_batch_end(self, *arguments: Any, **named: Any) -> None:
+        """One map more."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Close the bar."""
+        self._close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Close the bar."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
 
 class RunProgress(ProgressBar, UpdateCallback):

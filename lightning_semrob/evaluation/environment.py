@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -12,7 +13,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from lightning_semrob.evaluation.models import Models
-from lightning_semrob.evaluation.tasks import PAPER_INITIAL_POINTS, Tasks, make_tasks
+from lightning_semrob.evaluation.tasks import PAPER_INITIAL_POINTS, TRUSTED, Tasks, make_tasks
 from lightning_semrob.functions import RenderedFunction, SemanticFunction
 from lightning_semrob.networks import Classifier
 from lightning_semrob.rendering import RENDERERS, Renderer
@@ -37,8 +38,9 @@ class SemanticEnvironment(pl.LightningDataModule):
         networks: names as in :func:`lightning_semrob.networks.network_spec`.
         shapes: specifications as in :func:`lightning_semrob.shapes.resolve_shapes`.
         space: swept axes: names, or name -> [low, high]; everything else keeps the renderer's default.
-        initial_points: number of scrambled Sobol points per shape, ``paper`` for the paper's four points, or the
-            points themselves (in the units of the axes).
+        initial_points: number of scrambled Sobol points per shape, ``paper`` for the paper's four points, the points
+            themselves (in the units of the axes), or ``trusted`` for one point a network and shape, the middle of the
+            largest trusted box of its trust map.
         renderer: the renderer, or ``rasterizer`` (the built-in one) or ``pytorch3d`` with their defaults.
         image_size: side of the rendered image in pixels, where ``renderer`` is given by a name.
         score: ``softmax``, ``margin`` or ``top1``.
@@ -128,6 +130,19 @@ class SemanticEnvironment(pl.LightningDataModule):
     def tasks(self) -> Tasks:
         """The table of tasks, empty before :meth:`setup`."""
         return self._tasks or Tasks([], len(self.networks), 0, torch.zeros(0, len(self.space), dtype=torch.float64))
+
+    @property
+    def starts_trusted(self) -> bool:
+        """Whether the initial points come from the trust maps of the job (:meth:`start_from`)."""
+        return self.initial_points == TRUSTED
+
+    def start_from(self, starts: Mapping[tuple[int, int], Tensor]) -> None:
+        """Set the initial points (n,) by network and shape; a shape without any keeps the middle of the space."""
+        u0 = self.tasks.u0.clone()
+        for row in range(len(u0)):
+            shape, network, _ = self.describe(row)
+            u0[row] = starts.get((network, shape), u0[row])
+        self._tasks = replace(self.tasks, u0=u0)
 
     @property
     def shapes(self) -> list[ShapeSpec]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.suite import FinderSuite
+from lightning_semrob.trust.mapper import TrustSettings
 
 __all__ = ["Estimate", "estimate_cost"]
 
@@ -28,6 +29,8 @@ class Estimate:
         parts: what the runs are made of, in words.
         shape: id of the shape that was measured on.
         reach: what the budget asks of a verified box, in sentences.
+        trust_maps, trust_evaluations: trust maps, and their evaluations at most.
+        trust_tiles: tiles of each, in words.
     """
 
     runs: int
@@ -41,11 +44,19 @@ class Estimate:
     parts: str
     shape: str
     reach: list[str]
+    trust_maps: int = 0
+    trust_evaluations: int = 0
+    trust_tiles: str = ""
 
     def describe(self) -> str:
         """The estimate in sentences."""
+        trust = (
+            f"{self.trust_maps} trust maps of {self.trust_tiles} tiles: at most {self.trust_evaluations} evaluations\n"
+            if self.trust_maps
+            else ""
+        )
         return (
-            f"{self.runs} runs: {self.parts}\n"
+            f"{trust}{self.runs} runs: {self.parts}\n"
             f"about {self.evaluations} forward and {self.gradient_evaluations} gradient evaluations, at most "
             f"{self.verification_evaluations} to verify\n"
             f"measured on shape '{self.shape}': {1e3 * self.seconds_per_evaluation:.1f} ms a score, "
@@ -55,13 +66,16 @@ class Estimate:
         )
 
 
-def estimate_cost(environment: SemanticEnvironment, suite: FinderSuite) -> Estimate:
+def estimate_cost(environment: SemanticEnvironment, suite: FinderSuite, trust: TrustSettings | None = None) -> Estimate:
     """Runs, evaluations, hours on this machine and disk of a job, from one micro-batch of each network.
 
     Args:
         environment: set up.
         suite: the finders.
+        trust: the trust maps; none if None.
     """
+    maps = 0 if trust is None or trust.max_evaluations == 0 else len(environment.shapes) * len(environment.networks)
+    mapping = 0 if trust is None else maps * trust.budget(environment.space)
     tasks, n = len(environment), len(environment.space)
     evaluations = gradients = 0
     verification = 0
@@ -88,7 +102,7 @@ def estimate_cost(environment: SemanticEnvironment, suite: FinderSuite) -> Estim
             backward.append(_seconds(lambda f=f: f.value_and_grad(sample)) / sample.shape[1])  # type: ignore[misc]
     mean_forward = sum(forward) / len(forward)
     mean_backward = sum(backward) / len(backward) if backward else 0.0
-    seconds = (evaluations - gradients + verification) * mean_forward + gradients * mean_backward
+    seconds = (mapping + evaluations - gradients + verification) * mean_forward + gradients * mean_backward
     runs = tasks * len(suite.finders)
     return Estimate(
         runs,
@@ -103,6 +117,9 @@ def estimate_cost(environment: SemanticEnvironment, suite: FinderSuite) -> Estim
         f"initial points x {len(suite.finders)} finders, n = {n}",
         environment.shapes[0].shape_id,
         suite.reach(environment),
+        maps,
+        mapping,
+        " x ".join(map(str, trust.grid(environment.space))) if trust is not None else "",
     )
 
 

@@ -28,8 +28,8 @@ __all__ = ["RunFolder", "environment_of", "versions"]
 
 #: What a job writes beside its configuration and its parts.
 _WRITTEN = (
-    "job.json", "runs.parquet", "runs.csv", "statements.jsonl", "summary.json", "versions.json", "maps.nc",
-    "report.html",
+    "job.json", "runs.parquet", "runs.csv", "statements.jsonl", "trust_maps.jsonl", "summary.json", "versions.json",
+    "maps.nc", "report.html",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DDPStrategy
 
-from lightning_semrob.evaluation.callbacks import CleanExit, ResultsWriter, RunProgress, Stopwatch
+from lightning_semrob.evaluation.callbacks import CleanExit, MapProgress, ResultsWriter, RunProgress, Stopwatch
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.estimate import Estimate, estimate_cost
 from lightning_semrob.evaluation.folder import RunFolder, versions
@@ -29,6 +29,9 @@ from lightning_semrob.evaluation.suite import PAPER_METHODS, FinderSuite
 from lightning_semrob.evaluation.summary import summarize
 from lightning_semrob.functions.precision import precision_change, set_arithmetic
 from lightning_semrob.sharing.strategies import SharedTableStrategy, value_of_first
+from lightning_semrob.trust.mapper import TrustMapper, TrustSettings, load_trust_parts, trusted_start
+from lightning_semrob.trust.record import MAPS_FILE, TrustRecord, write_records
+from lightning_semrob.trust.summary import TrustSummary, summarize_maps
 
 __all__ = ["MODEL_DEFAULTS", "TRAINER_DEFAULTS", "Job", "JobConfig", "JobInterrupted", "JobResult"]
 
@@ -62,6 +65,7 @@ class JobConfig:
         output: output folder; ``outputs/<hash of the configuration>`` if None.
         overwrite: drop the finished runs of the output folder.
         accelerator, devices, progress: of the Trainer.
+        trust: arguments of :class:`~lightning_semrob.trust.mapper.TrustSettings`.
 
     Examples:
         >>> job = JobConfig(data={"networks": ["small_resnet"], "shapes": ["teapot"]}).make()
@@ -77,6 +81,7 @@ class JobConfig:
     accelerator: str = "auto"
     devices: int = 1
     progress: bool = True
+    trust: Mapping[str, Any] = field(default_factory=dict)
 
     def make(self) -> Job:
         """The job, with a Trainer of its own; seeds the global generators, as the command line does.
@@ -88,10 +93,12 @@ class JobConfig:
         parser.add_argument("--seed_everything", type=int)
         parser.add_class_arguments(FinderSuite, "model")
         parser.add_class_arguments(SemanticEnvironment, "data")
+        parser.add_class_arguments(TrustSettings, "trust")
         parser.link_arguments("seed_everything", "data.seed")
         parser.set_defaults({f"model.{name}": value for name, value in MODEL_DEFAULTS.items()})
         pl.seed_everything(self.seed, verbose=False)
         settings = {"seed_everything": self.seed, "model": dict(self.model), "data": dict(self.data)}
+        settings["trust"] = dict(self.trust)
         try:
             parsed = parser.parse_object(settings)
             made = parser.instantiate_classes(parsed)
@@ -99,7 +106,7 @@ class JobConfig:
             raise ValueError(f"the job cannot be made: {error}") from error
         trainer = make_trainer(accelerator=self.accelerator, devices=self.devices, enable_progress_bar=self.progress)
         config = yaml.safe_dump(yaml.safe_load(parser.dump(parsed, skip_none=False, skip_validation=True)))
-        return Job(made.data, made.model, trainer, config, self.output, self.overwrite)
+        return Job(made.data, made.model, trainer, config, self.output, self.overwrite, trust=made.trust)
 
 
 def make_trainer(**settings: Any) -> pl.Trainer:
@@ -119,8 +126,9 @@ class JobInterrupted(Exception):
         kept: finished runs in the folder.
     """
 
-    def __init__(self, signal: Signals, kept: int, output: Path) -> None:
-        super().__init__(f"interrupted: {kept} runs are kept in '{output}'; the same command goes on")
+    def __init__(self, signal: Signals, kept: int, output: Path, maps: int = 0) -> None:
+        trust = f"{maps} trust maps and " if maps else ""
+        super().__init__(f"interrupted: {trust}{kept} runs are kept in '{output}'; the same command goes on")
         self.signal, self.kept = signal, kept
 
 
@@ -132,11 +140,15 @@ class JobResult:
         output: its folder.
         runs: all of them.
         summary: what ``summary.json`` holds.
+        trust_maps: one a network and shape, none if the job makes none.
+        trust: what they say together.
     """
 
     output: Path
     runs: list[Run]
     summary: dict[str, Any]
+    trust_maps: list[TrustRecord] = field(default_factory=list)
+    trust: TrustSummary | None = None
 
 
 @dataclass
@@ -151,6 +163,7 @@ class Job:
         output: folder; ``outputs/<hash of config>`` if None.
         overwrite: drop the finished runs of the folder.
         began: ``time.perf_counter()`` at the start of the program.
+        trust: the trust maps of the job.
     """
 
     environment: SemanticEnvironment
@@ -160,6 +173,7 @@ class Job:
     output: str | Path | None = None
     overwrite: bool = False
     began: float = field(default_factory=time.perf_counter)
+    trust: TrustSettings = field(default_factory=TrustSettings)
 
     def __post_init__(self) -> None:
         self.folder = RunFolder(self.output or f"outputs/{hashlib.sha256(self.config.encode()).hexdigest()[:8]}")
@@ -173,12 +187,15 @@ class Job:
         self.environment.trainer = self.trainer  # whose device also an estimate is measured on
         set_arithmetic(self.environment.precision)
         self.environment.setup()
+        self.trust.check(self.environment.space)
+        if self.environment.starts_trusted and self.trust.max_evaluations == 0:
+            raise ValueError("data.initial_points=trusted starts from trust maps: trust.max_evaluations must not be 0")
         return self.suite.warning(self.environment)
 
     def estimate(self) -> Estimate:
         """What the job will cost, from a short measurement."""
         self.prepare()
-        return estimate_cost(self.environment, self.suite)
+        return estimate_cost(self.environment, self.suite, self.trust)
 
     def run(self, callbacks: Sequence[Callback] = (), say: Callable[[str], None] | None = None) -> JobResult:
         """Measure every run that the folder does not hold yet, and write its tables.
@@ -197,13 +214,21 @@ class Job:
         """
         self.prepare()
         suite, environment, watch = self.suite, self.environment, Stopwatch()
-        description = self._go_on(say)
+        suite.check(environment)
+        description, finished, mapped = self._open()
+        maps = self._map(mapped, description, say)
+        suite.prepare(environment)
+        taken = suite.restore(environment, finished)
+        if say is not None and self.trainer.is_global_zero and taken:
+            say(f"{taken} finished runs taken over from '{self.folder.path}'")
         before = suite.counts()
         self._measure([watch, *callbacks])
         seconds = time.perf_counter() - self.began
         places = itertools.product(range(len(suite.finders)), range(len(environment)))
         runs = [suite.run(environment, *place) for place in places]
         summary = summarize(runs, PAPER_METHODS, eps_m=suite.eps_m, eps_v=suite.eps_v)
+        trust = summarize_maps(maps)
+        summary["trust"] = None if trust is None else asdict(trust)
         if self.trainer.is_global_zero:
             after = suite.counts()
             summary |= {
@@ -224,31 +249,61 @@ class Job:
             profiler: Any = self.trainer.profiler  # type: ignore[attr-defined]
             if isinstance(profiler, ShareProfiler):
                 summary["profile"] = profiler.shares()
+            if maps:
+                write_records(self.folder.path / MAPS_FILE, maps)
             self.folder.finish(runs, environment.space, summary, description)
-        return JobResult(self.folder.path, runs, summary)
+        return JobResult(self.folder.path, runs, summary, maps, trust)
 
-    def _go_on(self, say: Callable[[str], None] | None) -> JobDescription:
-        """Open the folder and give every process the finished runs that the first one finds in it.
-
-        Returns:
-            What all statements of the job share.
-        """
-        suite, environment, folder = self.suite, self.environment, self.folder
-        suite.prepare(environment)
-        found: tuple[JobDescription, list[Run], dict[int, ReadyNetwork]] | None = None
+    def _open(self) -> tuple[JobDescription, list[Run], list[TrustRecord]]:
+        """Open the folder; what all statements share, finished runs and maps as the first process finds them."""
+        folder = self.folder
+        found: tuple[JobDescription, list[Run], list[TrustRecord], dict[int, ReadyNetwork]] | None = None
         if self.trainer.is_global_zero:
             folder.open(self.config, overwrite=self.overwrite)
             folder.check_space()
-            finished = folder.load_parts()
-            ready = environment.models.make_ready()
-            found = folder.note_job(self._description()), finished, ready
+            finished, mapped = folder.load_parts(), load_trust_parts(folder.path)
+            ready = self.environment.models.make_ready()
+            found = folder.note_job(self._description()), finished, mapped, ready
         found = value_of_first(self.trainer, found)
         assert found is not None
-        description, finished, environment.models.ready = found
-        taken = suite.restore(environment, finished)
-        if say is not None and self.trainer.is_global_zero and taken:
-            say(f"{taken} finished runs taken over from '{folder.path}'")
-        return description
+        description, finished, mapped, self.environment.models.ready = found
+        return description, finished, mapped
+
+    def _map(
+        self, finished: list[TrustRecord], job: JobDescription, say: Callable[[str], None] | None
+    ) -> list[TrustRecord]:
+        """The trust map of every network and shape, those of an earlier start taken over."""
+        if self.trust.max_evaluations == 0:
+            return []
+        environment, trainer, leaving = self.environment, self.trainer, CleanExit()
+        about = {"fixed": job.fixed, "renderer": job.renderer, "versions": job.versions}
+        mapper = TrustMapper(self.trust, about, self.folder.path, leaving.leave)
+        taken = mapper.restore(environment, finished)
+        if say is not None and trainer.is_global_zero and taken:
+            say(f"{taken} trust maps taken over from '{self.folder.path}'")
+        before = list(trainer.callbacks)  # type: ignore[attr-defined]
+        others = [callback for callback in before if callback is not trainer.progress_bar_callback]
+        progress = [MapProgress()] if len(others) < len(before) else []
+        trainer.callbacks = [*others, *progress, leaving]  # type: ignore[attr-defined]
+        try:
+            trainer.predict(mapper, datamodule=environment, return_predictions=False)
+        except (KeyboardInterrupt, SystemExit, RuntimeError) as error:
+            self._interrupted(leaving, error)
+        trainer.callbacks = before  # type: ignore[attr-defined]
+        if environment.starts_trusted:
+            starts = {place: trusted_start(record) for place, record in mapper.records.items()}
+            environment.start_from(starts)
+        return [mapper.records[place] for place in sorted(mapper.records)]
+
+    def _interrupted(self, leaving: CleanExit, error: BaseException) -> None:
+        """Say what is kept, if a signal ended the work; raise the error otherwise."""
+        trainer = self.trainer
+        if leaving.signal is None:
+            raise error
+        if trainer.local_rank != 0 and trainer.strategy.launcher is not None:
+            raise SystemExit(0) from error  # Lightning kills the first process if another one ends with an error
+        kept, maps = len(self.folder.load_parts()), len(load_trust_parts(self.folder.path))
+        raise JobInterrupted(leaving.signal, kept, self.folder.path, maps) from error
 
     def _description(self) -> JobDescription:
         suite, environment, renderer = self.suite, self.environment, self.environment.renderer
@@ -290,8 +345,4 @@ class Job:
             trainer.fit(self.suite, datamodule=self.environment)
             trainer.test(self.suite, datamodule=self.environment, verbose=False)
         except (KeyboardInterrupt, SystemExit, RuntimeError) as error:
-            if leaving.signal is None:
-                raise
-            if trainer.local_rank != 0 and trainer.strategy.launcher is not None:
-                raise SystemExit(0) from error  # Lightning kills the first process if another one ends with an error
-            raise JobInterrupted(leaving.signal, len(self.folder.load_parts()), self.folder.path) from error
+            self._interrupted(leaving, error)

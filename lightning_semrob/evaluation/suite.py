@@ -123,14 +123,19 @@ class FinderSuite(Measurement):
         """Give every finder the tasks of the environment."""
         self.prepare(self.environment)
 
-    def prepare(self, environment: SemanticEnvironment) -> None:
-        """Make the tables of tasks and the metrics, once; refuse a missing gradient before any work."""
+    def check(self, environment: SemanticEnvironment) -> None:
+        """Refuse a missing gradient before any work."""
         for finder in self:
             if finder.needs_gradient and not environment.differentiable:
                 raise ValueError(
                     f"finder '{finder.name}' needs gradients, and {environment.without_gradient} has none: leave the "
                     "finder out of model.finders, or use --data.gradient=finite"
                 )
+
+    def prepare(self, environment: SemanticEnvironment) -> None:
+        """Make the tables of tasks and the metrics, once."""
+        self.check(environment)
+        for finder in self:
             if finder.space is None:
                 about = [environment.names_of(row) for row in range(len(environment))]
                 finder.join(self.statements_together(environment), environment.seed, about)

@@ -17,10 +17,13 @@ from lightning_semrob.shapes.classes import CLASS_TABLE, read_class_table
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.utilities.random import named_seed
 
-__all__ = ["PAPER_INITIAL_POINTS", "Tasks", "make_tasks"]
+__all__ = ["PAPER_INITIAL_POINTS", "TRUSTED", "Tasks", "make_tasks"]
 
 #: The four constant initial points of the paper's runs, (azimuth, elevation) in degrees.
 PAPER_INITIAL_POINTS = ((130.0, 30.0), (50.0, 20.0), (200.0, 15.0), (310.0, 50.0))
+
+#: Initial points from the trust maps of the job, which stand in the middle of the space until there are any.
+TRUSTED = "trusted"
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,13 @@ def make_tasks(
             if initial_points < 1:
                 raise ValueError(f"initial_points must be at least 1, got {initial_points}")
             return space.sobol(initial_points, named_seed(seed, shape.class_name, shape.shape_id))
+        if initial_points == TRUSTED:
+            return ((space.low + space.high) / 2)[None]
         if isinstance(initial_points, str):
             if initial_points != "paper":
-                raise ValueError(f"initial_points must be a number, 'paper' or points, got '{initial_points}'")
+                raise ValueError(
+                    f"initial_points must be a number, 'paper', '{TRUSTED}' or points, got '{initial_points}'"
+                )
             if set(space.names) != {"azimuth", "elevation"}:
                 raise ValueError(f"the paper's points need azimuth and elevation; the space is {space.names}")
             order = [space.names.index(name) for name in ("azimuth", "elevation")]

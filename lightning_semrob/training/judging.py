@@ -186,7 +186,13 @@ def compare(
     model = {"finders": ["verified"], "verified_evaluations": judging.verified_evaluations}
     name = _digest(weights.values(), json.dumps([settings, model, data.seed], sort_keys=True))
     config = JobConfig(
-        settings, model, data.seed, output / f"evaluation-{name}", accelerator=accelerator, progress=progress
+        settings,
+        model,
+        data.seed,
+        output / f"evaluation-{name}",
+        accelerator=accelerator,
+        progress=progress,
+        trust={"max_evaluations": 0},
     )
     result = config.make().run()
     environment = held_out_environment(data, list(networks.values()), shapes, output, accelerator)

@@ -20,7 +20,7 @@ from lightning_semrob.functional.calls import call_evidence, call_sides, called_
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.trust.tiles import Tiles
 
-__all__ = ["MapSamples", "sample_maps"]
+__all__ = ["MapSamples", "first_points", "sample_maps"]
 
 # Points of a round, over all tiles: enough to fill the batches of a renderer, few enough to react.
 _ROUND = 48
@@ -85,6 +85,13 @@ class _Points:
             shape = (self.tiles.count, _CHUNK, len(self.tiles.shape))
             self._chunks[stream, number] = torch.from_numpy(np.random.Generator(np.random.Philox(key)).random(shape))
         return self._chunks[stream, number]
+
+
+def first_points(tiles: Tiles, stream: int, seed: int) -> Tensor:
+    """The first sampled point of every tile that has mass, (T, n): one each, whatever the scores turn out to be."""
+    real = (tiles.mass > 0).nonzero().flatten()
+    zero = torch.zeros_like(real)
+    return tiles.points(real, _Points(tiles, [stream], seed)(zero, real, zero))
 
 
 class _State:
@@ -170,7 +177,7 @@ def _targets(
     target = torch.full((len(left),), math.log(tested / alpha), dtype=torch.float64)
     if error == "fdr":
         reach = torch.full_like(target, tested)
-        for _ in range(3):
+        for _ in range(10):
             target = (tested / (alpha * reach)).log() + _MARGIN
             need = _needs(evidence, pace, target).sort(-1).values
             within = (need <= patience) & (need.cumsum(-1) <= left[:, None])

@@ -72,6 +72,7 @@ def test_boxes_of_a_run_are_taken(saved: Path, tmp_path: Path) -> None:
     from lightning_semrob.commands.evaluate import evaluate
 
     arguments = ["--data.networks=[tiny_network:build]", "--data.shapes=[teapot]", "--data.image_size=32"]
+    arguments += ["--trust.max_evaluations=0"]
     arguments += ["--model.finders=[verified]", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
     arguments += ["--data.initial_points=2", "--output", str(tmp_path / "run")]
     summary = evaluate(arguments)
@@ -128,7 +129,8 @@ def test_profile_prints_shares_that_add_up(capsys: pytest.CaptureFixture[str]) -
 
     words = [
         "--data.networks=[tiny_network:build]", "--data.shapes=[teapot]", "--data.image_size=32",
-        "--data.initial_points=1", "--model.finders=[naive,oir_w]", "--model.num_iterations=2",
+        "--trust.max_evaluations=0", "--data.initial_points=1", "--model.finders=[naive,oir_w]",
+        "--model.num_iterations=2",
         "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false",
     ]  # fmt: skip
     shares = profile(words)

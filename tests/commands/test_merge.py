@@ -14,6 +14,7 @@ from lightning_semrob.commands.merge import merge
 SMALL = [
     "--data.networks=[tiny_network:build]",
     "--data.image_size=32",
+    "--trust.max_evaluations=0",
     "--data.micro_batch_size=8",
     "--model.finders=[naive,oir_b,verified]",
     "--model.num_iterations=3",

@@ -19,12 +19,13 @@ from processes import free_port, in_processes
 
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.folder import RunFolder
+from lightning_semrob.trust.record import MAPS_FILE, read_records
 
 JOB = [
     "--data.networks=[tiny_network:build,tiny_network:build_other]", "--data.shapes=[teapot,dumbbell,teapot:1]",
     "--data.image_size=32", "--data.initial_points=1", "--model.finders=[naive,oir_b,oir_w,verified]",
     "--model.num_iterations=4", "--model.verified_evaluations=120", "--report_grid=[]", "--trainer.accelerator=cpu",
-    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_progress_bar=false", "--trust.tiles=[4,2]",
 ]  # fmt: skip
 ORDER = ["network", "shape_id", "point", "method"]
 
@@ -38,6 +39,11 @@ def summary_of(folder: Path) -> dict[str, object]:
     """Without what depends on time and on the number of processes."""
     summary: dict[str, object] = json.loads((folder / "summary.json").read_text())
     return {name: value for name, value in summary.items() if "seconds" not in name and name != "processes"}
+
+
+def maps_of(folder: Path) -> list[str]:
+    """The trust maps, in the order of the file."""
+    return [record.line() for record in read_records(folder / MAPS_FILE)]
 
 
 def words_of(repository: Path, *words: str) -> tuple[list[str], dict[str, str]]:
@@ -56,6 +62,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def assert_same(folder: Path, one: Path) -> None:
     """Bounds, statuses, samples and SRVR; what was carried out is what the table says, so no run was repeated."""
     assert table(folder) == table(one)
+    assert maps_of(folder) == maps_of(one)
     summary = summary_of(folder)
     assert summary == summary_of(one)
     kinds = ("evaluations", "verification_evaluations", "audit_evaluations")

@@ -19,6 +19,7 @@ from lightning_semrob.shapes import ShapeSpec
 
 JOB = [
     "--data.networks=[tiny_network:build]", "--data.shapes=[teapot,dumbbell]", "--data.image_size=32",
+    "--trust.max_evaluations=0",
     "--data.initial_points=1", "--model.finders=[naive,oir_b]", "--model.num_iterations=3", "--model.verification=8",
     "--report_grid=[]", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from lightning_semrob.evaluation.records import NOT_VERIFIED
 
 JOB = [
     "--data.networks=[tiny_network:build_slow]", "--data.shapes=[teapot,dumbbell]", "--data.image_size=32",
+    "--trust.max_evaluations=0",
     "--data.initial_points=2", "--model.finders=[naive,oir_b,verified]", "--model.num_iterations=4",
     "--model.verified_evaluations=120", "--report_grid=[]", "--trainer.accelerator=cpu",
     "--trainer.enable_progress_bar=false",

@@ -15,12 +15,14 @@ MODEL: dict[str, Any] = {"finders": ["naive"], "num_iterations": 3}
 WORDS = [
     "--data.networks=[tiny_network:build]", "--data.shapes=[teapot]", "--data.image_size=32",
     "--model.finders=[naive]", "--model.num_iterations=3", "--report_grid=[]", "--trainer.enable_progress_bar=false",
-    "--trainer.accelerator=cpu",
+    "--trainer.accelerator=cpu", "--trust.max_evaluations=0",
 ]  # fmt: skip
 
 
 def config(output: Path, **changes: Any) -> JobConfig:
-    return JobConfig(DATA, MODEL, output=output, accelerator="cpu", progress=False, **changes)
+    return JobConfig(
+        DATA, MODEL, output=output, accelerator="cpu", progress=False, trust={"max_evaluations": 0}, **changes
+    )
 
 
 def test_a_job_prints_nothing_and_the_command_goes_on_with_its_folder(

@@ -261,7 +261,7 @@ def test_trusted_share_in_parts_equals_its_functional_twin() -> None:
     ((first, second, difference),) = metric.comparisons()
     assert (first, second, difference.shapes, difference.verdict) == (0, 1, 7, "more robust")
     metric.reset()
-    assert metric.compute()["trusted"].isnan().all()
+    assert metric.shares().isnan().all()
 
 
 def test_trusted_share_refuses_what_it_does_not_have() -> None:

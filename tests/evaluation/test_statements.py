@@ -31,6 +31,7 @@ SMALL = [
     "--data.networks=[tiny_network:build]",
     "--data.shapes=[teapot,dumbbell]",
     "--data.image_size=32",
+    "--trust.max_evaluations=0",
     "--data.initial_points=[[165,20]]",
     "--model.finders=[naive,verified]",
     "--model.num_iterations=3",

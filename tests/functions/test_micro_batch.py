@@ -17,7 +17,8 @@ from lightning_semrob.networks import register_network
 from tests.tiny_network import InkNetwork
 
 SMALL = [
-    "--data.shapes=[teapot]", "--data.image_size=32", "--data.initial_points=1", "--model.finders=[naive,oir_w]",
+    "--data.shapes=[teapot]", "--data.image_size=32", "--data.initial_points=1", "--trust.max_evaluations=0",
+    "--model.finders=[naive,oir_w]",
     "--model.num_iterations=2", "--model.verification=16", "--report_grid=[]", "--trainer.accelerator=cpu",
     "--trainer.enable_progress_bar=false",
 ]  # fmt: skip

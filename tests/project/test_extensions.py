@@ -68,7 +68,13 @@ def test_they_use_public_names_alone(name: str, files: Path) -> None:
 
 
 def test_a_finder(repository: Path, files: Path) -> None:
-    words = [*command(repository, "my_finder"), *SMALL, "--data.networks=[tiny_network:build]", "--data.image_size=32"]
+    words = [
+        *command(repository, "my_finder"),
+        *SMALL,
+        "--data.networks=[tiny_network:build]",
+        "--data.image_size=32",
+        "--trust.max_evaluations=0",
+    ]
     summary = evaluate([*words, f"--output={files / 'out'}"])
     assert summary["methods"] == ["naive", "threshold"]
     found = {row["method"]: row for row in rows(files / "out")}
@@ -101,6 +107,7 @@ def test_an_axis(repository: Path, files: Path) -> None:
     words += [
         "--data.initial_points=[[165, 0.1]]",
         "--data.renderer.image_size=32",
+        "--trust.max_evaluations=0",
         "--model.finders=[oir_w, verified]",
     ]
     evaluate([*words, f"--output={files / 'out'}"])

@@ -92,6 +92,7 @@ def test_by_name_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "--data.renderer.images=blurred_scene:images",
         f"--data.renderer.axes={axes}",
         "--data.renderer.image_size=32",
+        "--trust.max_evaluations=0",
         "--data.space=[blur]",
         "--model.num_iterations=2",
         "--model.verified_evaluations=40",

@@ -51,6 +51,7 @@ SMALL = [
     "--data.shapes=[teapot,dumbbell]",
     "--data.initial_points=1",
     "--data.image_size=32",
+    "--trust.max_evaluations=0",
     "--data.micro_batch_size=8",
     "--model.num_iterations=3",
     "--model.finders=[naive,oir_b]",

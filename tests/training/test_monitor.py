@@ -135,6 +135,7 @@ def test_the_numbers_are_those_of_evaluate(tmp_path: Path) -> None:
             "--data.shapes=[teapot,dumbbell]",
             "--data.initial_points=[[165,20]]",
             "--data.image_size=32",
+            "--trust.max_evaluations=0",
             "--model.finders=[verified]",
             "--report_grid=[]",
             "--trainer.enable_progress_bar=false",

@@ -131,6 +131,7 @@ def test_oir_w_names_an_axis_that_fails(
         "--data.shapes=[teapot]",
         "--data.initial_points=[[20,10],[110,20],[200,30],[290,5],[60,40],[150,15],[240,25],[330,35]]",
         "--data.image_size=32",
+        "--trust.max_evaluations=0",
         "--model.finders=[oir_w]",
         "--model.num_iterations=1",
         "--model.verification=0",

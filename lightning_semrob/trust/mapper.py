@@ -1,0 +1,339 @@
+"""Trust maps of every network and shape of a job, in the predict loop."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from lightning_semrob.functional.betting import mean_interval
+from lightning_semrob.functional.calls import call_sides
+from lightning_semrob.functions import RenderedFunction, SemanticFunction
+from lightning_semrob.functions.memory import ScoreMemory
+from lightning_semrob.shapes import ShapeSpec
+from lightning_semrob.space import SemanticSpace
+from lightning_semrob.trust.map import trust_maps
+from lightning_semrob.trust.record import TrustRecord, read_records, write_records
+from lightning_semrob.trust.sampling import first_points
+from lightning_semrob.trust.tiles import Tiles
+from lightning_semrob.utilities.distributed import all_gather
+from lightning_semrob.utilities.loaders import ListLoader
+from lightning_semrob.utilities.random import named_seed
+from lightning_semrob.verification.region import AxisDensity
+
+__all__ = ["MappedEnvironment", "TrustMapper", "TrustSettings", "load_trust_parts", "trusted_start"]
+
+#: Tiles of a periodic and of another axis where a job names none, by the number of axes: coarse, for a first answer.
+_COARSE = {1: (24, 12), 2: (12, 4), 3: (8, 3)}
+
+
+@dataclass(frozen=True)
+class TrustSettings:
+    """The trust maps of a job (docs/trust.md).
+
+    Args:
+        tiles: number of tiles along each swept axis; 12 x 4 on azimuth and elevation if null.
+        eps: trusted is a mean score >= 1 - eps, failing one <= eps; in (0, 0.5].
+        alpha: expected share of wrong calls, or probability of any.
+        error: ``fdr`` or ``simultaneous``.
+        max_evaluations: largest number of evaluations of each map, 8 a tile if null; 0 for no maps.
+    """
+
+    tiles: list[int] | None = None
+    eps: float = 0.5
+    alpha: float = 0.05
+    error: str = "fdr"
+    max_evaluations: int | None = None
+
+    def grid(self, space: SemanticSpace) -> tuple[int, ...]:
+        """Tiles along each axis."""
+        if self.tiles is not None:
+            return tuple(self.tiles)
+        size = _COARSE.get(len(space), (4, 2))
+        return tuple(size[0] if axis.periodic else size[1] for axis in space)
+
+    def budget(self, space: SemanticSpace) -> int:
+        """Largest number of evaluations of a map."""
+        grid = Tiles(space, self.grid(space))
+        return 8 * grid.count if self.max_evaluations is None else self.max_evaluations
+
+    def check(self, space: SemanticSpace) -> None:
+        """Refuse settings that make no map.
+
+        Raises:
+            ValueError: a setting out of range, or tiles that do not match the axes.
+        """
+        if self.max_evaluations == 0:
+            return
+        call_sides(self.eps)
+        if not 0 < self.alpha < 1:
+            raise ValueError(f"trust.alpha must lie in (0, 1), got {self.alpha}")
+        if self.error not in ("fdr", "simultaneous"):
+            raise ValueError(f"trust.error must be 'fdr' or 'simultaneous', got '{self.error}'")
+        count = Tiles(space, self.grid(space)).count
+        if self.budget(space) < count:
+            raise ValueError(
+                f"trust.max_evaluations is {self.max_evaluations}, which does not sample each of the {count} tiles "
+                "once: give fewer trust.tiles, more evaluations, or 0 for no trust maps"
+            )
+
+
+@dataclass(frozen=True)
+class MapTask:
+    """The map of a network and a shape, by index; -1 for a process without any."""
+
+    shape: int = -1
+    network: int = -1
+
+
+class MappedEnvironment(Protocol):
+    """What the mapper needs of the Trainer's datamodule: what f is made of."""
+
+    networks: list[str]
+    space: SemanticSpace
+    density: list[AxisDensity | None] | None
+    seed: int
+    score: str
+    precision: str
+    weights_sha256: dict[int, str]
+    mesh_sha256: dict[int, str]
+
+    @property
+    def shapes(self) -> list[ShapeSpec]:
+        """What is looked at."""
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Images in every network call."""
+
+    def mesh(self, shape: int) -> object:
+        """The mesh of a shape; raises ValueError or OSError if it cannot be loaded."""
+
+    def rendered_function(self, network: int, shape: int) -> RenderedFunction:
+        """f of a network and a shape, by index."""
+
+    def report_failure(self, shape: int, error: Exception) -> None:
+        """Note that a shape could not be measured."""
+
+
+class _SharedPictures(SemanticFunction):
+    """f of one of several networks of a shape; a picture that is made for it is shown to all of them."""
+
+    differentiable = False
+
+    def __init__(
+        self, functions: Mapping[int, RenderedFunction], memories: Mapping[int, ScoreMemory], own: int, after: Any
+    ) -> None:
+        super().__init__()
+        self.names = functions[own].names
+        self._functions, self._memories, self._after = functions, memories, after
+        self._order = [own, *(network for network in functions if network != own)]
+
+    def _value(self, u: Tensor, index: Tensor) -> Tensor:
+        return self._scores_and_hits(u, index)[0]
+
+    def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+    def _scores_and_hits(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        size = self._functions[self._order[0]].micro_batch.size
+        parts = [self._show(part) for part in u.flatten(0, 1).split(size)]
+        self._after()
+        scores, hits = (torch.cat(column).view(u.shape[:2]) for column in zip(*parts, strict=True))
+        return scores, hits
+
+    def _show(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        own, *others = self._order
+        known = self._memories[own].computed
+        result = self._recall(own, u)
+        if self._memories[own].computed > known:
+            for network in others:
+                self._recall(network, u)
+        return result
+
+    def _recall(self, network: int, u: Tensor) -> tuple[Tensor, Tensor]:
+        def compute(missing: Tensor) -> tuple[Tensor, Tensor]:
+            scores, hits = self._functions[network].scores_and_hits(missing[None])
+            return scores[0], hits[0]
+
+        return self._memories[network].recall(u, compute)
+
+
+class TrustMapper(pl.LightningModule):
+    """Makes the trust map of every network and shape that has none yet; processes share the maps.
+
+    Networks of one shape that one process maps share its pictures. A map is the same whatever the number of processes.
+
+    Args:
+        settings: of the maps.
+        about: what all records of the job share, plain data.
+        folder: every map is kept in its ``parts`` as soon as it is made; nowhere if None.
+        after_round: called after each round of evaluations, to leave in between.
+
+    Attributes:
+        records: by network and shape index, on every process after the loop.
+    """
+
+    def __init__(
+        self,
+        settings: TrustSettings,
+        about: Mapping[str, Any] | None = None,
+        folder: Path | None = None,
+        after_round: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__()
+        self.settings, self.about, self.folder, self.after_round = settings, dict(about or {}), folder, after_round
+        self.records: dict[tuple[int, int], TrustRecord] = {}
+        self._memories: tuple[int, dict[int, ScoreMemory]] = (-1, {})
+        self._own: list[MapTask] = []
+
+    def restore(self, environment: MappedEnvironment, found: Sequence[TrustRecord]) -> int:
+        """Take finished maps over; returns how many."""
+        names = {
+            (name, shape.class_name, shape.shape_id): (network, number)
+            for network, name in enumerate(environment.networks)
+            for number, shape in enumerate(environment.shapes)
+        }
+        self.records |= {names[record.key]: record for record in found if record.key in names}
+        return len(self.records)
+
+    def tasks(self, environment: MappedEnvironment, rank: int = 0, processes: int = 1) -> list[MapTask]:
+        """The maps of a process: a contiguous slice of those that are missing, ordered by shape."""
+        every = [
+            MapTask(shape, network)
+            for shape in range(len(environment.shapes))
+            for network in range(len(environment.networks))
+            if (network, shape) not in self.records
+        ]
+        return every[len(every) * rank // processes : len(every) * (rank + 1) // processes]
+
+    def measure(self, environment: MappedEnvironment, task: MapTask, together: Sequence[int]) -> TrustRecord | None:
+        """The map of a network and shape; None for a shape that cannot be loaded.
+
+        Args:
+            environment: of the job.
+            task: which map.
+            together: networks whose maps of this shape are made here.
+        """
+        shape, network, settings, space = task.shape, task.network, self.settings, environment.space
+        try:
+            environment.mesh(shape)
+        except (ValueError, OSError) as error:
+            environment.report_failure(shape, error)
+            return None
+        if self._memories[0] != shape:
+            self._memories = shape, {}
+        memories = self._memories[1]
+        for number in together:
+            memories.setdefault(number, ScoreMemory())
+        functions = {number: environment.rendered_function(number, shape) for number in together}
+        f = _SharedPictures(functions, memories, network, self.after_round)
+        spec, size = environment.shapes[shape], environment.micro_batch_size
+        stream, grid = named_seed(0, spec.class_name, spec.shape_id), settings.grid(space)
+        (found,) = trust_maps(
+            f,
+            space,
+            torch.zeros(1, dtype=torch.int64),
+            grid,
+            settings.eps,
+            settings.alpha,
+            settings.error,
+            settings.budget(space),
+            environment.seed,
+            environment.density,
+            [stream],
+        )
+        rate, low, high = self._top1(f, found.tiles, stream, environment)
+        return TrustRecord(
+            environment.networks[network],
+            spec.class_name,
+            spec.shape_id,
+            tuple(spec.target),
+            environment.score,
+            found,
+            stream,
+            settings.budget(space),
+            rate,
+            low,
+            high,
+            environment.weights_sha256.get(network),
+            environment.mesh_sha256.get(shape),
+            size,
+            environment.precision,
+            self.about,
+        )
+
+    def _top1(
+        self, f: _SharedPictures, tiles: Tiles, stream: int, environment: MappedEnvironment
+    ) -> tuple[float | None, float | None, float | None]:
+        """Rate of right answers over the space, from the first view of every tile, which are known already.
+
+        One view a tile is a stratified sample: a wealth with a fixed bet is the product of one factor a tile, and by
+        the inequality of the means its expectation is largest where all tiles have the same rate.
+        """
+        if environment.density is not None:
+            return None, None, None
+        _, hits = f.scores_and_hits(first_points(tiles, stream, environment.seed)[None])
+        if not bool(hits.isfinite().all()):
+            return None, None, None
+        low, high = mean_interval(hits, self.settings.alpha)
+        return float(hits.mean()), float(low[0]), float(high[0])
+
+    # ---- Lightning
+
+    def predict_dataloader(self) -> ListLoader[MapTask]:
+        """The maps of this process."""
+        trainer = self.trainer
+        self._own = self.tasks(trainer.datamodule, trainer.global_rank, trainer.world_size)  # type: ignore[attr-defined]
+        # Lightning leaves a process without batches out of the meeting at the end.
+        return ListLoader(self._own or [MapTask()])
+
+    def predict_step(self, batch: MapTask, batch_idx: int) -> int:
+        """Make one map and keep it; returns its evaluations."""
+        if batch.shape < 0:
+            return 0
+        together = [task.network for task in self._own if task.shape == batch.shape]
+        record = self.measure(self.trainer.datamodule, batch, together)  # type: ignore[attr-defined]
+        if record is not None:
+            self.records[batch.network, batch.shape] = record
+            if self.folder is not None:
+                name = hashlib.sha256("\0".join(record.key).encode()).hexdigest()[:20]
+                write_records(self.folder / "parts" / f"trust-{name}.jsonl", [record])
+        return 0 if record is None else record.map.evaluations
+
+    def on_predict_epoch_end(self) -> None:
+        """Give every process all maps, and what could not be measured."""
+        self.trainer.datamodule.gather_failures()  # type: ignore[attr-defined]
+        for part in all_gather(self.records):
+            self.records |= part
+
+
+def load_trust_parts(folder: Path) -> list[TrustRecord]:
+    """The finished maps of earlier starts.
+
+    Raises:
+        ValueError: a part cannot be read; it is named with the remedy.
+    """
+    remedy = "delete it and its map is made again"
+    return [
+        record for path in sorted((folder / "parts").glob("trust-*.jsonl")) for record in read_records(path, remedy)
+    ]
+
+
+def trusted_start(record: TrustRecord) -> Tensor:
+    """The middle (n,) of the largest trusted box of a map, or of the tile with the best mean where none is trusted."""
+    boxes, space = record.map.boxes(1), record.map.space
+    if len(boxes):
+        middle = boxes.center[0]
+    else:
+        mean = torch.from_numpy(record.map.mean.ravel()).nan_to_num(nan=-1.0)
+        best = int(mean.argmax())
+        middle = (record.map.tiles.low[best] + record.map.tiles.high[best]) / 2
+    turns = ((middle - space.low) / space.extent).floor() * space.extent
+    return torch.where(space.periodic, middle - turns, middle)

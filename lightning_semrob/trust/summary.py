@@ -1,0 +1,175 @@
+"""What the trust maps of a job say together: for tables, the page, dashboards and ``summary.json``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lightning_semrob.functional.trusted_share import compare_shares, share_intervals
+from lightning_semrob.functional.uncertainty import Difference, ShapeInterval
+from lightning_semrob.trust.boxes import box_text
+from lightning_semrob.trust.record import TrustRecord
+
+__all__ = ["MapLine", "NetworkShares", "Region", "TrustSummary", "summarize_maps"]
+
+
+@dataclass(frozen=True)
+class NetworkShares:
+    """Shares of one network: mean over classes with its interval over shapes.
+
+    Attributes:
+        network: its name.
+        trusted, failing: shares of the space.
+        top1: rate of right answers over the space.
+    """
+
+    network: str
+    trusted: ShapeInterval
+    failing: ShapeInterval
+    top1: ShapeInterval
+
+
+@dataclass(frozen=True)
+class Region:
+    """A trusted box or a trap.
+
+    Attributes:
+        text: its bounds in words.
+        low, high: bounds, unwrapped on periodic axes.
+        share: of the space.
+        mean: mean score of a trap, NaN for a box.
+    """
+
+    text: str
+    low: list[float]
+    high: list[float]
+    share: float
+    mean: float = math.nan
+
+
+@dataclass(frozen=True)
+class MapLine:
+    """One map in short.
+
+    Attributes:
+        network, class_name, shape_id: which.
+        trusted, failing, undecided: shares of the space.
+        top1: rate of right answers, None where it was not measured.
+        evaluations: of f.
+        largest_box, worst_trap: None where there is none.
+        traps: how many there are.
+    """
+
+    network: str
+    class_name: str
+    shape_id: str
+    trusted: float
+    failing: float
+    undecided: float
+    top1: float | None
+    evaluations: int
+    largest_box: Region | None
+    worst_trap: Region | None
+    traps: int
+
+
+@dataclass(frozen=True)
+class TrustSummary:
+    """All maps of a job.
+
+    Attributes:
+        score, eps, alpha, error, tiles, max_evaluations: what the maps were made with.
+        confidence: of the intervals, and of the comparisons together.
+        evaluations: of all maps.
+        networks: one entry each.
+        pairs: first and second network of each comparison by trusted share; comparisons: their results.
+        maps: one line each.
+    """
+
+    score: str
+    eps: float
+    alpha: float
+    error: str
+    tiles: tuple[int, ...]
+    max_evaluations: int
+    confidence: float
+    evaluations: int
+    networks: list[NetworkShares]
+    pairs: list[tuple[str, str]]
+    comparisons: list[Difference]
+    maps: list[MapLine]
+
+
+def _table(records: Sequence[TrustRecord], networks: list[str], shapes: list[tuple[str, str]], value: str) -> Tensor:
+    """A number of each record by network and shape, (N, S) float64, NaN where there is none."""
+    table = torch.full((len(networks), len(shapes)), math.nan, dtype=torch.float64)
+    for record in records:
+        found = record.top1 if value == "top1" else getattr(record.map, value)
+        if found is not None:
+            table[networks.index(record.network), shapes.index(record.shape)] = found
+    return table
+
+
+def _line(record: TrustRecord) -> MapLine:
+    m, tiles = record.map, record.map.tiles
+    boxes, traps = m.boxes(1), m.traps()
+    box = trap = None
+    if len(boxes):
+        a, b = boxes.a[0], boxes.b[0]
+        box = Region(box_text(a, b, tiles), a.tolist(), b.tolist(), float(boxes.share[0]))
+    if traps:
+        a, b = traps[0].a, traps[0].b
+        trap = Region(box_text(a, b, tiles), a.tolist(), b.tolist(), traps[0].share, traps[0].mean)
+    return MapLine(
+        *record.key,
+        m.trusted_share,
+        m.failing_share,
+        m.share("undecided"),
+        record.top1,
+        m.evaluations,
+        box,
+        trap,
+        len(traps),
+    )
+
+
+def summarize_maps(records: Sequence[TrustRecord], confidence: float = 0.95) -> TrustSummary | None:
+    """Shares of each network with intervals over shapes, comparisons of networks, and a line for every map.
+
+    Args:
+        records: of one job: the same axes, score and settings.
+        confidence: of the intervals and of the comparisons together.
+
+    Returns:
+        None where there is no map.
+    """
+    if not records:
+        return None
+    networks = list(dict.fromkeys(record.network for record in records))
+    shapes = list(dict.fromkeys(record.shape for record in records))
+    names = list(dict.fromkeys(class_name for class_name, _ in shapes))
+    classes = torch.tensor([names.index(class_name) for class_name, _ in shapes])
+    trusted, failing, top1 = (
+        _table(records, networks, shapes, value) for value in ("trusted_share", "failing_share", "top1")
+    )
+    columns = (share_intervals(table, classes, confidence) for table in (trusted, failing, top1))
+    found = compare_shares(trusted, classes, confidence)
+    first = records[0]
+    return TrustSummary(
+        first.score,
+        first.map.eps,
+        first.map.alpha,
+        first.map.error,
+        first.map.tiles.shape,
+        first.max_evaluations,
+        confidence,
+        sum(record.map.evaluations for record in records),
+        [NetworkShares(*line) for line in zip(networks, *columns, strict=True)],
+        [(networks[i], networks[j]) for i, j, _ in found],
+        [difference for _, _, difference in found],
+        [_line(record) for record in records],
+    )
