@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_semrob.shapes.files import MeshFileError
+from lightning_semrob.shapes.files import MAX_BYTES, MeshFileError
 from lightning_semrob.shapes.images import Paint
 from lightning_semrob.shapes.parts import DEFAULT_COLOR, Part, Source, part
 from lightning_semrob.shapes.polygons import triangulate
@@ -33,8 +34,12 @@ def read_stl(source: Source) -> list[Part]:
 def read_3mf(source: Source) -> list[Part]:
     """The parts of a 3MF file: up is +z by its standard. Its colours are not read."""
     _needs(source, "3MF", {"lxml": "lxml", "networkx": "networkx"})
-    if any(word in source.data for word in (b"3D/Textures", b".png", b".jpg")):
-        source.note("may have textures: of 3MF the form alone is read")
+    with zipfile.ZipFile(io.BytesIO(source.data)) as archive:
+        if sum(info.file_size for info in archive.infolist()) > MAX_BYTES:
+            raise MeshFileError(f"mesh file '{source.name}' unpacks to more than {MAX_BYTES // 2**20} MiB: reduce it")
+        models = [archive.read(name) for name in archive.namelist() if name.lower().endswith(".model")]
+    if any(word in model for model in models for word in (b"displaycolor", b"colorgroup", b"texture2d")):
+        source.note("has colours or textures: of 3MF the form alone is read")
     return _trimesh(source, "3mf", _UP["Z_UP"])
 
 
