@@ -27,6 +27,9 @@ resampled from them.
 
 from __future__ import annotations
 
+if __name__ == "coverage":  # numba asks for the package of this name, which a script beside this one does not find
+    raise ImportError("benchmarks/coverage.py is a script, not the package of this name")
+
 import argparse
 import json
 import math
