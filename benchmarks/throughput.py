@@ -1,6 +1,10 @@
-"""Images per second of rendering alone, of the networks alone and of a whole job, and what more processes bring.
+"""Images per second of rendering, of networks and of a whole job, and what runtimes and processes bring.
 
-Usage: python benchmarks/throughput.py [--processes 1 2] [arguments of evaluate.py]
+Usage: python benchmarks/throughput.py [--processes 1 2] [--default_job] [arguments of evaluate.py]
+
+First torch against ONNX Runtime, in turn, by the CPU time of one thread, which other load disturbs little: the network
+alone, f with its rendering, and gradient calls in several ways. With --default_job also the default job of evaluate.py
+on one process with either, in wall time. Then a small job by number of processes.
 
 Everything is measured in one call, one thread a process. The job has 12 small tasks: two networks, three shapes, two
 initial points, the default finders with fewer updates. Its start-up (from the parsed command to the first round:
@@ -18,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +30,8 @@ import torch
 
 from lightning_semrob.commands.evaluate import EvaluateCLI
 from lightning_semrob.commands.parsing import quiet
+from lightning_semrob.functions import RenderedFunction
+from lightning_semrob.networks import build_network
 
 JOB = (
     "--data.shapes=[teapot,cup,vase]",
@@ -35,6 +42,89 @@ JOB = (
     "--report_grid=[]",
 )
 REPEATS = 5
+#: Counts of a summary that make up the evaluations of a job.
+KINDS = ("evaluations", "verification_evaluations", "audit_evaluations")
+
+
+def milliseconds(calls: dict[str, Callable[[], object]], images: int) -> dict[str, float]:
+    """CPU time an image of each call, the fastest of some rounds in which they take turns; the first round warms up."""
+    best = dict.fromkeys(calls, float("inf"))
+    for turn in range(REPEATS + 1):
+        for name, call in calls.items():
+            start = time.process_time()
+            call()
+            if turn:
+                best[name] = min(best[name], time.process_time() - start)
+    return {name: 1e3 * seconds / images for name, seconds in best.items()}
+
+
+def runtimes_alone(networks: Sequence[str], shape: str = "teapot", size: int = 8) -> None:
+    """Torch against ONNX Runtime for network and f, and ways to call for gradients."""
+    print(f"ms an image (CPU time of one thread, batch {size}, shape {shape}); in brackets torch / ONNX Runtime")
+    print(
+        f"{'network':22}{'torch':>8}{'onnxruntime':>18}{'f, torch':>11}{'f, onnxruntime':>20}{'change of a logit':>20}"
+    )
+    for name in networks:
+        f = {
+            runtime: RenderedFunction.of(shape, name, micro_batch_size=size, runtime=runtime)
+            for runtime in ("torch", "onnxruntime")
+        }
+        images = f["torch"].images(f["torch"].space.sobol(size, 0))
+        points = f["torch"].space.sobol(size, 1)[None]
+
+        def network(runtime: str, f: Any = f, images: torch.Tensor = images) -> None:
+            with torch.no_grad():
+                f[runtime].classifier(images)
+
+        calls: dict[str, Callable[[], object]] = {
+            **{f"network {runtime}": partial(network, runtime) for runtime in f},
+            **{f"f {runtime}": partial(f[runtime], points) for runtime in f},
+        }
+        ms = milliseconds(calls, size)
+        (a, b), (c, d) = ((ms[f"{kind} torch"], ms[f"{kind} onnxruntime"]) for kind in ("network", "f"))
+        print(f"{name:22}{a:8.1f}{b:10.1f} ({a / b:.2f}){c:11.1f}{d:12.1f} ({c / d:.2f})"
+              f"{f['onnxruntime'].runtime.change:20.1e}", flush=True)  # fmt: skip
+
+
+def gradients_alone(network: str, shape: str = "teapot") -> None:
+    """Ways to compute scores with gradients: memory layout, compilation, and the padding of a few rows."""
+    f = RenderedFunction.of(shape, network, runtime="torch")
+    layouts = {
+        layout: build_network(network, channels_last=layout == "channels_last")
+        for layout in ("channels_last", "contiguous")
+    }
+    images = f.images(f.space.sobol(8, 0))
+    compiled = torch.compile(layouts["channels_last"])
+
+    def backward(classifier: Any, count: int) -> None:
+        pixels = images[:count].clone().requires_grad_(True)
+        torch.autograd.grad(classifier(pixels).logsumexp(-1).sum(), pixels)
+
+    calls: dict[str, Callable[[], object]] = {
+        "channels_last, 8 images": partial(backward, layouts["channels_last"], 8),
+        "folded (what jobs use), 8 images": partial(backward, f.classifier, 8),
+        "contiguous, 8 images": partial(backward, layouts["contiguous"], 8),
+        "torch.compile, 8 images": partial(backward, compiled, 8),
+        "folded, 4 images": partial(backward, f.classifier, 4),
+    }
+    print(f"\nforward + backward of {network}, CPU time of the whole call")
+    ms = milliseconds(calls, 1)
+    for name, value in ms.items():
+        print(f"  {name:36}{value:9.1f} ms  ({value / ms['folded (what jobs use), 8 images']:.2f})")
+
+
+def default_jobs() -> None:
+    """The default job of evaluate.py on one process with either runtime, and the evaluations that memory saves."""
+    seconds = {}
+    for runtime in ("torch", "onnxruntime"):
+        start = time.perf_counter()
+        summary = job([f"--data.runtime={runtime}"], 1)
+        seconds[runtime] = time.perf_counter() - start
+        known = summary["remembered_evaluations"]
+        asked = sum(summary[f"computed_{kind}"] for kind in KINDS)
+        print(f"default job, {runtime}: {seconds[runtime]:.0f} s; {known} evaluations known already, {asked} counted",
+              flush=True)  # fmt: skip
+    print(f"torch / ONNX Runtime: {seconds['torch'] / seconds['onnxruntime']:.2f}")
 
 
 def images_per_second(call: Callable[[], object], images: int) -> float:
@@ -90,10 +180,16 @@ def main(args: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--default_job", action="store_true", help="time the default job with both runtimes")
     options, rest = parser.parse_known_args(args)
     arguments = [*JOB, *rest]
     quiet()
     torch.set_num_threads(1)
+    runtimes_alone(("efficientnet_lite0", "efficientnet_lite1"))
+    gradients_alone("efficientnet_lite0")
+    if options.default_job:
+        default_jobs()
+    print()
     rendering, networks = parts_alone(arguments)
     print(f"rendering alone       {rendering:7.1f} images/s")
     for name, (forward, backward) in networks.items():
@@ -102,8 +198,7 @@ def main(args: Sequence[str] | None = None) -> None:
     first = 0.0
     for processes in options.processes:
         summary = job(arguments, processes)
-        kinds = ("evaluations", "verification_evaluations", "audit_evaluations")
-        count = sum(summary[f"computed_{kind}"] for kind in kinds)
+        count = sum(summary[f"computed_{kind}"] for kind in KINDS)
         gradients = summary["computed_gradient_evaluations"] + summary["computed_audit_evaluations"]
         speed = count / summary["measuring_seconds"]
         first = first or speed

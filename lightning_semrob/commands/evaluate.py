@@ -239,5 +239,6 @@ def print_start(summary: dict[str, Any]) -> None:
     processes, measuring = summary["processes"], summary["measuring_seconds"]
     print(
         f"{processes} process{'es' if processes > 1 else ''}: start-up {summary['startup_seconds']:.1f} s, then "
-        f"{computed} evaluations in {measuring:.1f} s, {computed / max(measuring, 1e-9):.1f} a second"
+        f"{computed} evaluations in {measuring:.1f} s, {computed / max(measuring, 1e-9):.1f} a second; "
+        f"{summary['remembered_evaluations']} of them were known already"
     )

@@ -32,6 +32,7 @@ from lightning_semrob.sharing.strategies import SharedTableStrategy, value_of_fi
 from lightning_semrob.trust.mapper import TrustMapper, TrustSettings, load_trust_parts, trusted_start
 from lightning_semrob.trust.record import MAPS_FILE, TrustRecord, write_records
 from lightning_semrob.trust.summary import TrustSummary, summarize_maps
+from lightning_semrob.utilities.distributed import all_gather
 
 __all__ = ["MODEL_DEFAULTS", "TRAINER_DEFAULTS", "Job", "JobConfig", "JobInterrupted", "JobResult"]
 
@@ -229,6 +230,7 @@ class Job:
         summary = summarize(runs, PAPER_METHODS, eps_m=suite.eps_m, eps_v=suite.eps_v)
         trust = summarize_maps(maps)
         summary["trust"] = None if trust is None else asdict(trust)
+        remembered = sum(all_gather(environment.models.remembered))
         if self.trainer.is_global_zero:
             after = suite.counts()
             summary |= {
@@ -238,6 +240,7 @@ class Job:
                 "processes": self.trainer.world_size,
                 "executed_evaluations": environment.work.evaluations,
                 **{f"computed_{name}": after[name] - before[name] for name in after if name != "active"},
+                "remembered_evaluations": remembered,
                 "probe_pictures": environment.models.probed,
                 "runtimes": description.runtimes,
                 "precision_change": precision_change(environment),

@@ -114,6 +114,7 @@ class Models:
         self._memories: OrderedDict[tuple[int, int], ScoreMemory] = OrderedDict()
         self.ready: dict[int, ReadyNetwork] = {}
         self.probed = 0
+        self._forgotten = 0
         self._meshes: dict[int, Mesh] = {}
 
     @property
@@ -239,8 +240,13 @@ class Models:
         self._memories.setdefault(key, ScoreMemory())
         self._memories.move_to_end(key)
         while len(self._memories) > _KEPT_MEMORIES:
-            self._memories.popitem(last=False)
+            self._forgotten += self._memories.popitem(last=False)[1].spared
         return self._memories[key]
+
+    @property
+    def remembered(self) -> int:
+        """Evaluations of f that were answered from memory."""
+        return self._forgotten + sum(memory.spared for memory in self._memories.values())
 
     def function(self, network: int, shape: int) -> SemanticFunction:
         """f of one network and shape, with the gradient of ``gradient``; nothing is computed twice at one point."""

@@ -25,6 +25,11 @@ class ScoreMemory:
         self.asked = 0
         self.computed = 0
 
+    @property
+    def spared(self) -> int:
+        """Points that the network was not shown."""
+        return self.asked - self.computed
+
     def __len__(self) -> int:
         return len(self._known)
 
