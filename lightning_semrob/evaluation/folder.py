@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import math
+import os
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+import socket
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet
 import torch
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
-from lightning_semrob.evaluation.records import NOT_VERIFIED, Run, read_runs, runs_table
+from lightning_semrob.evaluation.records import (
+    NOT_VERIFIED,
+    Origin,
+    Run,
+    origin_of_runs,
+    read_runs,
+    runs_table,
+    text_sha256,
+    write_runs,
+)
 from lightning_semrob.evaluation.statements import JobDescription, region_statement
 from lightning_semrob.functions.precision import set_arithmetic
 from lightning_semrob.space import SemanticSpace
-from lightning_semrob.utilities.files import read_json, write_atomically, write_csv, write_text
+from lightning_semrob.utilities.files import read_json, write_csv, write_text
 
-__all__ = ["RunFolder", "environment_of", "versions"]
+try:
+    import fcntl
+except ImportError:  # Windows: two jobs in one folder are not noticed there
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["Part", "RunFolder", "environment_of", "versions"]
 
 #: What a job writes beside its configuration and its parts.
 _WRITTEN = (
@@ -46,6 +62,15 @@ def versions() -> dict[str, str]:
     return found
 
 
+@dataclass(frozen=True)
+class Part:
+    """Finished runs of one network and shape, and what decided their numbers."""
+
+    path: Path
+    origin: Origin
+    runs: list[Run]
+
+
 class RunFolder:
     """The output folder of one job.
 
@@ -54,10 +79,99 @@ class RunFolder:
 
     Args:
         path: the folder; made if absent.
+        config: the text of its configuration; that of ``config.yaml`` if None.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, config: str | None = None) -> None:
         self.path = Path(path)
+        self._config = config
+
+    @property
+    def config(self) -> str:
+        """The text of the configuration; empty where there is none."""
+        target = self.path / "config.yaml"
+        if self._config is None:
+            return target.read_text(encoding="utf-8") if target.is_file() else ""
+        return self._config
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other jobs out of the folder; the lock of a process that was killed is none.
+
+        Raises:
+            ValueError: another process works in the folder; it is named.
+            OSError: the folder cannot be written.
+        """
+        path = self.path / ".lock"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise OSError(
+                error.errno, f"cannot write '{path}' ({error.strerror}): free space or choose another --output"
+            ) from error
+        with file:
+            try:
+                if fcntl is not None:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                raise ValueError(
+                    f"{file.read() or 'another process'} works in '{self.path}': wait for it, or choose another "
+                    "--output"
+                ) from error
+            except OSError as error:
+                warnings.warn(
+                    f"the file system of '{self.path}' has no locks ({error.strerror}): start no second job there",
+                    stacklevel=2,
+                )
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            yield
+
+    def _refuse_strangers(self) -> None:
+        """Raise ValueError for a folder that is neither empty nor a job's: nothing in it is ours to write over."""
+        if not self.path.is_dir() or self._is_job():
+            return
+        found = sorted(path.name for path in self.path.iterdir() if not path.name.startswith("."))
+        if found:
+            without = " without the config.yaml that says what they are of" if "parts" in found else ""
+            raise ValueError(
+                f"'{self.path}' is not empty and is no output folder of a job (it holds {', '.join(found[:3])}"
+                f"{', ...' if len(found) > 3 else ''}{without}): choose another --output"
+            )
+
+    def _is_job(self) -> bool:
+        """Whether the folder has the configuration of an evaluation or of a training."""
+        import yaml
+
+        try:
+            known = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+            return "judging" in known or {"networks", "shapes"} <= set(known["data"])
+        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+            return False
+
+    def _drop(self) -> None:
+        """Delete what the folder holds of a job.
+
+        Raises:
+            OSError: something cannot be deleted.
+        """
+        parts = self.path / "parts"
+        try:
+            if parts.is_symlink():
+                raise OSError(None, "it is a link, and what is behind links is not deleted")
+            if parts.exists():
+                shutil.rmtree(parts)
+            for name in _WRITTEN:
+                (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"cannot drop the old results '{error.filename or parts}' ({error.strerror}): delete them, or choose "
+                "another --output",
+            ) from error
 
     def open(self, config: str, overwrite: bool = False) -> None:
         """Make the folder, or go on in it.
@@ -67,16 +181,18 @@ class RunFolder:
             overwrite: start anew, dropping what the folder holds of a job.
 
         Raises:
-            ValueError: the folder belongs to another configuration; the difference is in the message.
-            OSError: the folder cannot be written.
+            ValueError: the folder belongs to another configuration (the difference is in the message), or is neither
+                empty nor a job's.
+            OSError: the folder cannot be written, or old results cannot be deleted.
         """
         target = self.path / "config.yaml"
+        if not (target.is_file() and target.read_text(encoding="utf-8") == config):
+            self._refuse_strangers()
+        self._config = config
         if overwrite:
-            shutil.rmtree(self.path / "parts", ignore_errors=True)
-            for name in _WRITTEN:
-                (self.path / name).unlink(missing_ok=True)
+            self._drop()
         elif target.exists():
-            old = target.read_text()
+            old = target.read_text(encoding="utf-8")
             if old != config:
                 lines = difflib.unified_diff(
                     old.splitlines(), config.splitlines(), "in the folder", "asked for", n=0, lineterm=""
@@ -96,11 +212,16 @@ class RunFolder:
             raise OSError(f"'{self.path}' has {free / 2**20:.0f} MiB free, {needed / 2**20:.0f} MiB are needed")
 
     def note_job(self, job: JobDescription) -> JobDescription:
-        """Keep what all statements share in ``job.json``, with the versions of all starts; returns what is kept.
+        """Keep what all statements share in ``job.json``, with the versions of all starts; returns what is kept."""
+        known = self.job()
+        versions = [*(known.versions if known else [])]
+        versions += [found for found in job.versions if found not in versions]
+        kept = replace(job, versions=versions)
+        self.write_json("job.json", asdict(kept))
+        return kept
 
-        Raises:
-            ValueError: the job began with another runtime of a network.
-        """
+    def check_runtimes(self, job: JobDescription) -> None:
+        """Raise ValueError where the job in the folder began with another runtime of a network."""
         known = self.job()
         for network, now in job.runtimes.items():
             before = known.runtimes.get(network) if known else None
@@ -110,11 +231,6 @@ class RunFolder:
                     f"and now it would run with {now['name']}. {now['reason']} Give data.runtime={before['name']}, "
                     "another --output, or --overwrite=true to drop the old results."
                 )
-        versions = [*(known.versions if known else [])]
-        versions += [found for found in job.versions if found not in versions]
-        kept = replace(job, versions=versions)
-        self.write_json("job.json", asdict(kept))
-        return kept
 
     def job(self) -> JobDescription | None:
         """What ``job.json`` holds, None where there is none.
@@ -132,21 +248,31 @@ class RunFolder:
                 f"'{path}' does not describe a job ({error}): delete it, its job writes it again"
             ) from error
 
-    def save_part(self, runs: Sequence[Run], space: SemanticSpace, name: str) -> None:
-        """Keep finished runs in the part ``name``, in place of what it held."""
+    def save_part(self, runs: Sequence[Run], space: SemanticSpace, name: str, origin: Origin) -> None:
+        """Keep finished runs of one network and shape in the part ``name``, in place of what it held."""
         if runs:
-            table = runs_table(runs, space)
-            write_atomically(self.path / "parts" / f"{name}.parquet", lambda path: pa.parquet.write_table(table, path))
+            path = self.path / "parts" / f"{name}.parquet"
+            write_runs(path, runs_table(runs, space), origin.with_config(self.config))
 
-    def load_parts(self) -> list[Run]:
-        """Finished runs of earlier starts, each once.
+    def parts(self) -> list[Part]:
+        """What earlier starts have finished.
 
         Raises:
-            ValueError: a part cannot be read; it is named with the remedy.
+            ValueError: a part cannot be read, has changed since it was written, or is of another configuration; it is
+                named with the remedy.
         """
+        remedy = "delete it and its runs are computed again"
+        paths = sorted((self.path / "parts").glob("*.parquet"))
+        found = [Part(path, runs=read_runs(path, remedy), origin=origin_of_runs(path, remedy)) for path in paths]
+        for part in found:
+            part.origin.check(part.origin.with_config(self.config), part.path)
+        return found
+
+    def load_parts(self) -> list[Run]:
+        """Finished runs of earlier starts, each once; raises as :meth:`parts`."""
         runs: dict[tuple[Any, ...], Run] = {}
-        for path in sorted((self.path / "parts").glob("*.parquet")):
-            for run in read_runs(path, "delete it and its runs are computed again"):
+        for part in self.parts():
+            for run in part.runs:
                 if run.key not in runs or runs[run.key].verdict == NOT_VERIFIED:
                     runs[run.key] = run
         return list(runs.values())
@@ -156,7 +282,7 @@ class RunFolder:
     ) -> None:
         """Write the whole table (Parquet and CSV), a statement for each run of a ``job``, the summary, the versions."""
         table = runs_table(runs, space)
-        write_atomically(self.path / "runs.parquet", lambda path: pa.parquet.write_table(table, path))
+        write_runs(self.path / "runs.parquet", table, config=text_sha256(self.config))
         write_csv(self.path / "runs.csv", table)
         lines = [json.dumps(_plain(region_statement(run, space, job)), allow_nan=False) + "\n" for run in runs]
         write_text(self.path / "statements.jsonl", "".join(lines))

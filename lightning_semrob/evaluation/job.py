@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from signal import Signals
@@ -23,13 +24,19 @@ from lightning_semrob.evaluation.estimate import Estimate, estimate_cost
 from lightning_semrob.evaluation.folder import RunFolder, versions
 from lightning_semrob.evaluation.models import ReadyNetwork
 from lightning_semrob.evaluation.profiling import ShareProfiler
-from lightning_semrob.evaluation.records import Run
+from lightning_semrob.evaluation.records import Run, text_sha256
 from lightning_semrob.evaluation.statements import JobDescription
 from lightning_semrob.evaluation.suite import PAPER_METHODS, FinderSuite
 from lightning_semrob.evaluation.summary import summarize
 from lightning_semrob.functions.precision import precision_change, set_arithmetic
 from lightning_semrob.sharing.strategies import SharedTableStrategy, value_of_first
-from lightning_semrob.trust.mapper import TrustMapper, TrustSettings, load_trust_parts, trusted_start
+from lightning_semrob.trust.mapper import (
+    TrustMapper,
+    TrustSettings,
+    load_trust_parts,
+    origin_of_record,
+    trusted_start,
+)
 from lightning_semrob.trust.record import MAPS_FILE, TrustRecord, write_records
 from lightning_semrob.trust.summary import TrustSummary, summarize_maps
 from lightning_semrob.utilities.distributed import all_gather
@@ -177,7 +184,8 @@ class Job:
     trust: TrustSettings = field(default_factory=TrustSettings)
 
     def __post_init__(self) -> None:
-        self.folder = RunFolder(self.output or f"outputs/{hashlib.sha256(self.config.encode()).hexdigest()[:8]}")
+        name = f"outputs/{hashlib.sha256(self.config.encode()).hexdigest()[:8]}"
+        self.folder = RunFolder(self.output or name, self.config)
 
     def prepare(self) -> str | None:
         """Resolve names and make the tasks; every mistake in names, files or points is raised here.
@@ -209,11 +217,16 @@ class Job:
             Runs and summary, on every process; files are written by the first one, which also has the costs.
 
         Raises:
-            ValueError: the folder belongs to another configuration, or holds a part that cannot be read.
+            ValueError: the folder belongs to another configuration, is no job's, is in use by another job, or holds
+                results that cannot be read or are not of what is there now.
             OSError: the folder cannot be written.
             JobInterrupted: a signal came.
         """
         self.prepare()
+        with self.folder.locked() if self.trainer.is_global_zero else nullcontext():
+            return self._run(callbacks, say)
+
+    def _run(self, callbacks: Sequence[Callback], say: Callable[[str], None] | None) -> JobResult:
         suite, environment, watch = self.suite, self.environment, Stopwatch()
         suite.check(environment)
         description, finished, mapped = self._open()
@@ -264,9 +277,12 @@ class Job:
         if self.trainer.is_global_zero:
             folder.open(self.config, overwrite=self.overwrite)
             folder.check_space()
-            finished, mapped = folder.load_parts(), load_trust_parts(folder.path)
             ready = self.environment.models.make_ready()
-            found = folder.note_job(self._description()), finished, mapped, ready
+            description = self._description()
+            folder.check_runtimes(description)
+            finished, mapped = folder.load_parts(), load_trust_parts(folder.path)
+            self._check_origins(mapped)
+            found = folder.note_job(description), finished, mapped, ready
         found = value_of_first(self.trainer, found)
         assert found is not None
         description, finished, mapped, self.environment.models.ready = found
@@ -280,6 +296,7 @@ class Job:
             return []
         environment, trainer, leaving = self.environment, self.trainer, CleanExit()
         about = {"fixed": job.fixed, "renderer": job.renderer, "versions": job.versions}
+        about["config"] = text_sha256(self.config)
         mapper = TrustMapper(self.trust, about, self.folder.path, leaving.leave)
         taken = mapper.restore(environment, finished)
         if say is not None and trainer.is_global_zero and taken:
@@ -307,6 +324,25 @@ class Job:
             raise SystemExit(0) from error  # Lightning kills the first process if another one ends with an error
         kept, maps = len(self.folder.load_parts()), len(load_trust_parts(self.folder.path))
         raise JobInterrupted(leaving.signal, kept, self.folder.path, maps) from error
+
+    def _check_origins(self, mapped: Sequence[TrustRecord]) -> None:
+        """Refuse finished runs and maps of other weights, meshes or outputs than those that are there now."""
+        environment, parts = self.environment, self.folder.parts()
+        shapes = {(spec.class_name, spec.shape_id): number for number, spec in enumerate(environment.shapes)}
+        found = [(part.origin, part.path) for part in parts]
+        found += [(origin_of_record(record), self.folder.path / "parts") for record in mapped]
+        for known, path in found:
+            shape = shapes.get((known.class_name, known.shape_id))
+            if shape is None or known.network not in environment.networks:
+                continue
+            try:
+                now = environment.models.origin(environment.networks.index(known.network), shape)
+            except (ValueError, OSError) as error:
+                raise ValueError(
+                    f"'{path}' holds results of network '{known.network}' and shape '{known.shape_id}', one of which "
+                    f"cannot be loaded now ({error}): mend that, or choose another --output"
+                ) from error
+            known.check(now.with_config(self.config), path)
 
     def _description(self) -> JobDescription:
         suite, environment, renderer = self.suite, self.environment, self.environment.renderer

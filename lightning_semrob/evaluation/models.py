@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_semrob.evaluation.records import Origin
 from lightning_semrob.functional.scores import SCORES
 from lightning_semrob.functions import FiniteDifference, RenderedFunction, SemanticFunction
 from lightning_semrob.functions.memory import ScoreMemory
@@ -219,6 +220,28 @@ class Models:
             seen = check_visible(self.renderer.to(device), mesh, self.space) if spec.from_file else None
             self.notes[shape] = mesh.notes if seen is None else (*mesh.notes, seen)
         return mesh
+
+    def origin(self, network: int, shape: int) -> Origin:
+        """What decides the numbers of a network on a shape, as they were when they were first loaded.
+
+        Raises:
+            ValueError, OSError: network or mesh cannot be loaded.
+        """
+        if network not in self.ready:
+            self._fast_classifier(network)
+        if shape not in self.mesh_sha256:
+            self.mesh(shape)
+        spec = self.shapes[shape]
+        return Origin(
+            self.networks[network],
+            self.weights_sha256[network],
+            self.ready[network].runtime.name,
+            spec.class_name,
+            spec.shape_id,
+            tuple(spec.target),
+            self.mesh_sha256[shape],
+            f"{type(self.renderer).__name__} of {self.renderer.version}",
+        )
 
     def rendered_function(self, network: int, shape: int) -> RenderedFunction:
         """f of one network and shape, with its own gradient and no memory."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -12,7 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
+from lightning_semrob.finders.statuses import STATUSES
 from lightning_semrob.space import Axis, SemanticSpace
+from lightning_semrob.utilities.files import write_atomically
+from lightning_semrob.utilities.sealed import UNSEALED, check_seal, seal
 
 __all__ = [
     "NOT_VERIFIED",
@@ -20,15 +24,26 @@ __all__ = [
     "Judgement",
     "Origin",
     "Run",
+    "origin_of_runs",
     "read_runs",
+    "read_runs_table",
     "run_schema",
     "run_space",
     "runs_table",
+    "text_sha256",
+    "write_runs",
 ]
 
 SCHEMA_VERSION = 4
 #: The verdict of a box that nobody checked against Eq. 2.
 NOT_VERIFIED = "not verified"
+#: All verdicts.
+VERDICTS = ("valid", "invalid", "undecided", NOT_VERIFIED)
+
+
+def text_sha256(text: str) -> str:
+    """That of a configuration, say."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -56,7 +71,7 @@ class Origin:
 
     def with_config(self, text: str) -> Origin:
         """The same under a configuration."""
-        return replace(self, config=hashlib.sha256(text.encode()).hexdigest())
+        return replace(self, config=text_sha256(text))
 
     @property
     def sha256(self) -> str:
@@ -213,6 +228,36 @@ class Run:
         """Of the judgement."""
         return self.judgement.verdict
 
+    def check(self) -> None:
+        """Raise ValueError for a status, verdict, count or number that no run has."""
+        for name, value, known in (("status", self.status, STATUSES), ("verdict", self.verdict, VERDICTS)):
+            if value not in known:
+                raise ValueError(f"the run {self.key} has the {name} '{value}', which is none of {list(known)}")
+        judgement = self.judgement
+        counts = (self.point, self.steps, self.evaluations, self.gradient_evaluations, self.audit_evaluations)
+        if min(*counts, judgement.verification_evaluations or 0, judgement.samples or 0) < 0:
+            raise ValueError(f"the run {self.key} has a count below 0")
+        for name in ("mean", "variance"):
+            low, middle, high = (getattr(judgement, column) for column in (f"{name}_low", name, f"{name}_high"))
+            if None not in (low, middle, high) and not low <= middle <= high:
+                raise ValueError(f"the run {self.key} has the {name} {middle} outside its interval [{low}, {high}]")
+
+    def check_box(self, u0: Sequence[float], space: SemanticSpace) -> None:
+        """Raise ValueError for a box that no finder that projects its boxes has grown from an initial point.
+
+        Args:
+            u0: the initial point of its task.
+            space: the swept axes.
+        """
+        for axis, start in zip(space, u0, strict=True):
+            known, a, b = self.u0[axis.name], self.a[axis.name], self.b[axis.name]
+            if abs(known - start) > 1e-9 * axis.extent:
+                raise ValueError(f"the run {self.key} starts at {axis.name} {known:g}, its task at {start:g}")
+            slack = 1e-9 * axis.extent
+            inside = b - a <= axis.extent + slack if axis.periodic else axis.low - slack <= a and b <= axis.high + slack
+            if self.status != "invalid_score" and not (a <= b + slack and inside):
+                raise ValueError(f"the run {self.key} has the box [{a:g}, {b:g}] on {axis.name}, which no finder grows")
+
     def columns(self) -> dict[str, Any]:
         """The run as a row of the table (:func:`run_schema`)."""
         flat: dict[str, Any] = asdict(self)
@@ -282,21 +327,76 @@ def runs_table(runs: Sequence[Run], space: SemanticSpace) -> pa.Table:
     )
 
 
+def write_runs(path: Path, table: pa.Table, origin: Origin | None = None, config: str | None = None) -> None:
+    """Write a table of runs as Parquet, with a checksum of the whole file.
+
+    Args:
+        path: of the file.
+        table: of runs.
+        origin: what decided its numbers, where it is about one network and shape.
+        config: SHA-256 of the configuration that it is of.
+    """
+    about = {b"origin": json.dumps(asdict(origin)).encode()} if origin else {}
+    about |= {b"config": config.encode()} if config else {}
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **about, b"seal": UNSEALED.encode()})
+
+    def write(file: Path) -> None:
+        pa.parquet.write_table(table, file)
+        file.write_bytes(seal(file.read_bytes()))
+
+    write_atomically(path, write)
+
+
+def read_runs_table(path: Path, remedy: str = "run its job again") -> pa.Table:
+    """A table of runs as it was written.
+
+    Raises:
+        ValueError: it cannot be read, has changed since it was written, or is of another version of the schema;
+            ``remedy`` ends the sentence.
+    """
+    try:
+        content = path.read_bytes()
+        version = _metadata(content, b"schema_version")
+        if version != str(SCHEMA_VERSION):
+            raise ValueError(f"it has version {version} of the table of runs, this is {SCHEMA_VERSION}")
+        check_seal(content)
+        return pa.parquet.read_table(io.BytesIO(content))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ValueError(f"'{path}' cannot be read ({error}): {remedy}") from error
+
+
 def read_runs(path: Path, remedy: str = "run its job again") -> list[Run]:
     """The runs of a table.
 
     Raises:
-        ValueError: it cannot be read, or is of another version of the schema; ``remedy`` ends the sentence.
+        ValueError: as :func:`read_runs_table`, and for a row that is no run.
+    """
+    table = read_runs_table(path, remedy)
+    axes = run_space(path).names
+    try:
+        runs = [Run.of_columns(row, axes) for row in table.to_pylist()]
+        for run in runs:
+            run.check()
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"'{path}' does not hold runs ({error}): {remedy}") from error
+    return runs
+
+
+def origin_of_runs(path: Path, remedy: str) -> Origin:
+    """What decided the numbers of a table of runs of one network and shape.
+
+    Raises:
+        ValueError: it does not say so; ``remedy`` ends the sentence.
     """
     try:
-        table = pa.parquet.read_table(path)
-    except (pa.ArrowException, OSError) as error:
+        return Origin.of_plain(json.loads(_metadata(path.read_bytes(), b"origin")))
+    except ValueError as error:
         raise ValueError(f"'{path}' cannot be read ({error}): {remedy}") from error
-    version = (table.schema.metadata or {}).get(b"schema_version", b"unknown").decode()
-    if version != str(SCHEMA_VERSION):
-        raise ValueError(f"'{path}' has version {version} of the table of runs, this is {SCHEMA_VERSION}: {remedy}")
-    axes = run_space(path).names
-    return [Run.of_columns(row, axes) for row in table.to_pylist()]
+
+
+def _metadata(content: bytes, name: bytes) -> str:
+    metadata = pa.parquet.read_schema(io.BytesIO(content)).metadata or {}
+    return str(metadata.get(name, b"unknown").decode())
 
 
 def run_space(path: Path) -> SemanticSpace:

@@ -36,6 +36,15 @@ def volume_ratios(finder: RegionFinder, rows: Tensor, environment: SemanticEnvir
     return {name: torch.where(measured, ratio, nan) for name, ratio in ratios.items()}
 
 
+def _check_box(run: Run, environment: SemanticEnvironment, row: int) -> None:
+    try:
+        run.check_box(environment.u0[row].tolist(), environment.space)
+    except ValueError as error:
+        raise ValueError(
+            f"a finished run does not fit its task ({error}): delete its part, or --overwrite=true to drop all"
+        ) from error
+
+
 class RunTable:
     """Judgements and origins of the runs of several finders.
 
@@ -150,6 +159,8 @@ class RunTable:
             if old is None:
                 continue
             finder, row = self.finders[place[0]], place[1]
+            if finder.mode != "paper":
+                _check_box(old, environment, row)
             for column, values in ((finder.a, old.a), (finder.b, old.b), (finder.gradient_ratio, old.gradient_ratio)):
                 found = [torch.nan if values[axis] is None else values[axis] for axis in environment.space.names]
                 column[row] = torch.tensor(found, dtype=torch.float64)

@@ -258,8 +258,11 @@ class FinderSuite(Measurement):
 
     def keep(self, folder: RunFolder, places: Iterable[Place], name: str) -> None:
         """Write runs into a part of the folder; those of a shape that could not be loaded may be measured next time."""
-        runs = (self.run(self.environment, *place) for place in places)
-        folder.save_part([run for run in runs if run.status != "not_measured"], self.environment.space, name)
+        places, environment = list(places), self.environment
+        runs = [run for run in (self.run(environment, *place) for place in places) if run.status != "not_measured"]
+        if runs:
+            shape, network, _ = environment.describe(places[0][1])
+            folder.save_part(runs, environment.space, name, environment.models.origin(network, shape))
 
     def run(self, environment: SemanticEnvironment, number: int, row: int) -> Run:
         """The run of finder ``number`` for a row of the task table."""

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet
 from torch import Tensor
 
+from lightning_semrob.evaluation.records import read_runs_table
 from lightning_semrob.evaluation.summary import read_summary
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.maps.traps import Trap, find_traps, robust_boxes
@@ -52,7 +52,7 @@ class FinishedJob:
             )
         summary = read_summary(folder / "summary.json")
         try:
-            rows = pyarrow.parquet.read_table(folder / "runs.parquet").to_pylist()
+            rows = read_runs_table(folder / "runs.parquet", "delete it, and run evaluate.py again").to_pylist()
             config = (folder / "config.yaml").read_text(encoding="utf-8")
             versions = read_json(folder / "versions.json")
         except (OSError, ValueError) as error:

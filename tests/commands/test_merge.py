@@ -10,6 +10,7 @@ import pytest
 from lightning_semrob.__main__ import main as program
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.commands.merge import merge
+from lightning_semrob.evaluation.records import write_runs
 
 SMALL = [
     "--data.networks=[tiny_network:build]",
@@ -85,6 +86,6 @@ def test_contradicting_results_are_refused(parts: tuple[Path, Path, Path], tmp_p
     table = pyarrow.parquet.read_table(first / "runs.parquet")
     rows = table.to_pylist()
     rows[0]["a_azimuth"] += 1
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=table.schema), changed / "runs.parquet")
+    write_runs(changed / "runs.parquet", pyarrow.Table.from_pylist(rows, schema=table.schema))
     with pytest.raises(ValueError, match="has other results in"):
         merge([first, changed], tmp_path / "all")

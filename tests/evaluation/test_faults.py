@@ -73,7 +73,7 @@ def test_too_little_disk_is_refused_before_any_work(tmp_path: Path, monkeypatch:
 
 def test_an_output_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OSError, match=r"cannot write '.*file/job/config\.yaml' .*choose another --output"):
+    with pytest.raises(OSError, match=r"cannot write '.*file/job/.*' .*choose another --output"):
         evaluate([*JOB, f"--output={tmp_path / 'file' / 'job'}"])
 
 
@@ -108,13 +108,13 @@ def test_overwriting_leaves_no_result_of_the_old_configuration(
     (tmp_path / "job" / "report.html").write_text("of the old runs")
     (tmp_path / "job" / "notes.txt").write_text("the user's own")
     RunFolder(tmp_path / "job").open("another: configuration\n", overwrite=True)
-    assert sorted(path.name for path in (tmp_path / "job").iterdir()) == ["config.yaml", "notes.txt"]
+    assert sorted(path.name for path in (tmp_path / "job").iterdir()) == [".lock", "config.yaml", "notes.txt"]
     # The configuration changes last: a kill in between leaves no result beside one that it is not of.
     shutil.copytree(whole, tmp_path / "killed")
     monkeypatch.setattr("lightning_semrob.evaluation.folder.write_text", lambda path, _: pytest.fail(path.name))
     with pytest.raises(pytest.fail.Exception):
         RunFolder(tmp_path / "killed").open("another: configuration\n", overwrite=True)
-    assert [path.name for path in (tmp_path / "killed").iterdir()] == ["config.yaml"]
+    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == [".lock", "config.yaml"]
     assert (tmp_path / "killed" / "config.yaml").read_text() == (whole / "config.yaml").read_text()
 
 
