@@ -92,6 +92,7 @@ def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Any]:
         "space": space.as_dict(),
     }
     for job in jobs:
+        folder.check_runtimes(job)
         noted = folder.note_job(job)
     folder.finish(ordered, space, summary, noted)
     return summary

@@ -227,7 +227,7 @@ class Models:
         Raises:
             ValueError, OSError: network or mesh cannot be loaded.
         """
-        if network not in self.ready:
+        if network not in self.ready or network not in self.weights_sha256:
             self._fast_classifier(network)
         if shape not in self.mesh_sha256:
             self.mesh(shape)

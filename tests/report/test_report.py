@@ -244,7 +244,7 @@ def test_page_and_command_list_the_same_traps(finished: Path, tmp_path: Path) ->
     table = pyarrow.parquet.read_table(folder / "runs.parquet")
     verdicts = pa.array(["valid"] * len(table))
     table = table.set_column(table.column_names.index("verdict"), "verdict", verdicts)
-    pyarrow.parquet.write_table(table, folder / "runs.parquet")
+    write_runs(folder / "runs.parquet", table)
     # The thresholds are those of the job: by these, boxes and boxes in them can be both.
     config = (
         (folder / "config.yaml").read_text().replace("eps_m: 0.3", "eps_m: 0.95").replace("eps_v: 0.05", "eps_v: 0.2")
@@ -394,6 +394,7 @@ def test_the_commands(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_no_report_on_request_and_old_maps_go(finished: Path, tmp_path: Path) -> None:
+    shutil.copy(finished / "config.yaml", tmp_path)
     (tmp_path / "maps.nc").write_bytes(b"old")
     evaluate([*SMALL, "--report_grid=[]", "--overwrite=true", "--output", str(tmp_path)])
     assert not (tmp_path / "report.html").exists()
