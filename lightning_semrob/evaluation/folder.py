@@ -22,18 +22,17 @@ import torch
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.records import (
     NOT_VERIFIED,
-    Origin,
     Run,
     origin_of_runs,
     read_runs,
     runs_table,
-    text_sha256,
     write_runs,
 )
 from lightning_semrob.evaluation.statements import JobDescription, region_statement
 from lightning_semrob.functions.precision import set_arithmetic
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.utilities.files import read_json, write_csv, write_text
+from lightning_semrob.utilities.origin import Origin, text_sha256
 
 try:
     import fcntl

@@ -24,7 +24,7 @@ from lightning_semrob.evaluation.estimate import Estimate, estimate_cost
 from lightning_semrob.evaluation.folder import RunFolder, versions
 from lightning_semrob.evaluation.models import ReadyNetwork
 from lightning_semrob.evaluation.profiling import ShareProfiler
-from lightning_semrob.evaluation.records import Run, text_sha256
+from lightning_semrob.evaluation.records import Run
 from lightning_semrob.evaluation.statements import JobDescription
 from lightning_semrob.evaluation.suite import PAPER_METHODS, FinderSuite
 from lightning_semrob.evaluation.summary import summarize
@@ -34,12 +34,12 @@ from lightning_semrob.trust.mapper import (
     TrustMapper,
     TrustSettings,
     load_trust_parts,
-    origin_of_record,
     trusted_start,
 )
 from lightning_semrob.trust.record import MAPS_FILE, TrustRecord, write_records
 from lightning_semrob.trust.summary import TrustSummary, summarize_maps
 from lightning_semrob.utilities.distributed import all_gather
+from lightning_semrob.utilities.origin import text_sha256
 
 __all__ = ["MODEL_DEFAULTS", "TRAINER_DEFAULTS", "Job", "JobConfig", "JobInterrupted", "JobResult"]
 
@@ -296,7 +296,8 @@ class Job:
             return []
         environment, trainer, leaving = self.environment, self.trainer, CleanExit()
         about = {"fixed": job.fixed, "renderer": job.renderer, "versions": job.versions}
-        about["config"] = text_sha256(self.config)
+        runtimes = {network: runtime["name"] for network, runtime in job.runtimes.items()}
+        about |= {"config": text_sha256(self.config), "runtimes": runtimes}
         mapper = TrustMapper(self.trust, about, self.folder.path, leaving.leave)
         taken = mapper.restore(environment, finished)
         if say is not None and trainer.is_global_zero and taken:
@@ -327,22 +328,10 @@ class Job:
 
     def _check_origins(self, mapped: Sequence[TrustRecord]) -> None:
         """Refuse finished runs and maps of other weights, meshes or outputs than those that are there now."""
-        environment, parts = self.environment, self.folder.parts()
-        shapes = {(spec.class_name, spec.shape_id): number for number, spec in enumerate(environment.shapes)}
-        found = [(part.origin, part.path) for part in parts]
-        found += [(origin_of_record(record), self.folder.path / "parts") for record in mapped]
-        for known, path in found:
-            shape = shapes.get((known.class_name, known.shape_id))
-            if shape is None or known.network not in environment.networks:
-                continue
-            try:
-                now = environment.models.origin(environment.networks.index(known.network), shape)
-            except (ValueError, OSError) as error:
-                raise ValueError(
-                    f"'{path}' holds results of network '{known.network}' and shape '{known.shape_id}', one of which "
-                    f"cannot be loaded now ({error}): mend that, or choose another --output"
-                ) from error
-            known.check(now.with_config(self.config), path)
+        found = [(part.origin, part.path) for part in self.folder.parts()]
+        found += [(record.origin, self.folder.path / "parts") for record in mapped]
+        for origin, path in found:
+            self.environment.models.check_origin(origin, self.config, path)
 
     def _description(self) -> JobDescription:
         suite, environment, renderer = self.suite, self.environment, self.environment.renderer

@@ -6,12 +6,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lightning_semrob.evaluation.records import Origin
 from lightning_semrob.functional.scores import SCORES
 from lightning_semrob.functions import FiniteDifference, RenderedFunction, SemanticFunction
 from lightning_semrob.functions.memory import ScoreMemory
@@ -28,6 +28,7 @@ from lightning_semrob.shapes import ShapeSpec
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.utilities.messages import unknown_name
+from lightning_semrob.utilities.origin import Origin
 
 __all__ = ["GRADIENTS", "Models"]
 
@@ -242,6 +243,30 @@ class Models:
             self.mesh_sha256[shape],
             f"{type(self.renderer).__name__} of {self.renderer.version}",
         )
+
+    def check_origin(self, known: Origin, config: str, path: Path) -> None:
+        """Refuse results of other weights, meshes or outputs than those that are there now; others are left alone.
+
+        Args:
+            known: what decided the numbers of the results.
+            config: the text of the configuration.
+            path: of the results.
+
+        Raises:
+            ValueError: something has changed, or cannot be loaded any more; it is named.
+        """
+        shapes = [(spec.class_name, spec.shape_id) for spec in self.shapes]
+        if (known.class_name, known.shape_id) not in shapes or known.network not in self.networks:
+            return
+        try:
+            shape = shapes.index((known.class_name, known.shape_id))
+            now = self.origin(self.networks.index(known.network), shape)
+        except (ValueError, OSError) as error:
+            raise ValueError(
+                f"'{path}' holds results of network '{known.network}' and shape '{known.shape_id}', one of which "
+                f"cannot be loaded now ({error}): mend that, or choose another --output"
+            ) from error
+        known.check(now.with_config(config), path)
 
     def rendered_function(self, network: int, shape: int) -> RenderedFunction:
         """f of one network and shape, with its own gradient and no memory."""

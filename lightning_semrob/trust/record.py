@@ -16,6 +16,7 @@ from lightning_semrob.space import Axis, SemanticSpace
 from lightning_semrob.trust.map import TrustMap
 from lightning_semrob.trust.tiles import Tiles
 from lightning_semrob.utilities.files import write_text
+from lightning_semrob.utilities.origin import Origin
 from lightning_semrob.verification.region import AxisDensity
 
 __all__ = ["MAPS_FILE", "RECORD_VERSION", "TrustRecord", "read_records", "write_records"]
@@ -72,6 +73,22 @@ class TrustRecord:
     def shape(self) -> tuple[str, str]:
         """Class and id of the shape."""
         return self.class_name, self.shape_id
+
+    @property
+    def origin(self) -> Origin:
+        """What decided its numbers, as far as the record says."""
+        renderer, runtimes = self.about.get("renderer", {}), self.about.get("runtimes", {})
+        return Origin(
+            self.network,
+            str(self.weights_sha256),
+            str(runtimes.get(self.network)),
+            self.class_name,
+            self.shape_id,
+            self.target,
+            str(self.mesh_sha256),
+            f"{renderer.get('name')} of {renderer.get('version')}",
+            str(self.about.get("config")),
+        )
 
     def line(self) -> str:
         """The record as one line of JSON, ending with ``sha256``, that of everything before it."""

@@ -19,7 +19,8 @@ import torch
 
 from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.evaluation.job import JobConfig
-from lightning_semrob.evaluation.records import Origin, origin_of_runs, read_runs, run_space, runs_table, write_runs
+from lightning_semrob.evaluation.records import origin_of_runs, read_runs, run_space, runs_table, write_runs
+from lightning_semrob.utilities.origin import Origin
 
 CUBE = """v -1 -1 -1\nv 1 -1 -1\nv 1 1 -1\nv -1 1 -1\nv -1 -1 {depth}\nv 1 -1 {depth}\nv 1 1 {depth}\nv -1 1 {depth}
 f 4 3 2 1\nf 5 6 7 8\nf 1 2 6 5\nf 2 3 7 6\nf 3 4 8 7\nf 4 1 5 8\n"""
@@ -54,6 +55,7 @@ class Place:
             "class_table": str(self.table), "micro_batch_size": 4, "initial_points": 1,
         }  # fmt: skip
         model = {"finders": ["naive"], "num_iterations": 2, "verification": 4}
+        changes = {"trust": {"max_evaluations": 0}} | changes
         config = JobConfig(data, model, output=self.output, accelerator="cpu", progress=False, **changes)
         return config.make().run().summary
 

@@ -24,6 +24,7 @@ from PIL import Image
 from lightning_semrob import __main__ as program
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.folder import environment_of
+from lightning_semrob.evaluation.records import write_runs
 from lightning_semrob.evaluation.summary import read_summary
 from lightning_semrob.maps import SemanticMaps, grid_points
 from lightning_semrob.maps.traps import find_traps
