@@ -262,5 +262,12 @@ def pretended_gpu(free: int = 2**33) -> Iterator[_Watch]:
         "setup_device": lambda self, device: None,
         "teardown": lambda self: None,
     }
-    with patch.multiple(torch.cuda, **calls), patch.multiple(CUDAAccelerator, **accelerator), _Watch() as watch:
+    # The rasteriser's kernels run on the CPU, where the numbers lie.
+    kernels = patch("lightning_semrob.rendering.engine.device_of", lambda tensor: "cpu")
+    with (
+        patch.multiple(torch.cuda, **calls),
+        patch.multiple(CUDAAccelerator, **accelerator),
+        kernels,
+        _Watch() as watch,
+    ):
         yield watch

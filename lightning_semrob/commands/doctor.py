@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import torch
 from packaging.requirements import Requirement
@@ -25,8 +24,8 @@ __all__ = ["GROUPS", "Finding", "examine", "main"]
 PACKAGE = "lightning-semrob"
 #: Packages whose versions decide numbers or speed.
 SHOWN = (
-    "torch", "torchvision", "pytorch-lightning", "torchmetrics", "jsonargparse", "numba", "numpy", "scipy", "trimesh",
-    "pyarrow",
+    "torch", "torchvision", "pytorch-lightning", "torchmetrics", "jsonargparse", "warp-lang", "numpy", "scipy",
+    "trimesh", "pyarrow",
 )  # fmt: skip
 PYTORCH3D_BUILD = (
     "no wheel for current torch is on the index; build it (half an hour on 2 cores): pip install iopath ninja && "
@@ -175,10 +174,9 @@ def wandb_finding() -> Finding:
 
 
 def _kernel_cache() -> str:
-    from lightning_semrob.rendering import kernels
+    from lightning_semrob.rendering.kernels import cache_folder
 
-    dispatcher: Any = kernels.forward
-    path = Path(dispatcher.stats.cache_path)
+    path = Path(cache_folder())
     path.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path):
         return f"{path} is writable"
@@ -186,8 +184,8 @@ def _kernel_cache() -> str:
 
 def place_findings() -> Iterator[Finding]:
     """Cache of the compiled kernels, output folder and disk."""
-    cache = _attempt("Numba cache", _kernel_cache, "absent")
-    remedy = "" if cache.state == "ok" else "; kernels compile at every start, set NUMBA_CACHE_DIR to a writable folder"
+    cache = _attempt("kernel cache", _kernel_cache, "absent")
+    remedy = "" if cache.state == "ok" else "; kernels compile at every start, set WARP_CACHE_PATH to a writable folder"
     yield Finding(cache.subject, cache.text + remedy, cache.state)
 
     def output() -> str:

@@ -26,9 +26,7 @@ class Geometry:
         seams: (F, 3) bool, whether normal, colour or texture jump across the edge; False where shading goes on.
         partner: (F,) int64, a coincident face in the other winding, -1 for none or if one of them has holes.
         normals: (F, 3, 3) float32 unit normals at the corners; all three equal on a flat face.
-        flat: (F,) bool, whether the three normals of the face are equal.
-        plain: (F,) bool, flat faces of one colour without texture.
-        even: (F,) bool, flat faces of one colour with a texture.
+        one_color: (F,) bool, flat faces whose corners have one colour: lit once for all their samples.
         colors: (F, 3, 3) float32, colours at the corners.
         uv: (F, 3, 2) float32, texture coordinates (zeros without texture).
         texture: (F,) int64, row of ``pyramids``, -1 for none.
@@ -45,9 +43,7 @@ class Geometry:
     seams: Tensor
     partner: Tensor
     normals: Tensor
-    flat: Tensor
-    plain: Tensor
-    even: Tensor
+    one_color: Tensor
     colors: Tensor
     uv: Tensor
     texture: Tensor
@@ -86,7 +82,6 @@ def prepare(mesh: Mesh, crease_angle: float | None = None) -> Geometry:
     texels, pyramids, levels, holes = _mipmaps(mesh.textures, device)
     twin, neighbors = _neighbors(faces)
     cutout = holes[texture.clamp_min(0)] & (texture >= 0)
-    one_light_and_color = flat & (colors == colors[:, :1]).flatten(1).all(1)
     attributes = torch.cat((normals, colors, uv, texture[:, None, None].expand(-1, 3, 1)), -1)
     return Geometry(
         vertices=vertices,
@@ -96,9 +91,7 @@ def prepare(mesh: Mesh, crease_angle: float | None = None) -> Geometry:
         seams=_seams(faces, neighbors, attributes),
         partner=_partner(faces, twin, cutout),
         normals=normals.contiguous(),
-        flat=flat,
-        plain=one_light_and_color & (texture < 0),
-        even=one_light_and_color & (texture >= 0),
+        one_color=flat & (colors == colors[:, :1]).flatten(1).all(1),
         colors=colors.contiguous(),
         uv=uv.contiguous(),
         texture=texture,

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from lightning_semrob.rendering.base import package_version
 from lightning_semrob.rendering.camera import camera_matrix
 from lightning_semrob.rendering.geometry import Geometry
-from lightning_semrob.rendering.raster_torch import DEPTH_TOLERANCE, NEAR, Lighting, shade_fragments
-from lightning_semrob.rendering.scene import Light, MeshRenderer
+from lightning_semrob.rendering.scene import DEPTH_TOLERANCE, NEAR, Light, Lighting, MeshRenderer
 from lightning_semrob.shapes.mesh import Mesh
 
-__all__ = ["PyTorch3DRenderer"]
+__all__ = ["PyTorch3DRenderer", "shade_fragments"]
 
 FAR = 100.0
 EPSILON = 1e-10
@@ -188,3 +187,67 @@ class _Shader(nn.Module):
         total = weight.sum(-1, keepdim=True) + rest
         mixed: Tensor = ((weight[..., None] * colors).sum(-2) + rest * background) / total
         return mixed
+
+
+def shade_fragments(
+    geometry: Geometry, lighting: Lighting, image: Tensor, face: Tensor, weight: Tensor, front: Tensor, stretch: Tensor
+) -> Tensor:
+    """``colour * texture * tint * (ambient + sum of intensity * max(0, n . l))``, cut to [0, 1], of M fragments.
+
+    Args:
+        image, face: (M,) int64, which image of ``lighting`` and which face.
+        weight: (M, 3) perspective-correct barycentrics.
+        front: (M,) bool, whether the face is seen counter-clockwise; the normal is turned to the seen side.
+        stretch: (M,) area of a sample in units of twice the face's area: times the cross product of the texture edges
+            it is the texture area that chooses the mipmap level.
+
+    Returns:
+        (M, 3).
+    """
+    weight = weight[..., None]
+    albedo = (weight * geometry.colors[face]).sum(1)
+    textured = (geometry.texture[face] >= 0).nonzero().flatten()
+    if len(textured):
+        faces = face[textured]
+        corner = geometry.uv[faces]
+        uv = (weight[textured] * corner).sum(1)
+        one, two = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
+        patch = (one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]).abs()
+        texel = _texture(geometry, geometry.texture[faces], uv, patch * stretch[textured])
+        albedo = albedo.index_put((textured,), albedo[textured] * texel[:, :3])
+
+    triangle = geometry.vertices[geometry.faces[face]]
+    geometric = torch.linalg.cross(triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0])
+    geometric = torch.where(front[:, None], geometric, -geometric)
+    normal = torch.nn.functional.normalize((weight * geometry.normals[face]).sum(1), dim=-1, eps=1e-12)
+    normal = torch.where((normal * geometric).sum(-1, keepdim=True) < 0, -normal, normal)
+    lit = (normal[:, None] * lighting.directions[image]).sum(-1).clamp_min(0)
+    light = lighting.ambient[image] + (lit * lighting.intensities[image]).sum(-1)
+    color: Tensor = albedo * lighting.color[image] * light[:, None]
+    return color.clamp(0.0, 1.0)
+
+
+def _texture(geometry: Geometry, texture: Tensor, uv: Tensor, area: Tensor) -> Tensor:
+    """(M, 4) trilinear samples of the textures at uv (M, 2), where a sample covers ``area`` (M,) of texture space."""
+    base, count = geometry.pyramids[texture].unbind(-1)
+    texels = area * geometry.levels[base, 1] * geometry.levels[base, 2]
+    detail = torch.minimum(0.5 * texels.clamp_min(1.0).log2(), (count - 1).to(area))
+    level = torch.minimum(detail.to(torch.int64), count - 1)
+    fine = _sample(geometry, base + level, uv)
+    coarse = _sample(geometry, base + torch.minimum(level + 1, count - 1), uv)
+    return fine + (coarse - fine) * (detail - level)[:, None]
+
+
+def _sample(geometry: Geometry, level: Tensor, uv: Tensor) -> Tensor:
+    """(M, 4) bilinear samples, repeating, of the texture levels at uv (M, 2), v up."""
+    first, height, width = geometry.levels[level].unbind(-1)
+    column = (uv[:, 0] - uv[:, 0].detach().floor()) * width - 0.5
+    row = (1 - (uv[:, 1] - uv[:, 1].detach().floor())) * height - 0.5
+    left, top = column.detach().floor(), row.detach().floor()
+    fx, fy = (column - left)[:, None], (row - top)[:, None]
+    x0, y0 = left.to(torch.int64) % width, top.to(torch.int64) % height
+    x1, y1 = (x0 + 1) % width, (y0 + 1) % height
+    at = geometry.texels
+    above = at[first + y0 * width + x0] * (1 - fx) + at[first + y0 * width + x1] * fx
+    below = at[first + y1 * width + x0] * (1 - fx) + at[first + y1 * width + x1] * fx
+    return above * (1 - fy) + below * fy

@@ -1,27 +1,22 @@
-"""The built-in renderer: a batched, differentiable rasteriser for CPU and CUDA."""
+"""The built-in renderer: a batched, differentiable rasteriser, one source of kernels for CPU and CUDA."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from lightning_semrob.rendering.camera import camera_matrix
 from lightning_semrob.rendering.geometry import Geometry
-from lightning_semrob.rendering.raster_torch import Lighting
-from lightning_semrob.rendering.raster_torch import rasterize as rasterize_torch
 from lightning_semrob.rendering.scene import PARAMETERS, Light, MeshRenderer, lighting
 from lightning_semrob.shapes.mesh import Mesh
 
-__all__ = ["PARAMETERS", "Light", "Rasterizer", "kernel_bytes", "lighting", "operation_bytes"]
+if TYPE_CHECKING:
+    from lightning_semrob.rendering.engine import Engine
 
-Rasterize = Callable[[Tensor, Lighting], Tensor]
-
-
-def _on_kernels(vertices: Tensor) -> bool:
-    """Whether the compiled kernels draw a mesh with these vertices."""
-    return vertices.device.type == "cpu"
+__all__ = ["PARAMETERS", "Light", "Rasterizer", "lighting"]
 
 
 def _free_bytes(device: torch.device) -> int:
@@ -30,36 +25,13 @@ def _free_bytes(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] + held
 
 
-def kernel_bytes(mesh: Mesh, image_size: int, supersampling: int, images: int, gradient: bool) -> int:
-    """Most bytes that the compiled kernels take for a mesh of F faces and V vertices, beside the mesh.
-
-    ``900 F + 40 V + 36 S`` once (700 F of it for laying the mesh out), with ``S = (image_size * supersampling)**2``
-    samples an image, and ``12 image_size**2`` an image, with a gradient ``56 S`` more, which stay until the backward
-    pass.
-    """
-    samples = (image_size * supersampling) ** 2
-    once = 900 * len(mesh.faces) + 40 * len(mesh.vertices) + 36 * samples
-    return once + images * (12 * image_size**2 + 56 * samples * gradient)
-
-
-def operation_bytes(mesh: Mesh, image_size: int, supersampling: int, images: int, gradient: bool) -> int:
-    """Most bytes that the PyTorch operations take for a mesh of F faces.
-
-    ``2**29`` once for the (face, sample) pairs, which are looked at in chunks whatever F is, and ``400 F + 300 S`` an
-    image of S samples, with a gradient ``800 F + 1500 S``.
-    """
-    samples = (image_size * supersampling) ** 2
-    each = 800 * len(mesh.faces) + 1500 * samples if gradient else 400 * len(mesh.faces) + 300 * samples
-    return 2**29 + images * each
-
-
 class Rasterizer(MeshRenderer):
     """Renders a mesh with perspective, textures, ambient and directional light, antialiased and differentiable.
 
     Every face is lit on the side that is seen: ``colour * (ambient + directional * intensity * max(0, n . l))``,
     cut to [0, 1]. Boundaries between faces are blended where they cross the rows and columns of samples, so that
-    the image is continuous in the camera and its gradient contains the motion of silhouettes. A mesh on the CPU is
-    drawn by compiled kernels where Numba is installed, any other by PyTorch.
+    the image is continuous in the camera and its gradient contains the motion of silhouettes. A mesh is drawn on the
+    device where it lies, by the same kernels on a CPU and on a GPU (:mod:`lightning_semrob.rendering.kernels`).
 
     Args:
         image_size: side of the square image, pixels.
@@ -107,7 +79,7 @@ class Rasterizer(MeshRenderer):
 
     def render(self, mesh: Mesh, parameters: Mapping[str, Tensor]) -> Tensor:
         """Images (B, 3, image_size, image_size); see :class:`Renderer`."""
-        rasterize: Rasterize = self.prepared(mesh)
+        engine: Engine = self.prepared(mesh)
         count = len(parameters["azimuth"])
         if count == 0:
             return parameters["azimuth"].new_zeros(0, 3, self.image_size, self.image_size)
@@ -118,13 +90,20 @@ class Rasterizer(MeshRenderer):
             camera = camera_matrix(
                 *(chunk[name] for name in ("azimuth", "elevation", "distance", "field_of_view", "roll"))
             )
-            images.append(rasterize(camera, self.lighting(chunk)))
+            images.append(engine.draw(camera, self.lighting(chunk), self.image_size, self.supersampling))
         return torch.cat(images)
 
     def memory_bytes(self, mesh: Mesh, images: int, gradient: bool = False) -> int:
-        """Most bytes that rendering takes beside the mesh: :func:`kernel_bytes` or :func:`operation_bytes`."""
-        formula = kernel_bytes if _on_kernels(mesh.vertices) else operation_bytes
-        return formula(mesh, self.image_size, self.supersampling, images, gradient)
+        """Most bytes that rendering takes beside the mesh of F faces, V vertices and T texels.
+
+        ``900 F + 40 V + 50 T`` for laying the mesh out, and for each image ``24 F + 24 V + 36 S + 36 image_size**2``,
+        with ``S = (image_size * supersampling)**2`` samples, with a gradient ``24 F + 40 S`` more.
+        """
+        samples, faces, vertices = (self.image_size * self.supersampling) ** 2, len(mesh.faces), len(mesh.vertices)
+        texels = sum(texture.shape[0] * texture.shape[1] for texture in mesh.textures)
+        each = 24 * faces + 24 * vertices + 36 * samples + 36 * self.image_size**2
+        each += (24 * faces + 40 * samples) * gradient
+        return 900 * faces + 40 * vertices + 50 * texels + images * each
 
     def images_at_once(self, mesh: Mesh, gradient: bool = False) -> int:
         """How many images of ``mesh`` fit into ``memory_limit`` together, at least one."""
@@ -135,12 +114,8 @@ class Rasterizer(MeshRenderer):
         once = self.memory_bytes(mesh, 0, gradient)
         return max(1, (limit - once) // (self.memory_bytes(mesh, 1, gradient) - once))
 
-    def lay_out(self, geometry: Geometry) -> Rasterize:
+    def lay_out(self, geometry: Geometry) -> Engine:
         """How to draw the geometry."""
-        size, samples = self.image_size, self.supersampling
-        if _on_kernels(geometry.vertices):
-            from lightning_semrob.rendering import raster_cpu
+        from lightning_semrob.rendering.engine import Engine
 
-            arrays = raster_cpu.arrays(geometry)
-            return lambda camera, light: raster_cpu.rasterize(arrays, camera, light, size, samples)
-        return lambda camera, light: rasterize_torch(geometry, camera, light, size, samples)
+        return Engine(geometry)

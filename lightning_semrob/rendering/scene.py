@@ -13,12 +13,17 @@ from torch import Tensor
 from lightning_semrob.rendering.base import Renderer, SemanticParameter
 from lightning_semrob.rendering.camera import direction
 from lightning_semrob.rendering.geometry import Geometry, prepare
-from lightning_semrob.rendering.raster_torch import Lighting
 from lightning_semrob.shapes.mesh import Mesh, one_color
 from lightning_semrob.space import Axis
 from lightning_semrob.utilities.messages import unknown_name
 
-__all__ = ["PARAMETERS", "Light", "MeshRenderer", "lighting"]
+__all__ = ["DEPTH_TOLERANCE", "NEAR", "PARAMETERS", "Light", "Lighting", "MeshRenderer", "lighting"]
+
+NEAR: Final = 0.05
+"""Surfaces nearer than this to the camera plane, world units, are cut away."""
+
+DEPTH_TOLERANCE: Final = 2e-5
+"""Depths that differ by less than this fraction are the same surface: rounding of float32 positions is 1e-7."""
 
 PARAMETERS: Final[Mapping[str, SemanticParameter]] = {
     parameter.axis.name: parameter
@@ -65,6 +70,25 @@ class Light:
     intensity: float
 
 
+@dataclass(frozen=True)
+class Lighting:
+    """The light and the colours of B images with L directional lights.
+
+    Args:
+        directions: (B, L, 3) unit vectors towards the lights, world space.
+        intensities: (B, L).
+        ambient: (B,) light from everywhere.
+        color: (B, 3) multiplies the colour of the object.
+        background: (B, 3).
+    """
+
+    directions: Tensor
+    intensities: Tensor
+    ambient: Tensor
+    color: Tensor
+    background: Tensor
+
+
 def lighting(
     parameters: Mapping[str, Tensor], ambient: float, directional: float, lights: Sequence[Light] = ()
 ) -> Lighting:
@@ -105,20 +129,7 @@ def with_defaults(defaults: Mapping[str, float]) -> Mapping[str, SemanticParamet
 class MeshRenderer(Renderer):
     """A renderer of meshes under one camera, light and shading model.
 
-    Args:
-        image_size: side of the square image, pixels.
-        supersampling: samples a pixel along each side, averaged.
-        ambient: light from everywhere.
-        directional: light of the main directional light at ``light_intensity`` 1.
-        lights: further directional lights.
-        crease_angle: shade edges between faces that meet at no more than this smoothly, degrees; 0 is flat, None keeps
-            the mesh's own normals (files are flat).
-        albedo: grey level of every surface, 1 for white; None keeps the mesh's own colours and textures.
-        defaults: values of parameters that a run does not sweep, where they are not those of :data:`PARAMETERS`.
-
-    Raises:
-        ValueError: for sizes below 1, a crease angle outside [0, 90], an albedo outside [0, 1], a default of an
-            unknown parameter or outside its range.
+    Args and errors: as of :class:`~lightning_semrob.rendering.Rasterizer`.
     """
 
     def __init__(

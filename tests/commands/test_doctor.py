@@ -22,7 +22,7 @@ def test_a_machine_that_can_run_the_default_job(capsys: pytest.CaptureFixture[st
         pytest.importorskip(name, reason="the networks of the default job are in the extra 'demo'")
     main(["doctor"])
     text = capsys.readouterr().out
-    for name in ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numba"):
+    for name in ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "warp-lang"):
         assert f"{name:20} {metadata.version(name)}" in text
     assert "rasterizer on cpu    draws a picture and its gradient" in text
     assert all(f"{name}   gives 1000 logits" in text for name in SemanticEnvironment().networks)
@@ -85,8 +85,8 @@ def test_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(doctor, "_kernel_cache", unwritable)
     monkeypatch.setattr(doctor, "DISK", 1 << 62)
     found = {finding.subject: finding for finding in doctor.examine("Disk")}
-    assert "NUMBA_CACHE_DIR" in found["Numba cache"].text
-    assert found["Numba cache"].state == "absent"
+    assert "WARP_CACHE_PATH" in found["kernel cache"].text
+    assert found["kernel cache"].state == "absent"
     assert found["free disk"].state == "broken"
 
 

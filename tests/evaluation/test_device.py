@@ -37,6 +37,7 @@ from lightning_semrob.functions import AnalyticFunction, RecordedFunction, Rende
 from lightning_semrob.maps import SemanticMapper
 from lightning_semrob.networks import register_network
 from lightning_semrob.rendering import raster
+from lightning_semrob.rendering.engine import Engine
 from lightning_semrob.shapes import procedural_mesh
 from lightning_semrob.sharing.strategies import device_of
 from lightning_semrob.space import Box
@@ -54,12 +55,6 @@ U0 = torch.tensor([[180.0, 40.0], [170.0, 30.0]])
 INDEX = torch.tensor([1, 0])
 FORMULA = AnalyticFunction(lambda u: torch.sigmoid((60 - (u[..., 0] - 180).abs()) / 5))
 RECORDED = RecordedFunction(torch.rand(2, 6, 12, generator=torch.Generator().manual_seed(0)))
-
-
-@pytest.fixture(autouse=True)
-def _operations(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The CPU draws by the operations that a GPU draws by, so that equal means equal."""
-    monkeypatch.setattr(raster, "_on_kernels", lambda vertices: False)
 
 
 @pytest.fixture
@@ -289,13 +284,14 @@ def test_a_job_is_the_same(networks: list[str], tmp_path: Path, monkeypatch: pyt
 @pytest.mark.usefixtures("gpu")
 def test_a_job_is_verified_again_and_reported_where_it_ran(networks: list[str], tmp_path: Path) -> None:
     drawn: list[bool] = []
-    rasterize = raster.rasterize_torch
+    draw = Engine.draw
 
-    def watched(geometry: Any, *rest: Any) -> Tensor:
-        drawn.append(on_gpu(geometry.vertices))
-        return rasterize(geometry, *rest)
+    def watched(engine: Engine, camera: Tensor, *rest: Any) -> Tensor:
+        images = draw(engine, camera, *rest)
+        drawn.append(on_gpu(camera) and on_gpu(images))
+        return images
 
-    with patch.object(raster, "rasterize_torch", watched):
+    with patch.object(Engine, "draw", watched):
         job(networks[1], "gpu", tmp_path, "--model.finders=[naive]", "--model.verification=100")
         found = verify_command([str(tmp_path), "--evaluations=100", "--accelerator=gpu"])
         assert [item["verdict"] for item in found] == ["valid"]

@@ -117,7 +117,7 @@ def test_what_sdist_and_wheel_hold(built: tuple[Path, Path]) -> None:
         "py.typed",
         "report/page.js",
         "report/page/templates/page.html",
-        "rendering/kernels.py",
+        "rendering/kernels/layout.py",
     ):
         assert f"lightning_semrob/{name}" in names
     assert any(name.endswith("LICENSE") for name in names)

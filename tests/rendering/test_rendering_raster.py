@@ -1,4 +1,4 @@
-"""The two ways to draw of the built-in rasteriser: compiled kernels and PyTorch operations."""
+"""The built-in rasteriser: its options, memory, textures, and the slow reference beside it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from lightning_semrob.rendering import Rasterizer, Renderer, SemanticParameter
 from lightning_semrob.rendering.camera import camera_matrix
 from lightning_semrob.rendering.geometry import prepare
 from lightning_semrob.rendering.raster import PARAMETERS, lighting
-from lightning_semrob.rendering.raster_torch import rasterize
 from lightning_semrob.shapes.mesh import Mesh
+from tests.rendering.reference_rasterizer import rasterize
 from tests.rendering.test_rendering_contract import SIZE, RendererContract, box, checkered, smooth_weights, table
 
 CAMERA = ("azimuth", "elevation", "distance", "field_of_view", "roll")
 
 
 class TorchRasterizer(Renderer):
-    """The PyTorch operations on any device, as the Rasterizer uses them on CUDA."""
+    """The slow reference as a renderer."""
 
     @property
     def semantic_parameters(self) -> Mapping[str, SemanticParameter]:
@@ -38,7 +38,7 @@ class TorchRasterizer(Renderer):
         return rasterize(prepare(mesh), camera, lighting(parameters, 0.5, 0.5), self.image_size, 2)
 
 
-class TestTorchOperations(RendererContract):
+class TestReference(RendererContract):
     @pytest.fixture
     def renderer(self) -> Renderer:
         return TorchRasterizer(SIZE)
@@ -83,7 +83,7 @@ def textured(texture: Tensor, uv: Tensor) -> Mesh:
 
 
 def both(mesh: Mesh, point: Mapping[str, float]) -> list[tuple[Tensor, Tensor]]:
-    """Image, and gradient of a smooth score, from the kernels and from PyTorch."""
+    """Image, and gradient of a smooth score, from the kernels and from the reference."""
     results = []
     for renderer in (Rasterizer(SIZE), TorchRasterizer(SIZE)):
         u = torch.tensor([list(point.values())], requires_grad=True)
@@ -202,12 +202,11 @@ def test_bad_sizes_and_names_are_refused() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks of memory are read from /proc")
-@pytest.mark.parametrize("name", ["Rasterizer", "PyTorch operations"])
-def test_a_large_mesh_stays_within_the_memory_formula(repository: Path, name: str) -> None:
-    """100,000 faces, in a process of its own: its peak grows by no more than the formula."""
+def test_a_large_mesh_stays_within_the_memory_formula(repository: Path) -> None:
+    """100,000 faces with a texture, in a process of its own: its peak grows by no more than the formula."""
     program = (
         "import sys; sys.path.insert(0, 'benchmarks'); import rendering, torch; torch.set_num_threads(1); "
-        f"print(*rendering.memory({name!r}, 100_000, 64, 8, True))"
+        "print(*rendering.memory(100_000, 512, 64, 8, True))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=False, timeout=600
