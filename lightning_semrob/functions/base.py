@@ -87,13 +87,13 @@ class SemanticFunction(ABC):
 def evaluate_rows(
     f: SemanticFunction, points: Sequence[Tensor], index: Tensor, with_gradient: bool = False
 ) -> tuple[list[Tensor], list[Tensor] | None]:
-    """f where each row asks for another number of points, in as few calls as there can be.
+    """f at different numbers of points for each row, in as few calls as possible.
 
     Args:
         f: the function.
         points: K tensors (P_k, n).
-        index: (K,) rows of f. One call of f if all are equal, else one for each different P_k.
-        with_gradient: whether gradients are asked for.
+        index: (K,) rows of f. If all are equal there is one call of f, otherwise one for each different P_k.
+        with_gradient: whether to compute gradients.
 
     Returns:
         K scores (P_k,) and, if asked for, K gradients (P_k, n).

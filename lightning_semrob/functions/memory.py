@@ -1,4 +1,4 @@
-"""What f was at points where it has been evaluated, so that no picture is shown to a network twice."""
+"""Remembers f where it was evaluated, so that a network is not shown the same picture twice."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["ScoreMemory"]
 class ScoreMemory:
     """Scores and top-1 hits of one network and shape by point.
 
-    Finders, maps and verification of one network and shape may share it: f at a point is the same whoever asks. Points
-    are told apart in float32, as the renderer sees them. About 200 bytes a point.
+    Finders, maps and verification of one network and shape may share it, since f at a point is the same for all of them.
+    Points are compared in float32, as the renderer sees them. A point takes about 200 bytes.
 
     Attributes:
-        asked, computed: points asked for, and those that the network was shown.
+        asked, computed: points that were asked for, and points that were computed.
     """
 
     def __init__(self) -> None:

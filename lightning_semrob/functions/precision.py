@@ -1,4 +1,4 @@
-"""How exactly networks compute, and what less than float32 changes in f."""
+"""The precision of networks, and how much f changes with less than float32."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def precision_change(environment: RenderedTasks, shape: int = 0) -> dict[str, di
         shape: index of the shape.
 
     Returns:
-        Empty for an environment of float32 networks.
+        Empty if the networks are float32.
     """
     if environment.precision == "32":
         return {}

@@ -1,4 +1,4 @@
-"""f of a class as a kernel mean of scores measured before; it costs no rendering."""
+"""f of a class as a kernel mean of scores that were measured before; it renders nothing."""
 
 from __future__ import annotations
 

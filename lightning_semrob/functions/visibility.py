@@ -1,4 +1,4 @@
-"""Whether a shape can be seen at all: a score of an empty picture says nothing about a shape."""
+"""Checks that a shape can be seen: the score of an empty picture says nothing about a shape."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _LEAST = 0.02
 
 @torch.no_grad()
 def check_visible(renderer: Renderer, mesh: Mesh, space: SemanticSpace, views: int = 8) -> str | None:
-    """Draw a mesh before a black and a white background from Sobol views of a space: what differs is not the shape.
+    """Draw a mesh on a black and on a white background from Sobol views of a space; pixels that agree show the shape.
 
     Args:
         renderer: if it has no parameter ``background``, nothing is checked.
         mesh: on the device to draw on.
-        space: the swept axes; of an axis that is not swept, the renderer's default is taken.
-        views: how many.
+        space: the swept axes; other axes have the renderer's default.
+        views: number of views.
 
     Returns:
-        None where the shape is seen in every view, or a sentence without its subject.
+        None if the shape is seen in every view, otherwise a sentence without its subject.
 
     Raises:
-        ValueError: no pixel of the shape is seen in half of the views or more.
+        ValueError: in half of the views or more, no pixel shows the shape.
     """
     if "background" not in renderer.semantic_parameters:
         return None

@@ -1,4 +1,4 @@
-"""Functions of another f."""
+"""Functions that wrap another f."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lightning_semrob.space import SemanticSpace
 
 
 class _Wrapper(SemanticFunction):
-    """A function of another function; both count."""
+    """A function of another function; both count evaluations."""
 
     def __init__(self, function: SemanticFunction) -> None:
         super().__init__()
@@ -44,10 +44,10 @@ class Complement(_Wrapper):
 
 
 class FiniteDifference(_Wrapper):
-    """Central differences of any f: the honest baseline for gradients, at 2n extra evaluations a point.
+    """Central differences of any f: gradients where f has none, or to check its own, at 2n extra evaluations a point.
 
     ``df/du_k = (f(u + h_k e_k) - f(u - h_k e_k)) / 2 h_k``; at the border of an axis of ``space`` that is not periodic
-    the outer point is moved onto the border, and the difference divided by the distance that is left.
+    the outer point is moved onto the border and the difference is divided by the remaining distance.
 
     Args:
         function: any f.

@@ -1,6 +1,6 @@
-"""Networks by name: how to feed a network travels with its name.
+"""Networks by name. A network's name fixes its input size and normalisation.
 
-A name is ``network``, ``network@file`` or either with ``?option=value&option=value`` behind it:
+A name is ``network`` or ``network@file``, followed by ``?option=value&option=value`` if there are options:
 
 ========================================  ===================================================================
 ``efficientnet_lite0`` (``1``, ``2``)     ImageNet weights that come with pip packages
@@ -11,17 +11,17 @@ A name is ``network``, ``network@file`` or either with ``?option=value&option=va
 ``timm/resnet18.a1_in1k``, ``…@file``     the same for timm, where it is installed
 ``open_clip/ViT-B-32``, ``…@file``        CLIP by the names of the ImageNet classes, where open_clip is installed
 ``package.module:callable``               your callable: no arguments, returns an nn.Module, images to logits
-a name given to `register_network`        the same for a callable at hand
+a name given to `register_network`        the same for a callable that you have
 ========================================  ===================================================================
 
 Options, for every kind of name:
 
 - ``normalize=none`` (images go in as they are, in [0, 1]), ``normalize=imagenet``, or ``normalize=imagenet255``
-  (values of 0 to 255 less the mean, for weights that were trained so: fed otherwise, such a network does not fail,
-  but its scores are almost uniform);
+  (values of 0 to 255 minus the mean, for weights that were trained that way; fed otherwise, such a network raises no
+  error, but its scores are almost uniform);
 - ``input_size`` in pixels, ``num_classes``;
 - ``label``, what tables and figures call it;
-- for torchvision and open_clip ``weights``, another entry of its weights, which a preprocessing belongs to.
+- ``weights``, for torchvision and open_clip: another set of weights, with the preprocessing that belongs to it.
 
 A network in the paper's protocol is ``torchvision/resnet50?normalize=none&weights=IMAGENET1K_V1``.
 """

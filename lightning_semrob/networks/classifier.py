@@ -30,8 +30,8 @@ class NetworkSpec:
         mean: subtracted from each channel of images in [0, 1].
         std: each channel is divided by it afterwards.
         num_classes: number of logits.
-        exportable: whether another runtime than torch may take its place unasked; False for Python code of the user's,
-            which may do what no exported graph holds.
+        exportable: whether ``data.runtime=auto`` may replace torch by another runtime; False for Python code of the
+            user's, which may do what a graph cannot.
 
     Raises:
         ValueError: for a value outside its range.
@@ -67,8 +67,8 @@ class Classifier(nn.Module):
     Args:
         spec: how to feed the backbone.
         backbone: normalised images to (B, num_classes) logits.
-        frozen: parameters need no gradient, and the network stays in evaluation mode also where a module that
-            contains it is put in training mode. Give False to train it.
+        frozen: parameters need no gradient, and the network stays in evaluation mode even if a module that contains
+            it is put in training mode. False to train it.
         channels_last: memory layout of weights and images; it changes speed, and logits by rounding only.
     """
 

@@ -54,7 +54,7 @@ class ClipWeights:
         tag: open_clip's name of the weights; None where the model has none and a file is given.
         input_size: side of the square input, pixels.
         mean, std: of images in [0, 1], per channel.
-        quick_gelu: whether the towers take ``x * sigmoid(1.702 x)`` for GELU, as OpenAI's weights do.
+        quick_gelu: whether the towers use ``x * sigmoid(1.702 x)`` as GELU, which OpenAI's weights need.
     """
 
     tag: str | None
@@ -70,7 +70,7 @@ def clip_weights(model: str, tag: str | None, from_file: bool) -> ClipWeights:
     Args:
         model: as in ``open_clip.list_models()``.
         tag: one of its weights; the first that open_clip lists if None.
-        from_file: weights come from a file: a model without any tag will do.
+        from_file: weights come from a file, so that a model without any tag is accepted.
 
     Raises:
         ValueError: for an unknown model or tag, with the nearest known one; for a model without weights.

@@ -18,15 +18,15 @@ def fold_batch_norms(network: nn.Module, example: Tensor) -> nn.Module:
     """A copy in which ``BatchNorm2d(Conv2d(x))`` is one convolution.
 
     Pairs are found by running an example: the tensor that enters a normalisation is the one that left a convolution.
-    The copy is used only if it gives the logits of the original on the example up to rounding, so that a network
-    which looks at such a tensor a second time stays as it is.
+    The copy is used only if it gives the logits of the original on the example, up to rounding. So a network that uses
+    such a tensor twice is left as it is.
 
     Args:
         network: in evaluation mode, its parameters frozen.
         example: what it is fed, (B, C, H, W).
 
     Returns:
-        The copy, or ``network`` itself where nothing can be folded.
+        The copy, or ``network`` itself if nothing can be folded.
     """
     if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         return network
@@ -47,7 +47,7 @@ def fold_batch_norms(network: nn.Module, example: Tensor) -> nn.Module:
 
 @torch.no_grad()
 def _pairs(network: nn.Module, example: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Convolutions and normalisations that are called once, the second with the result of the first."""
+    """Pairs of a convolution and the normalisation that gets its result, each of which is called once."""
     calls: dict[nn.Module, int] = {}
     made: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # holds the tensors, so that no address is used twice
     pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []

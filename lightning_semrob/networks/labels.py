@@ -12,8 +12,8 @@ __all__ = ["network_labels"]
 def network_labels(names: Sequence[str]) -> list[str]:
     """A short label for each network, different for different networks.
 
-    A network is called what its option ``label`` says, otherwise by its architecture alone. Where two agree, the name
-    of the weights' file, then the options, then the whole name tell them apart.
+    The label is the option ``label`` of a name, otherwise its architecture. If two networks would have the same label,
+    the name of the weights' file is added, then the options; the whole name comes last.
 
     Examples:
         >>> network_labels(["torchvision/resnet50@runs/a.pth", "torchvision/resnet50@runs/b.pth?input_size=64"])
@@ -35,7 +35,7 @@ def network_labels(names: Sequence[str]) -> list[str]:
 
 
 def _forms(name: str) -> list[str]:
-    """What a network may be called, the shortest first and the whole name last."""
+    """Possible labels of a network, from the shortest to the whole name."""
     head, _, options = name.partition("?")
     base, at, file = head.partition("@")
     given = [item.partition("=")[2] for item in options.split("&") if item.startswith("label=")]

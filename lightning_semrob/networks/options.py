@@ -1,4 +1,4 @@
-"""What stands behind the ``?`` of a network's name, and what to say of a wrong name."""
+"""The options that follow the ``?`` in a network's name."""
 
 from __future__ import annotations
 

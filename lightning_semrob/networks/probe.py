@@ -17,8 +17,8 @@ _ROUNDING = 1e-3
 def probe_network(classifier: Classifier, pictures: Tensor) -> int:
     """Refuse a network whose scores are not a function of the picture alone.
 
-    The pictures are given together, together once more, in reverse order and one by one. The logits of each picture
-    have to agree up to rounding, and buffers and parameters have to stay as they are. A network that returns
+    The network is shown the pictures together, together again, in reverse order, and one by one. Each time it must give
+    a picture the same logits, up to rounding, and it must not change its buffers and parameters. A network that returns
     probabilities is refused too: the softmax of probabilities is nearly uniform.
 
     Args:
@@ -26,10 +26,10 @@ def probe_network(classifier: Classifier, pictures: Tensor) -> int:
         pictures: (B, 3, H, W) float32 in [0, 1], B at least 2, different from each other.
 
     Returns:
-        The number of pictures that the network was asked about.
+        The number of pictures that the network was shown.
 
     Raises:
-        ValueError: the network fails, with what it does and the remedy.
+        ValueError: the network fails; the message says what it does and how to mend it.
     """
     name = classifier.spec.name
     before = _state(classifier)
@@ -67,5 +67,5 @@ def _differ(first: Tensor, second: Tensor, scale: Tensor) -> bool:
 
 
 def _state(classifier: Classifier) -> list[tuple[str, int, int]]:
-    """Changes with every buffer or parameter that is replaced or written to."""
+    """A value that changes when a buffer or parameter is replaced or written to."""
     return [(name, id(value), value._version) for name, value in classifier.backbone.state_dict(keep_vars=True).items()]

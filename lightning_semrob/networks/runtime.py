@@ -1,8 +1,8 @@
-"""What computes a network's logits where no gradient is asked for: torch, or ONNX Runtime, which is faster on a CPU.
+"""The runtime of a network where no gradient is needed: torch, or ONNX Runtime, which is faster on a CPU.
 
-The backbone is exported by torch's own exporter (``torch.onnx.export(dynamo=True)``), its logits are compared with
-torch's on pictures of the job, and only a graph that agrees is used. Gradients always come from torch, together with
-the values that belong to them.
+Torch's own exporter (``torch.onnx.export(dynamo=True)``) exports the backbone. The logits of the graph are compared with
+torch's on pictures of the job, and a graph that does not agree is not used. Gradients, and the values that are computed
+with them, always come from torch.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ class Runtime:
 
 
 class OnnxClassifier(Classifier):
-    """A classifier whose logits come from ONNX Runtime, on one thread, wherever no gradient is asked for.
+    """A classifier whose logits come from ONNX Runtime, on one thread, where no gradient is needed.
 
     Args:
-        classifier: the same network in torch, frozen; it answers the calls that need gradients.
+        classifier: the same network in torch, frozen, for calls that need gradients.
         model: its backbone as :func:`export_onnx` wrote it.
 
     Raises:
@@ -88,7 +88,7 @@ class OnnxClassifier(Classifier):
         return torch.from_numpy(self._session.run(None, {name: inputs})[0])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the session, which is made again from the model (copies, processes that are spawned)."""
+        """Leave out the session: copies and spawned processes make it again from the model."""
         return {key: value for key, value in self.__dict__.items() if key != "_session"}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -140,18 +140,20 @@ def _silence() -> Any:
 def with_runtime(
     classifier: Classifier, pictures: Tensor, runtime: str = "auto", model: bytes | None = None
 ) -> tuple[Classifier, Runtime]:
-    """The classifier with the runtime that was asked for, and which one that is.
+    """Give a classifier the runtime that was asked for.
 
-    ``auto`` takes ONNX Runtime on a CPU where packages, export and comparison allow it, and torch otherwise, with the
-    reason in :attr:`Runtime.reason`. A callable of the user's may do in Python what no graph holds: ``auto`` leaves it
-    to torch.
+    Returns the classifier and what its runtime is.
+
+    ``auto`` takes ONNX Runtime if the network is on a CPU, the packages are installed, and export and comparison succeed;
+    otherwise it takes torch, and :attr:`Runtime.reason` says why. It leaves callables of the user's to torch, since
+    their Python code may do what a graph cannot.
 
     Args:
         classifier: in evaluation mode, frozen.
         pictures: (B, 3, H, W) float32 in [0, 1], B at least 2, on the classifier's device: pictures of the job, on
             which the logits are compared.
         runtime: of :data:`RUNTIMES`.
-        model: the exported backbone, where another process has made it already.
+        model: the exported backbone, if another process has made it already.
 
     Raises:
         ValueError: an unknown runtime; with ``onnxruntime``, a network or device that it cannot be used for.
@@ -178,7 +180,7 @@ def with_runtime(
 
 
 class _NotUsable(Exception):
-    """Why ONNX Runtime does not do for a network."""
+    """The reason why ONNX Runtime cannot run a network."""
 
 
 def _with_onnx(classifier: Classifier, pictures: Tensor, model: bytes | None) -> tuple[Classifier, Runtime]:

@@ -1,4 +1,4 @@
-"""State dicts from files, read without executing code from them, and loaded only where they fit."""
+"""State dicts from files: read without executing code from them, and loaded only if they fit."""
 
 from __future__ import annotations
 

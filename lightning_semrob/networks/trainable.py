@@ -17,8 +17,8 @@ from lightning_semrob.networks.state_dict import replace_head
 def build_trainable(name: str, num_classes: int) -> Classifier:
     """The network of a name for training: every parameter needs a gradient, the head has ``num_classes`` outputs.
 
-    Where the named network has another number of outputs, its last layer is replaced by a random one; everything else
-    keeps its weights. Random weights follow torch's random generator, whose state is the same afterwards.
+    If the named network has another number of outputs, its last layer is replaced by a random one; all other layers
+    keep their weights. Random weights follow torch's random generator, whose state is the same afterwards.
 
     Raises:
         ValueError: as :func:`build_network`; for a network whose last layer was not found, or whose trained state dict

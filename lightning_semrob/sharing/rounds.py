@@ -1,4 +1,4 @@
-"""Modules that a Trainer drives and that work on rows of the table of tasks in rounds."""
+"""LightningModules that work on rows of the table of tasks in rounds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["RoundModule", "SharedTasks", "UpdateCallback", "merge_owned"]
 
 
 class SharedTasks(Protocol):
-    """What rounds need of the Trainer's datamodule: the table of tasks, f of each of them, who owns which row."""
+    """What rounds need of the Trainer's datamodule: the table of tasks, f of each task, and the owner of each row."""
 
     space: SemanticSpace
 
@@ -116,7 +116,7 @@ class RoundModule(pl.LightningModule):
 
 @torch.no_grad()
 def merge_owned(tensor: Tensor, owned: Tensor) -> None:
-    """Give every process the rows of ``tensor`` (N, ...) of their owners; no change for a single one."""
+    """Give every process the owners' rows of ``tensor`` (N, ...); a single process changes nothing."""
     if connected():
         mask = owned.view(-1, *[1] * (tensor.dim() - 1))
         tensor.copy_(all_reduce(torch.where(mask, tensor, torch.zeros_like(tensor))))

@@ -1,7 +1,7 @@
 """Which process works on which row of the task table: pure functions of what is known about the rows.
 
 Rows are ordered by shape, then by network; a (network, shape) group shares renderings and network calls. Slices are
-contiguous, so that a mesh stays with one process where that leaves the shares even.
+contiguous, so that a mesh stays with one process if the shares are still even.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _TOLERANCE, _LATER_TOLERANCE = 0.125, 0.5
 
 
 def _cut(before: Tensor, target: float, tolerance: float, *units: Tensor) -> int:
-    """The row in front of which to cut: ``before`` (N + 1,) is the cost in front of each row and of the end.
+    """The row before which the cost of all earlier rows, ``before`` (N + 1,), is nearest to ``target``.
 
-    Cuts between values of the first of ``units`` (N,) within the tolerance are preferred, then those of the second …;
-    otherwise any row.
+    If possible, the cut is within the tolerance and between two values of the first of ``units`` (N,), or else of the
+    second, and so on.
     """
     distance = (before - target).abs()
     for unit in units:
@@ -39,15 +39,15 @@ def _cut(before: Tensor, target: float, tolerance: float, *units: Tensor) -> int
 
 
 def share(cost: Tensor, shape: Tensor, group: Tensor, processes: int) -> Tensor:
-    """Contiguous slices of about equal cost.
+    """Cut the rows into contiguous slices of about equal cost, one for each process.
 
     Args:
         cost: of each row, (N,) float64, positive; 0 for rows that have ended.
-        shape, group: which shape and which (network, shape) group a row belongs to, (N,) int64, rows in this order.
+        shape, group: shape and (network, shape) group of each row, (N,) int64; rows are in this order.
         processes: how many.
 
     Returns:
-        The owner of each row, (N,) int64; fewer rows than processes leave some without any.
+        The owner of each row, (N,) int64. With fewer rows than processes, some own none.
     """
     before = torch.cat([cost.new_zeros(1), cost.cumsum(0)])
     part = float(before[-1]) / processes
@@ -57,7 +57,7 @@ def share(cost: Tensor, shape: Tensor, group: Tensor, processes: int) -> Tensor:
 
 
 def loads(owners: Tensor, state: Tensor, cost: Tensor, processes: int) -> Tensor:
-    """Cost of what each process still has to do, (processes,); a row that has been started counts in part."""
+    """Cost of what each process still has to do, (processes,); a row that was started counts for a part of its cost."""
     left = cost * torch.tensor(_LEFT, dtype=cost.dtype)[state]
     return torch.zeros(processes, dtype=cost.dtype).index_add(0, owners, left)
 

@@ -1,4 +1,4 @@
-"""Where a job runs, how processes share the table of runs, and what the first of them read."""
+"""The device of a job, the strategy by which processes share the table of runs, and values that rank 0 read."""
 
 from __future__ import annotations
 

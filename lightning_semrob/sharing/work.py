@@ -45,15 +45,15 @@ class RoundLoader:
 class Work:
     """The rows of this process, and who owns the others.
 
-    ``fit`` meets all processes in every batch of Lightning's loop, whether or not they have the same amount to do. A
-    batch is therefore a round of some seconds in which each works alone; a process without rows then gets some that
+    Lightning's ``fit`` waits for all processes in every batch, even if they do not have the same amount to do. So a batch
+    is a round of some seconds in which each process works alone. A process that has no rows left then gets rows that
     others have not begun, or whose boxes they have not verified
-    (:func:`~lightning_semrob.sharing.shares.share_again`). Who works on a row does not change its numbers. A single
-    process has rounds of one step.
+    (:func:`~lightning_semrob.sharing.shares.share_again`). Who works on a row does not change its numbers. With a single
+    process a round is one step.
 
     Args:
         shape, network: of each row, (N,) int64, rows ordered by shape, then by network.
-        rank, processes: the place of this process.
+        rank, processes: the rank of this process, and how many there are.
         device: where tensors of collectives live.
 
     Attributes:
@@ -87,12 +87,12 @@ class Work:
         return self.owners == self.rank
 
     def meet(self, pending: Tensor, growing: Tensor) -> bool:
-        """Tell the others which of the own rows are left, and share anew; a collective of all processes.
+        """Tell the others which of this process's rows are left, and share the rows anew; a collective of all processes.
 
         Args:
-            pending: rows with something left to do, (N,) bool; right for the own rows, and at the first meeting for
-                all (runs that an earlier start ended).
-            growing: those of them with a run that has not ended, (N,) bool.
+            pending: rows with something left to do, (N,) bool. It counts for the own rows only, except at the first
+                meeting, where it counts for all (an earlier start may have ended some).
+            growing: the pending rows with a run that still grows, (N,) bool.
 
         Returns:
             Whether any process has something left.
@@ -128,7 +128,7 @@ class Work:
         return self.remaining > 0
 
     def _agree(self, rows: Tensor) -> None:
-        """Raise, on every process, if ``rows`` differs between them: a row that one takes for ended would be lost."""
+        """Raise on every process if ``rows`` differs between processes: a row that one of them takes for ended would be lost."""
         if self.processes == 1:
             return
         digest = int.from_bytes(hashlib.sha256(rows.numpy().tobytes()).digest()[:7], "big")
@@ -140,7 +140,7 @@ class Work:
             )
 
     def _cost(self, spent: Tensor) -> Tensor:
-        """Expected seconds of a whole row, (N,): seconds an evaluation of its network, times evaluations a row."""
+        """Expected seconds of a whole row, (N,): seconds per evaluation of its network times evaluations per row."""
         networks = len(spent) // 2
         seconds, evaluations = spent[:networks], spent[networks : 2 * networks]
         rate = seconds / evaluations
@@ -151,12 +151,12 @@ class Work:
         return rate[self.network] * max(a_row, 1.0)
 
     def batches(self, pending: Callable[[Tensor], Tensor], evaluations: Callable[[], int]) -> Iterator[TaskBatch]:
-        """Groups of own rows with something left, until the round is over; one step of a single process.
+        """Groups of own rows with something left, until the round is over. A single process gets one group.
 
         Rows that end stay in the batch of their group until the last of them has ended.
 
         Args:
-            pending: those of some rows that have something left to do.
+            pending: picks those of some rows that have something left to do.
             evaluations: evaluations of f so far, for the measured cost.
         """
         while True:

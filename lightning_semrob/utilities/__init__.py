@@ -1,1 +1,1 @@
-"""What every room may use and that knows nothing of the project's subject."""
+"""Helpers that every room may use; they know nothing of the project's subject."""

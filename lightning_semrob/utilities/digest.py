@@ -1,4 +1,4 @@
-"""What a set of tensors is, in 64 hexadecimal digits."""
+"""A SHA-256 that identifies a set of tensors."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def connected() -> bool:
 
 
 def all_gather(value: Value) -> list[Value]:
-    """The value of every process, by rank; ``[value]`` in a single process."""
+    """The values of all processes, in the order of their ranks; ``[value]`` in a single process."""
     if not connected():
         return [value]
     parts: list[Value] = [value] * torch.distributed.get_world_size()
@@ -39,7 +39,7 @@ def all_reduce(tensor: Tensor, largest: bool = False, device: torch.device | Non
     Args:
         tensor: of one shape and dtype on every process; it is left as it is.
         largest: take the elementwise maximum.
-        device: where the backend of the group wants tensors; that of ``tensor`` if None.
+        device: where the group's backend needs tensors to be; the device of ``tensor`` if None.
 
     Returns:
         A tensor like ``tensor``, on its device.

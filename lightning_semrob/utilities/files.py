@@ -30,7 +30,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Call ``write`` on a temporary file in the same folder, then rename it to ``path``.
 
     Raises:
-        OSError: the folder is full or not writable; the message names it and what was written stays valid.
+        OSError: the folder is full or not writable. The message names it; files that were there before stay valid.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Parts of messages and tables that every room writes alike."""
+"""Phrases that messages and tables of all rooms share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def did_you_mean(name: object, known: Iterable[str], first: Iterable[str] = (), 
         name: what was given.
         known: the names that exist.
         first: names to suggest before the nearest one.
-        before: what stands in front.
+        before: text in front.
 
     Examples:
         >>> did_you_mean("teapt", ["cup", "teapot"])
@@ -26,7 +26,7 @@ def did_you_mean(name: object, known: Iterable[str], first: Iterable[str] = (), 
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
-    """The message for a name that is none of the known ones.
+    """The message for a name that is not one of the known ones.
 
     Examples:
         >>> unknown_name("shape", "teapt", ["cup", "teapot"])
@@ -37,7 +37,7 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
 
 
 def percent(share: float, digits: int = 2, unit: str = "") -> str:
-    """A share as a number of percent with ``unit`` behind it; ``n/a`` for NaN.
+    """A share as a percentage, followed by ``unit``; ``n/a`` for NaN.
 
     Examples:
         >>> percent(0.12345), percent(0.5, 0, " %"), percent(float("nan"))

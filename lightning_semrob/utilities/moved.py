@@ -1,4 +1,4 @@
-"""Module paths of version 0.1.0 that have moved still import: the old name gives the very module of the new one."""
+"""Module paths of version 0.1.0 still import: an old path gives the same module object as the new one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random streams that depend on their key alone, whatever the number of processes or the batch."""
+"""Random streams that depend only on their key, not on the number of processes or the batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["named_seed", "row_generator", "stream"]
 
 
 def stream(*key: int) -> torch.Generator:
-    """The random stream of a key of nonnegative integers, such as (seed, epoch, step); others are independent of it."""
+    """The random stream of a key of nonnegative integers, such as (seed, epoch, step); other keys have independent ones."""
     high, low = np.random.SeedSequence(key).generate_state(2, np.uint32).tolist()
     return torch.Generator().manual_seed(high << 31 ^ low)
 
@@ -24,9 +24,9 @@ def named_seed(seed: int, *names: str) -> int:
 
 
 def row_generator(seed: int, index: int, key: Tensor, *purpose: int) -> torch.Generator:
-    """The random stream of one run, fixed by the seed, its index and a vector, whatever else is in the batch.
+    """The random stream of one run: it depends on the seed, the index and a vector, not on what else is in the batch.
 
-    Streams of another ``purpose`` are independent, also where index and vector are the same.
+    Streams with another ``purpose`` are independent, even if index and vector are the same.
     """
     words = np.frombuffer(key.double().cpu().contiguous().numpy().tobytes(), dtype=np.uint32)
     return stream(seed, index, *words.tolist(), *purpose)

@@ -1,4 +1,4 @@
-"""Files that carry a checksum of all their bytes: a change of any of them is found when they are read."""
+"""Files that carry a checksum of all their bytes, so that any change is found when they are read."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ UNSEALED = "semrob-sha256:" + 64 * "0"
 
 
 def seal(content: bytes) -> bytes:
-    """The content with its SHA-256 in place of the zeros of :data:`UNSEALED`; the length stays.
+    """The content with its SHA-256 in place of the zeros of :data:`UNSEALED`; its length does not change.
 
     Raises:
-        ValueError: ``UNSEALED`` does not stand in it exactly once.
+        ValueError: the content does not have ``UNSEALED`` exactly once.
     """
     if content.count(UNSEALED.encode()) != 1:
         raise ValueError(f"a file that is to be sealed holds '{UNSEALED[:13]}' once")
@@ -26,7 +26,7 @@ def seal(content: bytes) -> bytes:
 
 
 def check_seal(content: bytes) -> None:
-    """Raise ValueError where a sealed content has changed, or holds no seal."""
+    """Raise ValueError if a sealed content has changed or has no seal."""
     found = _SEAL.findall(content)
     if len(found) != 1:
         raise ValueError("it holds no checksum")
