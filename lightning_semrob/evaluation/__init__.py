@@ -1,1 +1,1 @@
-"""A job: its tasks and models, the loop over finders, the rows and records it leaves, the metrics over them."""
+"""A job: its tasks and models, the loop over the finders, the runs that it records, and the metrics over them."""

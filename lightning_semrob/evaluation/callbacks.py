@@ -1,4 +1,4 @@
-"""Progress and results while runs go on."""
+"""Callbacks of a job: results are kept as runs end, signals end it cleanly, bars show its progress."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ResultsWriter(UpdateCallback):
         self._kept: dict[str, Mapping[Place, bool]] = {}
 
     def on_update_start(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
-        """Results that a resumed job brought along are in the folder already."""
+        """Results that were taken over are in the folder already."""
         if self._name(batch) not in self._kept:
             self._kept[self._name(batch)] = module.finished(batch.rows.tolist())
 
@@ -61,8 +61,8 @@ class CleanExit(UpdateCallback):
     """SIGTERM and Ctrl-C end the job after the update under way: every finished run is in the output folder already.
 
     Compiled kernels do not survive an exception from a signal handler, and Lightning's handler of SIGTERM waits for a
-    collective of all processes, so these only take note; a second Ctrl-C does not wait. Under SLURM's automatic
-    requeueing Lightning's own handler of SIGTERM stays.
+    collective of all processes. So the handlers here only note the signal; a second Ctrl-C does not wait. Under SLURM's
+    automatic requeueing Lightning's own handler of SIGTERM stays.
 
     Attributes:
         signal: the signal that came, or None.
@@ -111,7 +111,7 @@ class CleanExit(UpdateCallback):
 
 
 class Stopwatch(Callback):
-    """When the first round began and the last one ended.
+    """The times at which the first round began and the last one ended.
 
     Attributes:
         began, ended: ``time.perf_counter()``; 0 before.
@@ -129,7 +129,7 @@ class Stopwatch(Callback):
 
 
 class MapProgress(ProgressBar):
-    """One line: trust maps that this process has made."""
+    """One line: the number of trust maps that this process has made."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ class MapProgress(ProgressBar):
             )  # fmt: skip
 
     def on_predict_batch_end(self, *arguments: Any, **named: Any) -> None:
-        """One map more."""
+        """One more map is made."""
         if self._bar is not None:
             self._bar.update()
 
@@ -173,7 +173,7 @@ class MapProgress(ProgressBar):
 
 
 class RunProgress(ProgressBar, UpdateCallback):
-    """One line: tasks ended on all processes; of this process the methods and runs at work and evaluations per second.
+    """One line: tasks that have ended on all processes, and this process's methods, runs and evaluations per second.
 
     A task is one network, shape and initial point with all its finders and the verification of their boxes.
     """
@@ -209,7 +209,7 @@ class RunProgress(ProgressBar, UpdateCallback):
         )
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Tasks that have ended, those of other processes as of the last meeting."""
+        """Tasks that have ended; other processes' as of the last meeting."""
         if self._bar is not None:
             work: Work = trainer.datamodule.work  # type: ignore[attr-defined]
             self._bar.n = len(work.owners) - work.remaining

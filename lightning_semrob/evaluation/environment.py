@@ -1,4 +1,4 @@
-"""The datamodule of a job: its tasks, its models, and who works on which task."""
+"""The datamodule of a job: its tasks, its models, and which process works on which task."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class SemanticEnvironment(pl.LightningDataModule):
         return self.tasks.describe(row)
 
     def names_of(self, row: int) -> tuple[str, str, str]:
-        """Network, class and shape of a row of the table: what its random streams are keyed by."""
+        """Network, class and shape of a row of the table; its random streams depend on them."""
         shape, network, _ = self.describe(row)
         return self.networks[network], self.shapes[shape].class_name, self.shapes[shape].shape_id
 
@@ -231,14 +231,14 @@ class SemanticEnvironment(pl.LightningDataModule):
             rank_zero_warn(f"shape '{name}' is not measured: {reason}")
 
     def gather_failures(self) -> None:
-        """Note what the other processes could not measure, and what they drew otherwise; a collective."""
+        """Learn what other processes could not measure, or draw differently from its file; a collective."""
         for failures, notes in all_gather((self.failures, self.models.notes)):
             for name, reason in failures.items():
                 self._note_failure(name, reason)
             self.models.notes |= notes
 
     def notes(self) -> dict[str, list[str]]:
-        """What is not drawn as the file of a shape has it, by the shape's name; shapes without notes are left out."""
+        """What is drawn differently from a shape's file, by the shape's name; shapes without notes are left out."""
         return {self._name(shape): list(notes) for shape, notes in sorted(self.models.notes.items()) if notes}
 
     # ---- f
@@ -255,7 +255,7 @@ class SemanticEnvironment(pl.LightningDataModule):
 
     @property
     def device(self) -> torch.device:
-        """Where rendering and networks run: what it is set to, or the Trainer's device, or the CPU."""
+        """Where rendering and networks run: the device that was set, else the Trainer's, else the CPU."""
         if self._device is not None:
             return self._device
         return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
@@ -290,7 +290,7 @@ class SemanticEnvironment(pl.LightningDataModule):
         return self.micro_batch.size
 
     def watch(self, section: str) -> AbstractContextManager[Any]:
-        """A context in which the Trainer's profiler sees a part of the work."""
+        """A context in which the Trainer's profiler times a section of the work."""
         if self.trainer is None:
             return nullcontext()
         trainer: Any = self.trainer
@@ -304,12 +304,12 @@ class SemanticEnvironment(pl.LightningDataModule):
         return batch
 
     def train_dataloader(self) -> RoundLoader:
-        """Rounds of work until no process has any left; a new division of the rows."""
+        """Rounds of work until no process has any left; the rows are divided anew."""
         self._work = None
         return RoundLoader()
 
     def test_dataloader(self) -> ListLoader[TaskBatch]:
-        """Every owned group once; the same number of batches on every process, the tail empty."""
+        """Every owned group once; empty batches at the end give all processes the same number."""
         batches = self.batches()
         waiting = TaskBatch(0, 0, torch.zeros(0, dtype=torch.int64))
         return ListLoader(batches + [waiting] * (max(all_gather(len(batches))) - len(batches)))

@@ -18,7 +18,7 @@ _BYTES_PER_RUN = 600
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a job will cost, at most for verification and about for the rest.
+    """What a job will cost: the most for verification, an estimate for the rest.
 
     Attributes:
         runs: boxes.
@@ -26,8 +26,8 @@ class Estimate:
         hours: on one process of this machine.
         bytes: of the output folder.
         seconds_per_evaluation, seconds_per_gradient: measured, mean over the networks.
-        parts: what the runs are made of, in words.
-        shape: id of the shape that was measured on.
+        parts: how the number of runs comes about, in words.
+        shape: id of the shape that was measured.
         reach: what the budget asks of a verified box, in sentences.
         trust_maps, trust_evaluations: trust maps, and their evaluations at most.
         trust_tiles: tiles of each, in words.

@@ -1,4 +1,4 @@
-"""The output folder of a job: opened, filled as runs end, finished, and opened again."""
+"""The output folder of a job, from its first run to its tables, and reading it again later."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ class RunFolder:
 
         Args:
             config: the resolved configuration that decides the numbers, as yaml.
-            overwrite: start anew, dropping what the folder holds of a job.
+            overwrite: start anew and drop what an earlier job left in the folder.
 
         Raises:
             ValueError: the folder belongs to another configuration (the difference is in the message), or is neither
@@ -211,7 +211,7 @@ class RunFolder:
             raise OSError(f"'{self.path}' has {free / 2**20:.0f} MiB free, {needed / 2**20:.0f} MiB are needed")
 
     def note_job(self, job: JobDescription) -> JobDescription:
-        """Keep what all statements share in ``job.json``, with the versions of all starts; returns what is kept."""
+        """Write what all statements share to ``job.json``, with the versions of all starts; returns what was written."""
         known = self.job()
         versions = [*(known.versions if known else [])]
         versions += [found for found in job.versions if found not in versions]
@@ -232,7 +232,7 @@ class RunFolder:
                 )
 
     def job(self) -> JobDescription | None:
-        """What ``job.json`` holds, None where there is none.
+        """The content of ``job.json``; None if there is none.
 
         Raises:
             ValueError: it is not the description of a job.

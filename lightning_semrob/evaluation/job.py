@@ -1,4 +1,4 @@
-"""A whole evaluation job from Python: made, estimated, run or gone on with, without words of a command line."""
+"""A whole evaluation job from Python, without a command line: make it, estimate its cost, run it, or go on with it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class JobConfig:
-    """What a job is, in plain data; the same settings as those of ``evaluate.py``, which goes on with its folder.
+    """The settings of a job as plain data. They are those of ``evaluate.py``, which can go on with the job's folder.
 
     Args:
         data: arguments of :class:`~lightning_semrob.evaluation.environment.SemanticEnvironment`.
@@ -95,7 +95,7 @@ class JobConfig:
         """The job, with a Trainer of its own; seeds the global generators, as the command line does.
 
         Raises:
-            ValueError: unknown arguments, or values that environment or finders refuse.
+            ValueError: unknown arguments, or values that the environment or the finders refuse.
         """
         parser = ArgumentParser(exit_on_error=False)
         parser.add_argument("--seed_everything", type=int)
@@ -118,7 +118,7 @@ class JobConfig:
 
 
 def make_trainer(**settings: Any) -> pl.Trainer:
-    """A Trainer of a job; with several devices its processes share the table of runs."""
+    """The Trainer of a job; with several devices, its processes share the table of runs."""
     settings = TRAINER_DEFAULTS | settings
     trainer = pl.Trainer(**settings)
     if isinstance(trainer.strategy, DDPStrategy):
@@ -127,11 +127,11 @@ def make_trainer(**settings: Any) -> pl.Trainer:
 
 
 class JobInterrupted(Exception):
-    """A signal ended the job after an update; what it kept is in its folder.
+    """A signal ended the job after an update; the finished runs are in its folder.
 
     Attributes:
-        signal: that came.
-        kept: finished runs in the folder.
+        signal: the signal.
+        kept: number of finished runs in the folder.
     """
 
     def __init__(self, signal: Signals, kept: int, output: Path, maps: int = 0) -> None:
@@ -142,12 +142,12 @@ class JobInterrupted(Exception):
 
 @dataclass(frozen=True)
 class JobResult:
-    """What a job has measured.
+    """The results of a job.
 
     Attributes:
         output: its folder.
         runs: all of them.
-        summary: what ``summary.json`` holds.
+        summary: the content of ``summary.json``.
         trust_maps: one a network and shape, none if the job makes none.
         trust: what they say together.
     """
@@ -191,7 +191,7 @@ class Job:
         """Resolve names and make the tasks; every mistake in names, files or points is raised here.
 
         Returns:
-            A warning in one sentence, where a budget is too small to verify anything.
+            A warning in one sentence if a budget is too small to verify anything, else None.
         """
         self.environment.trainer = self.trainer  # whose device also an estimate is measured on
         set_arithmetic(self.environment.precision)
@@ -211,10 +211,10 @@ class Job:
 
         Args:
             callbacks: more of them for the Trainer.
-            say: hears how many finished runs were taken over.
+            say: called with a sentence that says how many finished runs were taken over.
 
         Returns:
-            Runs and summary, on every process; files are written by the first one, which also has the costs.
+            Runs and summary, on every process. The first process writes the files, and only its summary has the costs.
 
         Raises:
             ValueError: the folder belongs to another configuration, is no job's, is in use by another job, or holds

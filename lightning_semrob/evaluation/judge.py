@@ -1,4 +1,4 @@
-"""The verdict of Eq. 2 for boxes, whichever finder grew them."""
+"""Verdicts on boxes under Eq. 2, for any finder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def known_number(value: Tensor) -> float | None:
 
 
 class Judge:
-    """Samples boxes until Eq. 2 is decided or the budget is spent; a finder that verifies its own boxes is believed.
+    """Samples boxes until Eq. 2 is decided or the budget is spent; boxes that a finder verified keep its verdict.
 
     Args:
         eps_m: Eq. 2: the mean of f is >= 1 - eps_m.
@@ -63,8 +63,8 @@ class Judge:
         """The judgement on the box of a finder for a row of a group.
 
         Args:
-            finder: its run of this row has ended.
-            row: of the task table.
+            finder: its run for this row must have ended.
+            row: row of the task table.
             batch: all rows of the group, whose initial points are evaluated at once.
             environment: of the job.
             together: number of runs that the confidence holds for together.
@@ -125,7 +125,7 @@ class Judge:
         return replace(judgement, **own.columns() | {"verification_evaluations": spent})
 
     def with_viewpoints(self, judgement: Judgement, batch: TaskBatch, environment: SemanticEnvironment) -> Judgement:
-        """The judgement with the viewpoint accuracy of the group: no finder, initial point or threshold is in it.
+        """Add the viewpoint accuracy of the group to a judgement; it depends on no finder, initial point or threshold.
 
         All networks are asked about the same views of a shape.
         """

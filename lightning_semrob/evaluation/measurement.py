@@ -1,4 +1,4 @@
-"""What a job measures: one module for each kind of measurement, with parts of its own in the output folder."""
+"""The base class of what a job measures; each kind of measurement keeps its own parts in the output folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Place = tuple[int, int]
 
 
 class Measurement(RoundModule):
-    """A kind of measurement that a Trainer drives over the task table, resumed from what it kept in the folder.
+    """A kind of measurement. A Trainer drives it over the task table, and it resumes from what it kept in the folder.
 
     The finders are one kind (:class:`~lightning_semrob.evaluation.suite.FinderSuite`). While it works,
     :class:`~lightning_semrob.evaluation.callbacks.ResultsWriter` keeps what has ended.
@@ -37,9 +37,9 @@ class Measurement(RoundModule):
         raise NotImplementedError
 
     def keep(self, folder: RunFolder, places: Iterable[Place], name: str) -> None:
-        """Write results of a (network, shape) group into the part ``name`` of the folder, in place of what it held."""
+        """Write results of a (network, shape) group to the part ``name`` of the folder; it replaces an earlier part."""
         raise NotImplementedError
 
     def restore(self, environment: SemanticEnvironment, records: Sequence[Any]) -> int:
-        """Take the records of an earlier start over; returns how many. Call it after :meth:`prepare`."""
+        """Take over the records of an earlier start, after :meth:`prepare`; returns how many."""
         raise NotImplementedError

@@ -166,10 +166,10 @@ class SRVRTable(nn.Module):
 
 
 class RegionQuality(Metric):
-    """How many regions satisfy Eq. 2, judged from scores sampled in them, and how much of the space those fill.
+    """How many regions satisfy Eq. 2, judged from scores sampled in them, and how much of the space these fill.
 
-    A region is ``valid`` where its samples show that mean f >= 1 - eps_m and variance of f <= eps_v, ``invalid`` where
-    they show that it is not so, else ``undecided``; each verdict is wrong with probability <= 1 - confidence
+    A region is ``valid`` if its samples show that mean f >= 1 - eps_m and variance of f <= eps_v, ``invalid`` if they
+    show the opposite, else ``undecided``; each verdict is wrong with probability <= 1 - confidence
     (:mod:`lightning_semrob.functional.betting`).
 
     Args:
@@ -246,7 +246,7 @@ class RegionQuality(Metric):
 
 
 class TrustedShare(Metric):
-    """Share of the space that trust maps call trusted, and that they call failing, per network and class.
+    """Shares of the space that trust maps call trusted and failing, per network and class.
 
     Args:
         num_networks: number of networks.

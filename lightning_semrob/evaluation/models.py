@@ -1,4 +1,4 @@
-"""What f is made of: networks and meshes, loaded at their first use, and f itself."""
+"""Networks and meshes of a job, which are loaded when they are first used, and the f that they make."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _COMPARED = 4
 
 @dataclass(frozen=True)
 class ReadyNetwork:
-    """What the first process found out about a network, for the others.
+    """What the first process tells the others about a network.
 
     Args:
         runtime: what computes its logits.
@@ -64,14 +64,14 @@ class Models:
     Args:
         networks, renderer, score, gradient, micro_batch_size, precision, runtime: as of the environment.
         space: the swept axes.
-        device: tells where rendering and networks run; what is kept on a device that was left is dropped.
+        device: returns where rendering and networks run. When it changes, everything on the old device is dropped.
         watch: makes the context in which a section of the work runs.
 
     Attributes:
-        shapes: what is looked at; the environment sets them.
+        shapes: the shapes of the job; the environment sets them.
         weights_sha256, mesh_sha256: of each network and mesh, by index, as they were when they were first loaded.
-        notes: by index of the shape, what of its file is not drawn as it stands there.
-        ready: of each network that was probed and given its runtime, by index.
+        notes: by index of the shape, what is drawn differently from its file.
+        ready: by index, the networks that were probed and given their runtime.
         probed: pictures that networks were shown for it.
     """
 
@@ -181,7 +181,7 @@ class Models:
         return torch.rand(_COMPARED, 3, size, size, generator=torch.Generator().manual_seed(0)).to(self._device())
 
     def make_ready(self) -> dict[int, ReadyNetwork]:
-        """Load every network, probe it and choose its runtime: what is wrong with one is raised before any work.
+        """Load every network, probe it and choose its runtime; whatever is wrong is raised here, before any work.
 
         Raises:
             ValueError, OSError, ImportError: a network cannot be built, is no function of one picture, or cannot run
@@ -193,7 +193,7 @@ class Models:
 
     @torch.inference_mode(False)
     def mesh(self, shape: int) -> Mesh:
-        """The mesh by index, on the device; the last few are kept, and what is wrong with one that cannot be used.
+        """The mesh by index, on the device. The last few are kept; an unusable one is not read again.
 
         Raises:
             ValueError: the file is broken or gone, or shows nothing.
@@ -283,7 +283,7 @@ class Models:
         )
 
     def memory(self, network: int, shape: int) -> ScoreMemory:
-        """What is remembered of f of one network and shape; that of the last few groups is kept."""
+        """The memory of f of one network and shape; those of the last few groups are kept."""
         key = (network, shape)
         self._memories.setdefault(key, ScoreMemory())
         self._memories.move_to_end(key)

@@ -16,10 +16,10 @@ SECTIONS = ("rendering", "network", "gradient")
 
 
 class ShareProfiler(SimpleProfiler):
-    """What rendering, networks and gradients take of the time from the first round to the end of the last one.
+    """How much of the time, from the first round to the end of the last, goes to rendering, networks and gradients.
 
     The rest is the framework's own share: finders, statistics, Lightning, files. Times are wall times of this process;
-    on a CUDA device calls return before they are done, so that there the shares are not to be trusted.
+    on a CUDA device calls return before they are done, so do not trust the shares there.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""One run as a record, and the table of runs: one versioned schema, resumed and merged by identity."""
+"""Runs as records, and the table of runs, which has one versioned schema."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Run:
         target: network outputs that count as right, comma-separated.
         u0, a, b: axis -> initial point and bounds, in the units of the axes.
         volume: of the box intersected with the space.
-        ratio: it over the volume of the space.
+        ratio: this volume over that of the space.
         raw_ratio: the paper's capped volume over that of the space.
         status: how growing ended, a word of :data:`~lightning_semrob.finders.base.STATUSES`.
         steps, evaluations, gradient_evaluations: of growing.
@@ -202,11 +202,12 @@ class Run:
 def run_schema(space: SemanticSpace) -> pa.Schema:
     """Columns of the table of runs: identity, bounds (one column an axis, in its unit), volumes, status, cost, verdict.
 
-    Columns ``u0_<axis>``, ``a_<axis>``, ``b_<axis>`` are float64; ``volume`` is intersected with the space, ``ratio``
-    is it over the volume of the space, ``raw_ratio`` the paper's capped volume over it; ``gradient_ratio_<axis>`` is
-    the gradient over the slope of f around u0 where that was audited; ``samples`` is what mean and variance rest on, of
-    all ``verification_evaluations``; ``views`` of the whole space come on top, in the first run of a shape and network.
-    Verification columns are null and the verdict ``not verified`` for a box that nobody checked.
+    Columns ``u0_<axis>``, ``a_<axis>``, ``b_<axis>`` are float64; ``volume`` is intersected with the space; ``ratio``
+    is this volume over that of the space, ``raw_ratio`` the paper's capped volume over that of the space;
+    ``gradient_ratio_<axis>`` is the gradient over the slope of f around u0 where that was audited; ``samples`` is what
+    mean and variance rest on, of all ``verification_evaluations``; ``views`` of the whole space come on top, in the
+    first run of a shape and network. Verification columns are null and the verdict ``not verified`` for a box that
+    nobody checked.
     """
     number, whole, word = pa.float64(), pa.int64(), pa.string()
     columns: list[tuple[str, pa.DataType]] = [

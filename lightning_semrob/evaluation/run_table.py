@@ -1,4 +1,4 @@
-"""What a job knows about each run beside its bounds, and its runs as records."""
+"""What a job knows about each run besides its bounds, and its runs as records."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class RunTable:
         finders: of the job.
 
     Attributes:
-        judgements: on the boxes that were looked at.
+        judgements: by place, on boxes.
         origins: SHA-256 of the network and of the mesh that a box was grown with.
-        judged: which boxes were looked at, (finders, rows) bool.
+        judged: which boxes have a judgement, (finders, rows) bool.
     """
 
     def __init__(self, finders: Sequence[RegionFinder]) -> None:
@@ -76,10 +76,10 @@ class RunTable:
         self.judged[place] = True
 
     def note_origins(self, batch: TaskBatch, environment: SemanticEnvironment) -> None:
-        """Keep which weights and which mesh the runs of a batch are of.
+        """Note the weights and the mesh of the runs of a batch.
 
         Raises:
-            ValueError: they are not those of the finished runs that the job goes on with.
+            ValueError: they differ from those of the finished runs that were taken over.
         """
         weights = environment.weights_sha256.get(batch.network)
         mesh = environment.mesh_sha256.get(batch.shape)
@@ -104,7 +104,7 @@ class RunTable:
             self.judged[place] = True
 
     def identity(self, environment: SemanticEnvironment, place: Place) -> Run:
-        """The run of a place, nothing known about it but which one it is."""
+        """The run of a place, with nothing but its identity."""
         shape, network, point = environment.describe(place[1])
         spec = environment.shapes[shape]
         target = ",".join(str(index) for index in spec.target)

@@ -1,4 +1,4 @@
-"""What is claimed about each region, for programs: one self-contained JSON record a run (``statements.jsonl``)."""
+"""What is claimed about each region, for programs: a self-contained JSON record for each run (``statements.jsonl``)."""
 
 from __future__ import annotations
 

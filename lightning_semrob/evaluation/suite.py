@@ -150,7 +150,7 @@ class FinderSuite(Measurement):
         return len(self.finders) * len(environment) if self.simultaneous else 1
 
     def warning(self, environment: SemanticEnvironment) -> str | None:
-        """One sentence where the budget of a verifying finder is too small to verify any box; None otherwise."""
+        """One sentence if the budget of a verifying finder is too small to verify any box; None otherwise."""
         for finder in self:
             finder.join(self.statements_together(environment), environment.seed)
             warning: str | None = finder.too_few_evaluations("model.verified_evaluations", len(environment.space))
@@ -159,7 +159,7 @@ class FinderSuite(Measurement):
         return None
 
     def restore(self, environment: SemanticEnvironment, runs: Sequence[Run]) -> int:
-        """Take finished runs of an earlier start over; returns how many. Call it after :meth:`prepare`."""
+        """Take over finished runs of an earlier start, after :meth:`prepare`; returns how many."""
         self._restored = True
         return self.table.restore(environment, runs, self.micro_batch)
 
@@ -203,7 +203,7 @@ class FinderSuite(Measurement):
         return evaluations
 
     def _judge_next(self, batch: TaskBatch) -> int:
-        """Verify the next box of a group; those that need no evaluation take no step of their own."""
+        """Verify the next box of a group; boxes that need no evaluation are done in the same step."""
         evaluations = 0
         for row in batch.rows.tolist():
             for number in (~self.table.judged[:, row]).nonzero().flatten().tolist():
@@ -216,7 +216,7 @@ class FinderSuite(Measurement):
         """Verify a box and keep the judgement.
 
         Returns:
-            Evaluations, without those for which a finder that verifies its own boxes paid while it grew the box.
+            Evaluations, without those that the finder itself spent on verifying.
         """
         finder: RegionFinder = self.finders[place[0]]  # type: ignore[assignment]
         together = self.statements_together(self.environment)
@@ -229,7 +229,7 @@ class FinderSuite(Measurement):
         return (judgement.verification_evaluations or 0) - (0 if own is None else own.verification_evaluations)
 
     def merge(self, owned: Tensor) -> None:
-        """Every process then holds all rows and judgements."""
+        """Give every process all rows and judgements."""
         for finder in self:
             finder.merge(owned)
         merge_owned(self.micro_batch, owned.to(self.micro_batch.device))
@@ -245,9 +245,9 @@ class FinderSuite(Measurement):
     # ---- what is kept
 
     def finished(self, rows: Sequence[int]) -> dict[Place, bool]:
-        """The runs (finder, row) of ``rows`` that can be kept, and whether with their verdict.
+        """The runs (finder, row) of ``rows`` that can be kept, and whether they have their verdict.
 
-        A finder that verifies its own boxes has them kept with it only: box and statement are one result.
+        The box of a finder that verifies it itself is kept only with its statement: the two are one result.
         """
         return {
             (number, row): (number, row) in self.table.judgements
@@ -257,7 +257,7 @@ class FinderSuite(Measurement):
         }
 
     def keep(self, folder: RunFolder, places: Iterable[Place], name: str) -> None:
-        """Write runs into a part of the folder; those of a shape that could not be loaded may be measured next time."""
+        """Write runs to a part of the folder. Runs of a shape that could not be loaded are left out and tried again."""
         places, environment = list(places), self.environment
         runs = [run for run in (self.run(environment, *place) for place in places) if run.status != "not_measured"]
         if runs:
@@ -269,7 +269,7 @@ class FinderSuite(Measurement):
         return self.table.run(environment, (number, row), int(self.micro_batch[row]))
 
     def counts(self) -> dict[str, int]:
-        """Running runs, evaluations and gradient evaluations of the table as it is on this process."""
+        """Running runs, evaluations and gradient evaluations of the table, as this process knows it."""
         spent = (judgement.verification_evaluations or 0 for judgement in self.table.judgements.values())
         return {
             "active": sum(int((finder.code == RUNNING).sum()) for finder in self),
@@ -286,10 +286,10 @@ class FinderSuite(Measurement):
         checkpoint["runs"] = [run.columns() for run in runs if run.status != "not_measured"]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the finished runs of a checkpoint over, unless :meth:`restore` was called before.
+        """Take over the finished runs of a checkpoint, unless :meth:`restore` was called before.
 
-        Of a requeued job the output folder knows more than a checkpoint. Runs that were under way begin anew, so that
-        they end as they would have without the interruption.
+        After a requeue the output folder has more runs than the checkpoint. Runs that were under way start again, so
+        that they end as they would have without the interruption.
 
         Raises:
             ValueError: a checkpoint without runs.
@@ -305,7 +305,7 @@ class FinderSuite(Measurement):
     # ---- the metrics
 
     def on_test_epoch_start(self) -> None:
-        """Every test counts its own table alone."""
+        """Forget the volumes of an earlier test."""
         assert self.srvr is not None
         self.srvr.reset()
 

@@ -33,7 +33,7 @@ def _unique(values: Sequence[str]) -> list[str]:
 
 
 def _ratios(rows: Sequence[Run], volume: str) -> Tensor:
-    """Volume ratio of each row, (K,): ``intersected``, ``raw`` or ``verified``; NaN where it is not known."""
+    """Volume ratio of each row, (K,): ``intersected``, ``raw`` or ``verified``; NaN if it is not known."""
     ratio = _known([row.raw_ratio if volume == "raw" else row.ratio for row in rows])
     if volume != "verified":
         return ratio
@@ -43,7 +43,7 @@ def _ratios(rows: Sequence[Run], volume: str) -> Tensor:
 
 
 def _known(values: Sequence[float | None]) -> Tensor:
-    """As a tensor, None as NaN."""
+    """The values as a tensor, None as NaN."""
     return torch.tensor([float("nan") if value is None else value for value in values], dtype=torch.float64)
 
 
@@ -52,7 +52,7 @@ def _numbers(rows: Sequence[Run], names: list[str], key: str) -> Tensor:
 
 
 def _srvr_of(rows: Sequence[Run], volume: str, networks: list[str], classes: list[str], methods: list[str]) -> Tensor:
-    """SRVR (networks, classes) of the rows of the methods, by the functional twin of the metric."""
+    """SRVR (networks, classes) of the rows of the methods, by the function that the metric uses too."""
     chosen = [row for row in rows if row.method in methods]
     sizes = (len(networks), len(classes), len(methods))
     groups = [(networks, "network"), (classes, "class_name"), (methods, "method")]
@@ -104,7 +104,7 @@ def _eps_m_curve(
 ) -> dict[str, Any]:
     """Verified volume ratio against eps_m: method -> (networks, E).
 
-    A box counts where its bounds imply Eq. 2: at the run's own eps_m, where its verdict is valid.
+    A box counts at every eps_m for which its bounds imply Eq. 2; at the run's own eps_m, if its verdict is valid.
     """
     eps_m = torch.tensor(EPS_M_GRID, dtype=torch.float64)
     curves: dict[str, Tensor] = {}
@@ -123,7 +123,7 @@ def _eps_m_curve(
 
 
 def _measured(rows: Sequence[Run], methods: Sequence[str]) -> int:
-    """How many shapes have a measured run by one of the methods: a file that cannot be read is no shape of a sample."""
+    """How many shapes have a measured run by one of the methods; files that cannot be read do not count."""
     return len({row.shape for row in rows if row.method in methods and row.status != "not_measured"})
 
 
@@ -183,7 +183,7 @@ def _gradient_audit(rows: Sequence[Run], methods: list[str]) -> dict[str, dict[s
 
 
 def _robust_starts(rows: Sequence[Run]) -> int | None:
-    """How many initial points are robust themselves; None where none was checked."""
+    """How many initial points are robust themselves; None if none was checked."""
     known = [row.judgement.u0_robust for row in rows if row.judgement.u0_robust is not None]
     return sum(known) if known else None
 

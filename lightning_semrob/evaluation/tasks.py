@@ -100,7 +100,7 @@ def make_tasks(
 
 
 def _check_targets(specs: Sequence[NetworkSpec], shapes: Sequence[ShapeSpec]) -> None:
-    """Refuse a class that a network has no output for; of a callable only its network itself knows how many it has."""
+    """Refuse a class that a network has no output for. Callables are not checked: only the network itself knows."""
     for spec, shape in itertools.product(specs, shapes):
         if max(shape.target) >= spec.num_classes and not isinstance(spec.build, UserCallable):
             raise ValueError(

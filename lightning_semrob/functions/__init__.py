@@ -1,7 +1,8 @@
 """f: u -> score, the only interface that finders, maps and metrics use.
 
-Shapes: K tasks, P points each, n axes. ``f(u, index)`` takes u (K, P, n) in the units of the axes and index (K,),
-which says to which recorded map (or other item) each row belongs. It returns (K, P) float64 scores in [0, 1]; ``f.value_and_grad(u, index)`` adds the gradients (K, P, n). Evaluations are counted.
+Shapes: K tasks, P points each, n axes. ``f(u, index)`` takes u (K, P, n) in the units of the axes and index (K,), which
+says to which recorded map (or other item) each row belongs. It returns (K, P) float64 scores in [0, 1];
+``f.value_and_grad(u, index)`` adds the gradients (K, P, n). Evaluations are counted.
 """
 
 from lightning_semrob.functions.analytic import AnalyticFunction

@@ -13,8 +13,8 @@ __all__ = ["ScoreMemory"]
 class ScoreMemory:
     """Scores and top-1 hits of one network and shape by point.
 
-    Finders, maps and verification of one network and shape may share it, since f at a point is the same for all of them.
-    Points are compared in float32, as the renderer sees them. A point takes about 200 bytes.
+    Finders, maps and verification of one network and shape may share it, since f at a point is the same for all of
+    them. Points are compared in float32, as the renderer sees them. A point takes about 200 bytes.
 
     Attributes:
         asked, computed: points that were asked for, and points that were computed.

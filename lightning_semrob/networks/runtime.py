@@ -1,8 +1,8 @@
 """The runtime of a network where no gradient is needed: torch, or ONNX Runtime, which is faster on a CPU.
 
-Torch's own exporter (``torch.onnx.export(dynamo=True)``) exports the backbone. The logits of the graph are compared with
-torch's on pictures of the job, and a graph that does not agree is not used. Gradients, and the values that are computed
-with them, always come from torch.
+Torch's own exporter (``torch.onnx.export(dynamo=True)``) exports the backbone. The logits of the graph are compared
+with torch's on pictures of the job, and a graph that does not agree is not used. Gradients, and the values that are
+computed with them, always come from torch.
 """
 
 from __future__ import annotations
@@ -144,9 +144,9 @@ def with_runtime(
 
     Returns the classifier and what its runtime is.
 
-    ``auto`` takes ONNX Runtime if the network is on a CPU, the packages are installed, and export and comparison succeed;
-    otherwise it takes torch, and :attr:`Runtime.reason` says why. It leaves callables of the user's to torch, since
-    their Python code may do what a graph cannot.
+    ``auto`` takes ONNX Runtime if the network is on a CPU, the packages are installed, and export and comparison
+    succeed; otherwise it takes torch, and :attr:`Runtime.reason` says why. It leaves callables of the user's to torch,
+    since their Python code may do what a graph cannot.
 
     Args:
         classifier: in evaluation mode, frozen.

@@ -29,7 +29,7 @@ class _Block(nn.Module):
 
 
 class SmallResNet(nn.Module):
-    """A stem of stride 2, one residual block for each stage (all but the first have stride 2), global mean, linear head.
+    """A stem of stride 2, one residual block a stage (all but the first with stride 2), global mean, a linear head.
 
     Args:
         num_classes: number of logits.

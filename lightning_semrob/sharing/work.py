@@ -45,11 +45,11 @@ class RoundLoader:
 class Work:
     """The rows of this process, and who owns the others.
 
-    Lightning's ``fit`` waits for all processes in every batch, even if they do not have the same amount to do. So a batch
-    is a round of some seconds in which each process works alone. A process that has no rows left then gets rows that
-    others have not begun, or whose boxes they have not verified
-    (:func:`~lightning_semrob.sharing.shares.share_again`). Who works on a row does not change its numbers. With a single
-    process a round is one step.
+    Lightning's ``fit`` waits for all processes in every batch, even if they do not have the same amount to do. So a
+    batch is a round of some seconds in which each process works alone. A process that has no rows left then gets rows
+    that others have not begun, or whose boxes they have not verified
+    (:func:`~lightning_semrob.sharing.shares.share_again`). Who works on a row does not change its numbers. With a
+    single process a round is one step.
 
     Args:
         shape, network: of each row, (N,) int64, rows ordered by shape, then by network.
@@ -87,7 +87,7 @@ class Work:
         return self.owners == self.rank
 
     def meet(self, pending: Tensor, growing: Tensor) -> bool:
-        """Tell the others which of this process's rows are left, and share the rows anew; a collective of all processes.
+        """Tell the others which of this process's rows are left, and share the rows anew; a collective.
 
         Args:
             pending: rows with something left to do, (N,) bool. It counts for the own rows only, except at the first
@@ -128,7 +128,7 @@ class Work:
         return self.remaining > 0
 
     def _agree(self, rows: Tensor) -> None:
-        """Raise on every process if ``rows`` differs between processes: a row that one of them takes for ended would be lost."""
+        """Raise on every process if ``rows`` differ between them: a row that one takes for ended would be lost."""
         if self.processes == 1:
             return
         digest = int.from_bytes(hashlib.sha256(rows.numpy().tobytes()).digest()[:7], "big")

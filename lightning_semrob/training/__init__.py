@@ -1,1 +1,1 @@
-"""Semantic adversarial training: training on rendered views, and judging what it brings."""
+"""Semantic adversarial training: train on rendered views, and judge the result."""

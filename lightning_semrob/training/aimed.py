@@ -1,4 +1,4 @@
-"""Training views that aim at predicted failure, at no image beyond those that are trained on."""
+"""Training views where failure is predicted; only views that are trained on are rendered."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class FailurePredictor:
         return sparse.csr_matrix((np.ones(table.size), (rows, table.ravel())), shape=size)
 
     def fit(self, shape: Tensor, u: Tensor, failure: Tensor, weight: Tensor) -> None:
-        """Take views: shapes (B,) int64, points (B, n), failures 1 - f (B,) in [0, 1], weights (B,), all positive."""
+        """Fit to views: shapes (B,) int64, points (B, n), failures 1 - f (B,) in [0, 1], weights (B,), all positive."""
         indicators, weights, target = self._indicators(shape, u), weight.double().numpy(), failure.double().numpy()
         self._mean = float(np.average(target, weights=weights))
         weighted = indicators.multiply(weights[:, None]).tocsr()
@@ -82,15 +82,15 @@ class FailurePredictor:
 class AimedViews(ViewSampler):
     """Views where failure is predicted, mixed with uniform ones.
 
-    The first epoch is uniform, and so are the last ``settle`` ones. In between a share of the views is aimed: many
-    uniform candidates (shape, u) are drawn without rendering, :class:`FailurePredictor` predicts d = 1 - f of each
-    from the views that were trained on in the last ``memory`` epochs, weighted by ``fading`` to the power of their
-    age, and the epoch's views are taken from the candidates without replacement in proportion to d to the power of
-    ``sharpness`` (Gumbel top-k; Kool et al., 2019). Every trained view is observed in the training step itself, so
-    aiming costs no image.
+    The first epoch and the last ``settle`` epochs are uniform. In the others a share of the views is aimed. Many
+    uniform candidates (shape, u) are drawn, but not rendered, and :class:`FailurePredictor` predicts d = 1 - f of each.
+    It was fitted to the views of the last ``memory`` epochs, with weights ``fading`` to the power of their age. The
+    aimed views are drawn from the candidates without replacement, in proportion to d to the power of ``sharpness``
+    (Gumbel top-k; Kool et al., 2019). The training step itself gives f of every view that is trained on, so aiming
+    costs no image.
 
     Args:
-        share: of the views of an epoch that are aimed.
+        share: share of the views that are aimed.
         sharpness: exponent of the predicted failure.
         memory: epochs of observed views kept.
         fading: weight of a view for each epoch of its age.
@@ -170,7 +170,7 @@ class AimedViews(ViewSampler):
         return Groups(shape, u, (torch.arange(count) >= aimed)[order])
 
     def observe(self, shape: Tensor, u: Tensor, score: Tensor) -> None:
-        """Training showed f = ``score`` (B,) on shapes (B,) at views u (B, n), aimed and uniform ones alike."""
+        """Learn that f was ``score`` (B,) on shapes (B,) at views u (B, n), aimed and uniform ones."""
         self._pending.append((shape, u.double(), (1 - score).double()))
 
     def state_dict(self) -> dict[str, Any]:

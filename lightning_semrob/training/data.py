@@ -31,7 +31,7 @@ __all__ = ["RealImages", "RenderedViews", "ViewBatch", "stream"]
 
 @dataclass
 class ViewBatch:
-    """One process's part of a training step. B images of it are candidates of B / k views; R real images follow.
+    """One process's part of a training step: B images, k candidates for each of B / k views, then R real images.
 
     Args:
         images: (B + R, 3, H, W) float32 in [0, 1].
@@ -115,7 +115,7 @@ def _class_name(folder: str) -> str:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What one process renders for one step; made in the main process, so that workers hold no state."""
+    """What one process renders for one step. The main process makes it, so that workers need no state."""
 
     groups: Groups
     randomized: Tensor  # (G, V * k, m)
@@ -166,7 +166,7 @@ class _PlannedImages(Dataset[ViewBatch]):
 
 
 class _Plans:
-    """The plans of an epoch, made when they are asked for."""
+    """The plans of an epoch; each is made when it is asked for."""
 
     def __init__(self, count: int, plan: Callable[[int], _Plan]) -> None:
         self.count, self.plan = count, plan
@@ -179,7 +179,7 @@ class _Plans:
 
 
 class PlannedLoader:
-    """A DataLoader over plans that Lightning leaves as it is: the plans are already this process's part."""
+    """A DataLoader over plans, hidden from Lightning, which would split them: they are this process's part already."""
 
     def __init__(self, images: _PlannedImages, plans: _Plans, num_workers: int, pin_memory: bool) -> None:
         self._loader: DataLoader[ViewBatch] = DataLoader(
@@ -201,10 +201,10 @@ class PlannedLoader:
 class RenderedViews(pl.LightningDataModule):
     """Shapes split into training, validation and held-out ones, rendered from the views that the mode asks for.
 
-    The shapes of each class are split in the order of their specification: the last ``held_out_per_class`` are held
-    out for the final judgement, those before for validation, the rest trains. Labels are the positions of the classes
-    in their order. A step has ``batch_size`` images in all processes together; every random number comes from
-    (seed, epoch, step).
+    The shapes of each class are split in the order of their specification: the last ``held_out_per_class`` are held out
+    for the final judgement, those before them are for validation, and the rest is for training. Labels are the
+    positions of the classes in their order. A step has ``batch_size`` images in all processes together; every random
+    number comes from (seed, epoch, step).
 
     Args:
         shapes: specifications as in :func:`lightning_semrob.shapes.resolve_shapes`.
@@ -402,7 +402,7 @@ class RenderedViews(pl.LightningDataModule):
     # ---- Lightning
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Pictures and labels move; views stay."""
+        """Move pictures and labels to the device; views stay on the CPU."""
         return batch.to(device)
 
     def train_dataloader(self) -> PlannedLoader:

@@ -1,4 +1,4 @@
-"""One training run in its folder: resumed from its checkpoint, its weights and costs kept."""
+"""One training run in its folder, which keeps its checkpoint, weights and costs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = ["TrainingCost", "check_checkpoint", "epoch_checkpoint", "train_run"]
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """What a run of a training spent.
+    """What a training run spent.
 
     Attributes:
-        rendered: images, of the finder too.
-        finder_images: those of the finder.
-        steps: of the optimizer.
-        seconds: of the training steps of the last start, as all that follows.
+        rendered: images, including those of the finder.
+        finder_images: images of the finder.
+        steps: steps of the optimizer.
+        seconds: of the training steps of the last start; so are the following numbers.
         images_per_second: of the loader.
         rendering_images_per_second: of one loader worker.
         network_images_per_second: without waiting for the loader.
@@ -56,7 +56,7 @@ def check_checkpoint(path: str | Path) -> None:
     """Read a checkpoint through before any work.
 
     Raises:
-        ValueError: it is not there, cut off or damaged; the message has the remedy.
+        ValueError: it is missing, cut off or damaged; the message has the remedy.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -78,7 +78,7 @@ def train_run(
     ckpt_path: str | None = None,
     say: Callable[[str], None] = print,
 ) -> TrainingCost:
-    """Train one run in its folder ``output/<views>``, going on where a checkpoint is; write ``<views>.pth``.
+    """Train one run in its folder ``output/<views>``, from its checkpoint if there is one; write ``<views>.pth``.
 
     Args:
         module: the run.
@@ -86,7 +86,7 @@ def train_run(
         data: set up.
         output: folder of the job.
         ckpt_path: start from this checkpoint instead of the folder's own.
-        say: hears of the first process what was taken over, and how fast the training was.
+        say: called by the first process with sentences: what was taken over, and how fast the training was.
     """
     name = module.views.name
     weights, report, last = output / f"{name}.pth", output / f"{name}.json", output / name / "last.ckpt"

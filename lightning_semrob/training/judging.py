@@ -67,7 +67,7 @@ class Judging:
             )
 
     def warning(self, n: int) -> str | None:
-        """One sentence where no box of n axes can be verified with so few evaluations; None otherwise."""
+        """One sentence if no box of n axes can be verified with so few evaluations; None otherwise."""
         (finder,) = FinderSuite(["verified"], verified_evaluations=self.verified_evaluations)
         warning: str | None = finder.too_few_evaluations("judging.verified_evaluations", n)
         return warning
@@ -75,13 +75,13 @@ class Judging:
 
 @dataclass(frozen=True)
 class ViewStatistics:
-    """What a network makes of views of the held-out shapes.
+    """How a network scores views of the held-out shapes.
 
     Attributes:
         score: mean of f over the space and the shapes.
         worst_score: mean over the shapes of the smallest f.
         accuracy, accuracy_clean: over the space, and on clean views.
-        accuracy_real: on held-out real images, None where there are none.
+        accuracy_real: on held-out real images, None if there are none.
     """
 
     score: float
@@ -224,7 +224,7 @@ def held_out_environment(
 def view_statistics(
     environment: SemanticEnvironment, names: Sequence[str], clean: Tensor, views: int
 ) -> dict[str, ViewStatistics]:
-    """What each network of an environment makes of Sobol views of every shape, by the f that is evaluated.
+    """Scores of each network of an environment on Sobol views of every shape, by the f that is evaluated.
 
     Args:
         environment: set up; its networks are called ``names``.
@@ -245,7 +245,7 @@ def view_statistics(
 
 
 def shapes_to_map(shapes: Sequence[ShapeSpec], count: int) -> list[ShapeSpec]:
-    """At most ``count`` shapes, each the first of its class, evenly over the classes."""
+    """At most ``count`` shapes, each the first of its class, spread evenly over the classes."""
     firsts = list({shape.class_name: shape for shape in reversed(shapes)}.values())[::-1]
     return [firsts[k * len(firsts) // count] for k in range(count)] if count < len(firsts) else firsts
 

@@ -32,8 +32,8 @@ _PLAN_STREAM = 2**31 - 3
 class SemanticTraining(pl.LightningModule):
     """Trains a classifier on the views of a sampler, with a budget of rendered images.
 
-    Every image that is rendered counts: those trained on, the candidates of worst-of-k, the evaluations of f by a
-    finder, and its gradients once more. An epoch has as many steps as its share of the budget still pays for, so all
+    Every rendered image counts: the images trained on, the candidates of worst-of-k, the evaluations of f by a finder,
+    and each gradient as one more. An epoch has as many steps as its share of the budget still pays for, so all
     samplers spend the same. The learning rate follows the budget too: linear from 0 to its value over ``warmup`` of
     it, then a half cosine to 0.
 
@@ -112,7 +112,7 @@ class SemanticTraining(pl.LightningModule):
     # ---- the budget
 
     def prepare_epoch(self, epoch: int) -> int:
-        """Grow regions where the sampler wants them; returns how many steps the epoch's budget still pays for."""
+        """Grow the regions that the sampler asks for; returns how many steps the epoch's budget still pays for."""
         data = self.data
         if int(self.refreshed) != epoch:
             self._grow_regions(epoch)
@@ -124,7 +124,7 @@ class SemanticTraining(pl.LightningModule):
         return steps
 
     def _grow_regions(self, epoch: int) -> None:
-        """Boxes where the network of now fails; those to be rendered each by one process, the result on all."""
+        """Boxes where the current network fails. A box that needs rendering is grown by one process and sent to all."""
         data, classifier = self.data, self.classifier
         assert classifier is not None
         generator = stream(data.seed, epoch, _FINDER_STREAM)
@@ -153,7 +153,7 @@ class SemanticTraining(pl.LightningModule):
     # ---- training
 
     def training_step(self, batch: ViewBatch, batch_idx: int) -> Tensor:
-        """Cross-entropy of the step's images; of worst-of-k, of the candidates with the largest loss."""
+        """Cross-entropy of the step's images; with worst-of-k, of the candidates with the largest loss."""
         classifier = self.classifier
         assert classifier is not None
         images, label = batch.images, batch.label
@@ -178,7 +178,7 @@ class SemanticTraining(pl.LightningModule):
 
     @torch.no_grad()
     def _worst(self, classifier: Classifier, batch: ViewBatch) -> tuple[Tensor, Tensor]:
-        """Of every ``candidates`` rendered images the one with the largest loss; real images are all kept."""
+        """The image with the largest loss of every ``candidates`` rendered ones; real images are all kept."""
         count, k = len(batch.shape), batch.candidates
         classifier.eval()
         losses = F.cross_entropy(classifier(batch.images[:count]).float(), batch.label[:count], reduction="none")
@@ -188,7 +188,7 @@ class SemanticTraining(pl.LightningModule):
         return batch.images[kept], batch.label[kept]
 
     def on_train_epoch_end(self) -> None:
-        """Let the sampler know what the network made of the views of the epoch, in the order of the steps."""
+        """Tell the sampler the scores of the epoch's views, in the order of the steps."""
         parts = all_gather(self._observed)
         for step in range(max(len(part) for part in parts)):
             for part in parts:
@@ -211,7 +211,7 @@ class SemanticTraining(pl.LightningModule):
     # ---- validation and test
 
     def validation_step(self, batch: ViewBatch, batch_idx: int) -> None:
-        """Score and accuracy on a shape that is not trained on, uniform or clean views; an empty batch has none."""
+        """Score and accuracy on uniform or clean views of a shape that is not trained on; an empty batch has none."""
         assert self.classifier is not None
         if not len(batch.shape):
             return
@@ -256,7 +256,7 @@ class SemanticTraining(pl.LightningModule):
 
 
 class TrainingSpeed(Callback):
-    """Measures images per second, of the whole and of rendering and network apart.
+    """Measures images per second: of the whole training, of rendering, and of the network.
 
     Attributes:
         seconds: of this start's training steps, without validation and finder; ``waiting`` of them for the loader.
@@ -271,11 +271,11 @@ class TrainingSpeed(Callback):
         self._mark = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The clock starts when the epoch's loader is there."""
+        """Start the clock when the epoch's loader is ready."""
         self._mark = time.perf_counter()
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """A batch is there: the time since the last one ended was waiting."""
+        """A batch has arrived: the time since the last one ended was spent waiting."""
         now = time.perf_counter()
         self.waiting += now - self._mark
         self.seconds += now - self._mark

@@ -25,7 +25,7 @@ class SemanticRobustnessCallback(Callback):
 
     Logged: ``semrob/verified_srvr``, as ``evaluate.py`` measures it with the verified finder alone;
     ``semrob/mean_score``, the mean of f over Sobol views of every shape; ``semrob/worst_score``, the mean over shapes
-    of the smallest of these. The first process measures and tells the others. Training is not changed by a bit: modes,
+    of the smallest of these. The first process measures and tells the others. Training does not change by a bit: modes,
     gradients and random generators are as before.
 
     Args:

@@ -21,11 +21,12 @@ __all__ = ["RegionViews", "RenderedRegionViews"]
 class RegionViews(ViewSampler):
     """Views from adversarial regions: boxes in which the network fails, grown by a finder on 1 - f (Eq. 4).
 
-    A step has a share of clean views, a share of uniform ones, and the rest from the boxes. What the network makes of
-    the uniform views of earlier steps is remembered. Before every ``every``-th epoch initial points are drawn from
-    these in proportion to 1 - f, and the finder grows a box around each, where f is the mean of the remembered scores
-    of the class around u (:class:`~lightning_semrob.functions.remembered.RememberedFunction`). So boxes cost no image.
-    A box counts for all shapes of its class, and all boxes of the last ``memory`` rounds are drawn from alike.
+    A step has a share of clean views, a share of uniform ones, and the rest from the boxes. The scores of the uniform
+    views of earlier steps are remembered. Before every ``every``-th epoch, initial points are drawn from these views in
+    proportion to 1 - f, and the finder grows a box around each. For the finder, f at u is the mean of the remembered
+    scores of the class around u (:class:`~lightning_semrob.functions.remembered.RememberedFunction`), so boxes cost no
+    image. A box is used for all shapes of its class; views are drawn from all boxes of the last ``memory`` rounds
+    alike.
 
     Args:
         clean_share, uniform_share: of the groups of a step; until there are boxes, the rest is uniform.
@@ -122,7 +123,7 @@ class RegionViews(ViewSampler):
         self._seen = (old_shape, old_u, old_score)
 
     def initial_points(self, epoch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Remembered views to grow boxes from, in proportion to 1 - f: shapes (T,) and points (T, n)."""
+        """Remembered views around which to grow boxes, drawn in proportion to 1 - f: shapes (T,) and points (T, n)."""
         shape, u, score = self._seen
         weight = (1 - score).clamp(0, 1)
         if epoch < self.start or (epoch - self.start) % self.every or not bool(weight.sum() > 0):
@@ -166,7 +167,7 @@ class RegionViews(ViewSampler):
 
 
 class RenderedRegionViews(RegionViews):
-    """As :class:`RegionViews`, with boxes grown on f itself: one training shape each, rendered anew.
+    """As :class:`RegionViews`, but each box is grown on f itself, for one training shape, by rendering.
 
     Every evaluation of the finder counts as a rendered image, so a round has few boxes.
 
@@ -203,7 +204,7 @@ class RenderedRegionViews(RegionViews):
         return gradients * self.points_per_call * self.finder.num_iterations * self.regions
 
     def refresh(self, epoch: int, generator: torch.Generator) -> None:
-        """Nothing: :meth:`tasks` says what is to be grown."""
+        """Do nothing: :meth:`tasks` says which boxes to grow."""
 
     def tasks(self, epoch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         return self.initial_points(epoch, generator)

@@ -1,8 +1,8 @@
-"""Where training views come from: a sampler for each way to train.
+"""Samplers of training views: one for each way to train.
 
 A sampler draws groups: one shape and several views of it. Everything random comes from the generator of the call, which
-the trainer derives from (seed, epoch, step), so a sampler's state is only what it has learnt. Shapes: G groups, V views
-a group, n axes.
+the trainer derives from (seed, epoch, step), so the only state of a sampler is what it has learnt. Shapes: G groups, V
+views a group, n axes.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class ViewSampler:
     """Draws classes uniformly, then a shape of each, then views by :meth:`points`.
 
     Attributes:
-        candidates: images rendered for each one that is trained on: the one with the largest loss.
-        observes_all: whether :meth:`observe` is told of every trained view, or of the uniform ones alone.
+        candidates: images rendered for each view; the one with the largest loss is trained on.
+        observes_all: whether :meth:`observe` is told about every trained view, or only about uniform ones.
         context: set by :meth:`bind`.
     """
 
@@ -93,7 +93,7 @@ class ViewSampler:
 
     @property
     def points_per_call(self) -> int:
-        """Points that :meth:`grow` asks f for at a time."""
+        """Number of points at which :meth:`grow` asks for f in one call."""
         return 1
 
     @property
@@ -123,16 +123,16 @@ class ViewSampler:
         return Groups(shape, u, torch.full((groups,), self.explores))
 
     def observe(self, shape: Tensor, u: Tensor, score: Tensor) -> None:
-        """Training showed f = ``score`` (B,) on shapes (B,) at views u (B, n); most samplers learn nothing."""
+        """Learn that f was ``score`` (B,) on shapes (B,) at views u (B, n); most samplers ignore it."""
 
     def refresh(self, epoch: int, generator: torch.Generator) -> None:
-        """Make up its mind before an epoch, from what was observed and without a rendering; most have nothing to."""
+        """Choose views before an epoch from what was observed, without rendering; most samplers do nothing."""
 
     def plan(self, epoch: int, epochs: int, views: int, generator: torch.Generator) -> None:
-        """Choose what the ``views`` trained views of an epoch of ``epochs`` are; most choose in every step anew."""
+        """Choose the ``views`` trained views of an epoch of ``epochs``; most samplers choose in each step instead."""
 
     def tasks(self, epoch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Where regions are to be grown by rendering before an epoch: shapes (T,), points (T, n); most want none."""
+        """Where to grow regions by rendering before an epoch: shapes (T,), points (T, n); most samplers want none."""
         return torch.zeros(0, dtype=torch.int64), torch.zeros(0, len(self.context.space), dtype=torch.float64)
 
     def grow(self, f: SemanticFunction, u0: Tensor) -> Box:
@@ -140,7 +140,7 @@ class ViewSampler:
         raise NotImplementedError
 
     def store(self, shape: Tensor, a: Tensor, b: Tensor) -> None:
-        """Take the regions (T, n) that were grown for the tasks."""
+        """Take the regions (T, n) grown for the tasks."""
 
     def state_dict(self) -> dict[str, Any]:
         """What was learnt, for a checkpoint."""
@@ -151,7 +151,7 @@ class ViewSampler:
 
 
 class CleanViews(ViewSampler):
-    """Views as photographs are taken: uniform in the clean window of the data, say from the front."""
+    """Views from which photographs are taken, such as the front: uniform in the clean window of the data."""
 
     def points(self, groups: int, count: int, generator: torch.Generator) -> Tensor:
         low, high = self.context.clean

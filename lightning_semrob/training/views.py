@@ -1,4 +1,4 @@
-"""All view samplers by one path, which yaml files name them by."""
+"""All view samplers in one module, whose path yaml files use."""
 
 from lightning_semrob.training.aimed import AimedViews
 from lightning_semrob.training.regions import RegionViews, RenderedRegionViews

@@ -12,7 +12,9 @@ __all__ = ["named_seed", "row_generator", "stream"]
 
 
 def stream(*key: int) -> torch.Generator:
-    """The random stream of a key of nonnegative integers, such as (seed, epoch, step); other keys have independent ones."""
+    """The random stream of a key of nonnegative integers, such as (seed, epoch, step).
+
+    Streams of different keys are independent."""
     high, low = np.random.SeedSequence(key).generate_state(2, np.uint32).tolist()
     return torch.Generator().manual_seed(high << 31 ^ low)
 
