@@ -211,7 +211,7 @@ class RunFolder:
             raise OSError(f"'{self.path}' has {free / 2**20:.0f} MiB free, {needed / 2**20:.0f} MiB are needed")
 
     def note_job(self, job: JobDescription) -> JobDescription:
-        """Write what all statements share to ``job.json``, with the versions of all starts; returns what was written."""
+        """Write what all statements share to ``job.json``, with the versions of all starts; returns it."""
         known = self.job()
         versions = [*(known.versions if known else [])]
         versions += [found for found in job.versions if found not in versions]
