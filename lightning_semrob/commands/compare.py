@@ -91,7 +91,7 @@ def _check_same_question(old: Path, new: Path) -> None:
             raise ValueError(
                 f"'{folder}' is not the output folder of a finished job: it needs config.yaml, runs.parquet"
             )
-        found = dict(_flat(yaml.safe_load((folder / "config.yaml").read_text())))
+        found = dict(_flat(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))))
         # The ranges of the axes, which the configuration may leave to the renderer.
         settings.append(found | {"space": run_space(folder / "runs.parquet").as_dict()})
     differences = [

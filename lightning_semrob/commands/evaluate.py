@@ -28,7 +28,7 @@ from lightning_semrob.report.page.html import missing_packages, write_report
 from lightning_semrob.report.page.pictures import MAPS_FILE, map_evaluations
 from lightning_semrob.report.tables import format_summary
 from lightning_semrob.report.trust import format_trust
-from lightning_semrob.sharing.strategies import SharedTableStrategy, device_of
+from lightning_semrob.sharing.strategies import SharedTableStrategy, check_devices, device_of
 from lightning_semrob.trust.mapper import TrustSettings
 from lightning_semrob.utilities.distributed import usable_cores
 
@@ -84,6 +84,12 @@ class JobCLI(LightningCLI):
         parser = _Parser(**kwargs)
         parser.add_argument("-c", "--config", action="config", help="configuration file, YAML or JSON")
         return parser
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """The Trainer, where there are its devices."""
+        trainer = self._get(self.config, "trainer")
+        check_devices(trainer.accelerator, trainer.devices, "trainer.devices")
+        return super().instantiate_trainer(**kwargs)
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration as plain data."""
@@ -213,6 +219,7 @@ def evaluate(args: Sequence[str] | None = None, devices: int | str = 1) -> dict[
         print(f"\n{format_trust(result.trust)}")
     print(format_summary(summary, output))
     print_start(summary)
+    unmeasured = all(run.status in ("not_measured", "invalid_score") for run in result.runs)
     if with_report:
         write_report(environment, output, grid)
     if dashboard:
@@ -220,6 +227,9 @@ def evaluate(args: Sequence[str] | None = None, devices: int | str = 1) -> dict[
         maps_file = output / MAPS_FILE
         saved = SemanticMaps.load(maps_file) if with_report and maps_file.exists() else None
         dashboard.finish(trainer, result.runs, summary, settings, saved)
+    if unmeasured:
+        print(f"error: none of the {len(result.runs)} runs was measured", file=sys.stderr)
+        raise SystemExit(1)
     return summary
 
 

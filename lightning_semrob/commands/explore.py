@@ -42,6 +42,8 @@ def _parser() -> Parser:
 def application(args: Sequence[str]) -> tuple[Any, Any]:
     """The application and the parsed arguments, nothing served yet."""
     config = _parser().parse_args(list(args))
+    if not 1 <= config.port <= 65535:
+        raise ValueError(f"--port must lie in [1, 65535], got {config.port}")
     environment = SemanticEnvironment([config.network], [config.shape], config.space, 1, image_size=config.image_size)
     explorer = Explorer(environment, config.steps, config.evaluations)
     print(f"measuring the map of '{explorer.shape.shape_id}' by {config.network} ...", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,10 +13,12 @@ import yaml
 
 from lightning_semrob.commands.parsing import Parser, quiet, with_packaged_configs
 from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.evaluation.trusted import refuse_code
 from lightning_semrob.functions.precision import set_arithmetic
 from lightning_semrob.maps import SemanticMapper, SemanticMaps
 from lightning_semrob.report.tables import format_table
-from lightning_semrob.sharing.strategies import SharedTableStrategy
+from lightning_semrob.sharing.strategies import SharedTableStrategy, check_devices
+from lightning_semrob.utilities.files import check_writable
 
 __all__ = ["environment_of", "main"]
 
@@ -34,14 +37,20 @@ def _parser() -> Parser:
     return parser
 
 
-def environment_of(maps: SemanticMaps) -> SemanticEnvironment:
+def environment_of(maps: SemanticMaps, trust: bool = False) -> SemanticEnvironment:
     """The environment that maps were measured in, made again from their file, not set up.
 
+    Args:
+        maps: as saved.
+        trust: import the modules of callables and classes that they name.
+
     Raises:
-        ValueError: the maps do not say how they were made.
+        ValueError: the maps do not say how they were made, or name code and are not trusted.
     """
     if not maps.settings:
         raise ValueError("these maps do not say how they were made: measure them with `semrob maps`")
+    if not trust:
+        refuse_code(maps.settings, "the file of maps")
     parser = Parser()
     parser.add_class_arguments(SemanticEnvironment, "data")
     made = parser.instantiate_classes(parser.parse_object({"data": dict(maps.settings)})).data
@@ -55,6 +64,11 @@ def main(args: Sequence[str]) -> SemanticMaps:
     parser = _parser()
     config = parser.parse_args(with_packaged_configs(args))
     settings: Mapping[str, Any] = yaml.safe_load(parser.dump(config, skip_none=False))["data"]
+    output = Path(config.output).expanduser()
+    if output.is_dir():
+        raise ValueError(f"--output '{output}' is a folder: name the file to write, such as '{output / 'maps.nc'}'")
+    check_writable(output.parent)
+    check_devices(config.accelerator, config.devices, "--devices")
     made = parser.instantiate_classes(config)
     environment, mapper = made.data, made.maps
     mapper.prepare(environment)
@@ -72,9 +86,9 @@ def main(args: Sequence[str]) -> SemanticMaps:
     trainer.predict(mapper, datamodule=environment, return_predictions=False)
     maps: SemanticMaps = replace(mapper.maps(environment), settings=settings)
     if trainer.is_global_zero:
-        maps.save(config.output)
+        maps.save(output)
         print_maps(maps)
-        print(f"\n{maps.evaluations} evaluations; maps in {config.output}")
+        print(f"\n{maps.evaluations} evaluations; maps in {output}")
     return maps
 
 

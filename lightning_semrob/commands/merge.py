@@ -102,7 +102,7 @@ def _config(path: Path) -> dict[str, Any]:
     file = path / "config.yaml"
     if not file.is_file():
         raise ValueError(f"'{path}' is not an output folder of evaluate.py: it has no config.yaml")
-    config: dict[str, Any] = yaml.safe_load(file.read_text())
+    config: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     return config
 
 

@@ -13,7 +13,11 @@ from typing import Any, NoReturn
 import jsonargparse
 import torch
 
-__all__ = ["OneSentence", "Parser", "config_folder", "program_name", "quiet", "with_packaged_configs"]
+__all__ = ["TRUST_HELP", "OneSentence", "Parser", "config_folder", "program_name", "quiet", "with_packaged_configs"]
+
+
+#: Of the commands that read somebody's results.
+TRUST_HELP = "import the callables and classes that the file names, which runs code: only where you trust its author"
 
 
 class OneSentence(jsonargparse.ArgumentParser):

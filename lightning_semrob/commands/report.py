@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_semrob.commands.parsing import Parser, quiet
+from lightning_semrob.commands.parsing import TRUST_HELP, Parser, quiet
 from lightning_semrob.report.page.html import report_folder
 from lightning_semrob.sharing.strategies import device_of
 
@@ -29,5 +29,6 @@ def main(args: Sequence[str]) -> Path | None:
         "24 x 11 (48 on one axis)",
     )
     parser.add_argument("--accelerator", type=str, default="auto", help="cpu, gpu or auto")
+    parser.add_argument("--trust", type=bool, default=False, help=TRUST_HELP)
     config = parser.parse_args(list(args))
-    return report_folder(config.folder, config.grid, device=device_of(config.accelerator))
+    return report_folder(config.folder, config.grid, device=device_of(config.accelerator), trust=config.trust)

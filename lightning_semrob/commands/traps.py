@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lightning_semrob.commands.maps import environment_of
-from lightning_semrob.commands.parsing import Parser
+from lightning_semrob.commands.parsing import TRUST_HELP, Parser
+from lightning_semrob.evaluation.trusted import UntrustedError
 from lightning_semrob.finders import OIRBlackBoxFinder, VerifiedFinder
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.maps.traps import Trap, find_traps
@@ -69,9 +70,9 @@ def _save_table(path: Path, traps: Sequence[Trap], names: Sequence[str]) -> Path
     return path
 
 
-def _save_pictures(path: Path, maps: SemanticMaps, traps: Sequence[Trap], most: int = 24) -> Path:
+def _save_pictures(path: Path, maps: SemanticMaps, traps: Sequence[Trap], trust: bool, most: int = 24) -> Path:
     """Renderings of the worst views of the first traps; a trap of a class shows its first shape."""
-    environment = environment_of(maps)
+    environment = environment_of(maps, trust)
     environment.setup()
     names = environment.space.names
     images, labels = [], []
@@ -109,7 +110,10 @@ def main(args: Sequence[str]) -> list[Trap]:
         help="Eq. 2: variance of f at most eps_v; null: that of --run, or 0.05",
     )
     parser.add_argument("--seed", type=int | None, default=None, help="of all samples; null: that of --run, or 0")
+    parser.add_argument("--trust", type=bool, default=False, help=TRUST_HELP)
     config = parser.parse_args(list(args))
+    if config.points < 1:
+        raise ValueError(f"--points must be at least 1, got {config.points}")
     maps = SemanticMaps.load(config.maps)
     given = {name: config[name] for name in ("eps_m", "eps_v", "seed") if config[name] is not None}
     if config.run is None:
@@ -119,12 +123,15 @@ def main(args: Sequence[str]) -> list[Trap]:
         demand = FinishedJob.read(config.run).demand | given
         box, index = boxes_of_run(maps, config.run)
     traps = find_traps(maps, box, index, threshold=config.threshold, **demand)
-    folder = Path(config.output)
+    folder = Path(config.output).expanduser()
     print(format_traps(traps, maps.axes.names))
     level = f"{100 * demand['confidence']:g} %"
     print(f"\nBoxes are judged by Eq. 2 on the map, robust ones and traps in them, each at {level} confidence.")
     written = [str(_save_table(folder / "traps.csv", traps, maps.axes.names))]
     if maps.settings:
-        written.append(str(_save_pictures(folder / "traps.png", maps, traps)))
+        try:
+            written.append(str(_save_pictures(folder / "traps.png", maps, traps, config.trust)))
+        except UntrustedError as error:
+            written.append(f"no traps.png: {error}")
     print(", ".join(written))
     return traps

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import torch
 
-from lightning_semrob.commands.parsing import Parser, quiet
+from lightning_semrob.commands.parsing import TRUST_HELP, Parser, quiet
 from lightning_semrob.evaluation.folder import environment_of
 from lightning_semrob.finders.base import prepare_function
 from lightning_semrob.report.tables import format_table
@@ -25,7 +26,11 @@ REFUTED = 1
 
 
 def verify_folder(
-    folder: str | Path, seed: int = 1, evaluations: int = 1200, device: torch.device | str = "cpu"
+    folder: str | Path,
+    seed: int = 1,
+    evaluations: int = 1200,
+    device: torch.device | str = "cpu",
+    trust: bool = False,
 ) -> list[dict[str, Any]]:
     """Verify every region of ``statements.jsonl`` that was stated as valid again, from its bounds alone.
 
@@ -38,6 +43,7 @@ def verify_folder(
         seed: of the fresh samples; another one than the job's.
         evaluations: of f for a region, at most.
         device: where rendering and networks run.
+        trust: import the modules of callables and classes that the folder names.
 
     Returns:
         For each such statement its ``network``, ``class``, ``shape``, ``point``, ``method``, and the new ``verdict``,
@@ -49,8 +55,8 @@ def verify_folder(
     path = Path(folder) / "statements.jsonl"
     if not path.is_file():
         raise ValueError(f"there is no '{path}': give the output folder of a finished job of evaluate.py")
-    records = [json.loads(line) for line in path.read_text().splitlines()]
-    environment = environment_of(folder, device)
+    records = _statements(path)
+    environment = environment_of(folder, device, trust)
     if seed == environment.seed:
         raise ValueError(f"--seed {seed} is that of the job, whose samples would be drawn again: give another one")
     shapes = [(spec.class_name, spec.shape_id) for spec in environment.shapes]
@@ -89,6 +95,22 @@ def verify_folder(
     return found
 
 
+def _statements(path: Path) -> list[dict[str, Any]]:
+    """The statements of a job, at least one."""
+    remedy = "start the job of the folder again, which writes it"
+    try:
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for record in records:
+            _ = record["verdict"], record["network"]["name"], record["shape"]["id"], record["axes"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"'{path}' does not hold the statements of a job ({error!r}): {remedy}") from error
+    table = path.parent / "runs.parquet"
+    runs = pyarrow.parquet.read_metadata(table).num_rows if table.is_file() else 1
+    if len(records) < max(runs, 1):
+        raise ValueError(f"'{path}' holds {len(records)} statements, the job has {runs} runs: {remedy}")
+    return records
+
+
 def main(args: Sequence[str]) -> list[dict[str, Any]]:
     """The command; returns what it prints, or exits with 1 where a region is refuted."""
     parser = Parser(
@@ -100,9 +122,12 @@ def main(args: Sequence[str]) -> list[dict[str, Any]]:
     parser.add_argument("--seed", type=int, default=1, help="of the samples, another one than the job's")
     parser.add_argument("--evaluations", type=int, default=1200, help="of f for a region, at most")
     parser.add_argument("--accelerator", type=str, default="auto", help="cpu, gpu or auto")
+    parser.add_argument("--trust", type=bool, default=False, help=TRUST_HELP)
     options = parser.parse_args(list(args))
     quiet()
-    found = verify_folder(options.folder, options.seed, options.evaluations, device_of(options.accelerator))
+    found = verify_folder(
+        options.folder, options.seed, options.evaluations, device_of(options.accelerator), options.trust
+    )
     columns = ["network", "class", "shape", "point", "method", "verdict", "mean", "variance", "evaluations"]
     lines = [[f"{x[name]:.3f}" if isinstance(x[name], float) else str(x[name]) for name in columns] for x in found]
     print(format_table(columns, lines, left=3) if lines else "no region is stated as valid")

@@ -29,9 +29,10 @@ from lightning_semrob.evaluation.records import (
     write_runs,
 )
 from lightning_semrob.evaluation.statements import JobDescription, region_statement
+from lightning_semrob.evaluation.trusted import refuse_code
 from lightning_semrob.functions.precision import set_arithmetic
 from lightning_semrob.space import SemanticSpace
-from lightning_semrob.utilities.files import read_json, write_csv, write_text
+from lightning_semrob.utilities.files import check_writable, read_json, write_csv, write_text
 from lightning_semrob.utilities.origin import Origin, text_sha256
 
 try:
@@ -82,7 +83,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path, config: str | None = None) -> None:
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self._config = config
 
     @property
@@ -205,7 +206,8 @@ class RunFolder:
         write_text(target, config)
 
     def check_space(self, needed: int = 50 * 2**20) -> None:
-        """Raise OSError where less than ``needed`` bytes are free."""
+        """Raise OSError where less than ``needed`` bytes are free, or no part can be written."""
+        check_writable(self.path / "parts")
         free = shutil.disk_usage(self.path).free
         if free < needed:
             raise OSError(f"'{self.path}' has {free / 2**20:.0f} MiB free, {needed / 2**20:.0f} MiB are needed")
@@ -307,15 +309,16 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def environment_of(folder: str | Path, device: torch.device | str = "cpu") -> SemanticEnvironment:
+def environment_of(folder: str | Path, device: torch.device | str = "cpu", trust: bool = False) -> SemanticEnvironment:
     """The environment of an old output folder, from its ``config.yaml``; the process takes its precision.
 
     Args:
         folder: output folder of ``evaluate.py``.
         device: where rendering and networks run.
+        trust: import the modules of callables and classes that the file names.
 
     Raises:
-        ValueError: there is no such file, or it does not describe an environment.
+        ValueError: there is no such file, it does not describe an environment, or it names code and is not trusted.
     """
     import yaml
     from jsonargparse import ArgumentError, ArgumentParser
@@ -324,6 +327,8 @@ def environment_of(folder: str | Path, device: torch.device | str = "cpu") -> Se
     if not path.is_file():
         raise ValueError(f"there is no '{path}': give the output folder of a job of evaluate.py")
     settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    if not trust:
+        refuse_code(dict(settings.get("data") or {}), str(path))
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(SemanticEnvironment, "data")
     data = {"seed": int(settings.get("seed_everything") or 0)} | dict(settings.get("data") or {})

@@ -29,7 +29,7 @@ from lightning_semrob.evaluation.statements import JobDescription
 from lightning_semrob.evaluation.suite import PAPER_METHODS, FinderSuite
 from lightning_semrob.evaluation.summary import summarize
 from lightning_semrob.functions.precision import precision_change, set_arithmetic
-from lightning_semrob.sharing.strategies import SharedTableStrategy, value_of_first
+from lightning_semrob.sharing.strategies import SharedTableStrategy, check_devices, value_of_first
 from lightning_semrob.trust.mapper import (
     TrustMapper,
     TrustSettings,
@@ -120,6 +120,7 @@ class JobConfig:
 def make_trainer(**settings: Any) -> pl.Trainer:
     """The Trainer of a job; with several devices, its processes share the table of runs."""
     settings = TRAINER_DEFAULTS | settings
+    check_devices(settings["accelerator"], settings["devices"])
     trainer = pl.Trainer(**settings)
     if isinstance(trainer.strategy, DDPStrategy):
         trainer = pl.Trainer(**settings, strategy=SharedTableStrategy())
@@ -275,9 +276,13 @@ class Job:
         folder = self.folder
         found: tuple[JobDescription, list[Run], list[TrustRecord], dict[int, ReadyNetwork]] | None = None
         if self.trainer.is_global_zero:
+            models = self.environment.models
+            ready = models.make_ready()  # before the folder is made: a wrong network leaves none
+            if any(finder.needs_gradient for finder in self.suite):
+                for network in range(len(models.networks)):
+                    models.check_gradient(network)
             folder.open(self.config, overwrite=self.overwrite)
             folder.check_space()
-            ready = self.environment.models.make_ready()
             description = self._description()
             folder.check_runtimes(description)
             finished, mapped = folder.load_parts(), load_trust_parts(folder.path)

@@ -145,6 +145,7 @@ class Models:
         device = self._move()
         if network not in self._classifiers:
             classifier = build_network(self.networks[network])
+            self._check_outputs(classifier)
             self.weights_sha256.setdefault(network, classifier.weights_sha256)
             self._classifiers[network] = classifier.to(device)
         return self._classifiers[network]
@@ -190,6 +191,32 @@ class Models:
         for network in range(len(self.networks)):
             self._fast_classifier(network)
         return self.ready
+
+    def _check_outputs(self, classifier: Classifier) -> None:
+        """Refuse a class that a network, which says only now how many outputs it has, has none for."""
+        for shape in self.shapes:
+            if max(shape.target) >= classifier.spec.num_classes:
+                raise ValueError(
+                    f"class '{shape.class_name}' is output {max(shape.target)}, and network '{classifier.spec.name}' "
+                    f"has {classifier.spec.num_classes} outputs: give the indices of its classes in data.class_table, "
+                    "or leave one out"
+                )
+
+    def check_gradient(self, network: int) -> None:
+        """Refuse a network whose outputs pass no gradient on to the picture.
+
+        Raises:
+            ValueError: it does not, and ``gradient`` is ``analytic``.
+        """
+        if self.gradient == "analytic":
+            classifier = self.classifier(network)
+            picture = self._pictures()[:1].requires_grad_(True)
+            with torch.enable_grad():
+                if not classifier(picture).requires_grad:
+                    raise ValueError(
+                        f"network '{classifier.spec.name}' passes no gradient on to its picture (torch.no_grad or "
+                        "detach in its forward?): use --data.gradient=finite, or finders that need none"
+                    )
 
     @torch.inference_mode(False)
     def mesh(self, shape: int) -> Mesh:

@@ -31,6 +31,9 @@ __all__ = ["FINDERS", "PAPER_METHODS", "FinderSuite"]
 #: The methods whose mean the paper's Table 2 reports.
 PAPER_METHODS = ("naive", "oir_b", "oir_w")
 
+#: Fewer evaluations of the verified finder do not pay for a round of samples.
+_FEWEST_VERIFIED = 40
+
 #: The paper's finders by the name that configurations use; ``verified`` is known beside them.
 FINDERS: dict[str, type[RegionFinder]] = {
     finder.name: finder for finder in (NaiveFinder, TrapezoidFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder)
@@ -78,6 +81,11 @@ class FinderSuite(Measurement):
         super().__init__()
         if not finders:
             raise ValueError(f"model.finders is empty: name at least one of {sorted(FINDERS)}")
+        if verified_evaluations is not None and verified_evaluations < _FEWEST_VERIFIED:
+            raise ValueError(
+                f"verified_evaluations must be at least {_FEWEST_VERIFIED}, or null for the finder's own, got "
+                f"{verified_evaluations}"
+            )
         made: list[RegionFinder] = []
         for finder in finders:
             if isinstance(finder, RegionFinder):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -22,6 +22,8 @@ __all__ = ["MapBatch", "SemanticMapper", "compute_maps"]
 
 #: Default samples of each axis, by the number of axes.
 _DEFAULT_STEPS = {1: (72,), 2: (36, 18)}
+#: Views of the largest map; its points take a gigabyte in memory.
+_LARGEST_MAP = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -72,17 +74,20 @@ class SemanticMapper(pl.LightningModule):
         """Make the empty tables.
 
         Raises:
-            ValueError: axes that the environment does not sweep, a grid that does not match, a bad fixed value.
+            ValueError: axes that the environment does not sweep, a range that the renderer gives no meaning, a grid
+                that does not match or is too large, a bad fixed value.
         """
         environment.setup()
         space = environment.space
-        self.axes = _mapped_axes(space, self.wanted) if axes is None else axes
+        self.axes = _mapped_axes(environment, self.wanted) if axes is None else axes
         n = len(self.axes)
         _known(self.axes.names, space, "mapped axes")
         _known(self.fixed_values, space, "fixed axes")
         if self.steps is None and n not in _DEFAULT_STEPS:
             raise ValueError(f"give the number of samples of each of the {n} axes {self.axes.names}")
         self.grid = tuple(_DEFAULT_STEPS[n] if self.steps is None else self.steps)
+        if math.prod(self.grid) > _LARGEST_MAP:
+            raise ValueError(f"a map of {' x '.join(map(str, self.grid))} views is too large: {_LARGEST_MAP:,} at most")
         both = set(self.fixed_values) & set(self.axes.names)
         if both:
             raise ValueError(f"axes {sorted(both)} are mapped and fixed: leave them out of one")
@@ -217,21 +222,17 @@ def _known(names: Sequence[str] | Mapping[str, Any], space: SemanticSpace, what:
 
 
 def _mapped_axes(
-    space: SemanticSpace, wanted: Mapping[str, Sequence[float] | None] | Sequence[str] | None
+    environment: SemanticEnvironment, wanted: Mapping[str, Sequence[float] | None] | Sequence[str] | None
 ) -> SemanticSpace:
-    """The axes of the map: those of the space, narrowed where a range is given."""
+    """The axes of the map: those of the space, over another range where one is given."""
+    space, table = environment.space, environment.renderer.semantic_parameters
     names = list(space.names[:2]) if wanted is None else list(wanted)
     _known(names, space, "mapped axes")
     ranges: Mapping[str, Sequence[float] | None] = wanted if isinstance(wanted, Mapping) else dict.fromkeys(names)
     chosen = []
     for name in names:
-        axis, limits = space.axes[space.names.index(name)], ranges[name]
-        if limits is not None:
-            if len(limits) != 2:
-                raise ValueError(f"the range of axis '{name}' must be [low, high], got {list(limits)}")
-            low, high = float(limits[0]), float(limits[1])
-            axis = replace(axis, low=low, high=high, periodic=axis.periodic and abs(high - low - axis.extent) < 1e-9)
-        chosen.append(axis)
+        own, limits = space.axes[space.names.index(name)], ranges[name]
+        chosen.append(own if limits is None else table[name].swept(limits))
     return SemanticSpace(tuple(chosen))
 
 

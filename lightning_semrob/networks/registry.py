@@ -149,6 +149,12 @@ def build_network(name: str, *, frozen: bool = True, channels_last: bool = True)
         backbone = spec.build()
     if not isinstance(backbone, nn.Module):
         raise ValueError(f"network '{name}' was built as a {type(backbone).__name__}: let it return a torch.nn.Module")
+    other = next((x.dtype for x in backbone.parameters() if x.is_floating_point() and x.dtype != torch.float32), None)
+    if other is not None:
+        raise ValueError(
+            f"network '{name}' has parameters of {other}, and pictures are float32: return it as network.float(); "
+            "--data.precision=16 or bf16 runs it faster"
+        )
     if isinstance(spec.build, UserCallable):  # what the callable does not say, its module may
         said, (_, options) = spec.build.callable, split_name(name)
         attributes = [key for key in ("input_size", "num_classes") if key not in options and not hasattr(said, key)]

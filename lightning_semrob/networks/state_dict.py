@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,21 +37,30 @@ def existing_file(file: str, name: str) -> Path:
 
 def read_state_dict(path: Path) -> Mapping[str, Tensor]:
     """A state dict of ``path`` (torch.save's format, or safetensors), read without executing code from it."""
-    if path.suffix == ".safetensors":
-        state = require("safetensors.torch", f"the file {path}", "safetensors").load_file(path)
-    else:
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ValueError(
-                f"{path} was refused: it is not a file of tensors alone ({reason}); "
-                "save a state dict, torch.save(network.state_dict(), path)"
-            ) from error
+    safe = require("safetensors.torch", f"the file {path}", "safetensors") if path.suffix == ".safetensors" else None
+    try:
+        state = safe.load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # whatever a broken or hostile file makes of the reader
+        raise ValueError(
+            f"{path} was refused: it is not a file of tensors alone ({_reason(error)}); "
+            "save a state dict, torch.save(network.state_dict(), path)"
+        ) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         holds = f"a dictionary of {sorted(map(str, state))[:8]}" if isinstance(state, Mapping) else type(state).__name__
         raise ValueError(f"{path} holds {holds}, not tensors by name: save the network's state_dict() by itself")
     return state
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a file, without the advice of torch's messages to read it unsafely."""
+    text = " ".join(str(error).split())
+    named = re.search(r"GLOBAL (\S+)", text)
+    if named:
+        return f"it names {named[1]}"
+    text = re.sub(r"^Weights only load failed.*?(WeightsUnpickler error: |$)", "", text)
+    return re.split(r"(?<=\w)[.;] ", re.sub(r" ?Check the documentation.*", "", text))[0] or type(error).__name__
 
 
 def load_state(network: nn.Module, state: Mapping[str, Tensor], name: str, source: str) -> nn.Module:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +17,51 @@ from lightning_semrob.utilities.messages import did_you_mean
 __all__ = ["Renderer", "SemanticParameter"]
 
 
+#: Side of the largest image in pixels: 200 MB in float32.
+_LARGEST_IMAGE = 4096
+
+
 @dataclass(frozen=True)
 class SemanticParameter:
-    """A parameter that a renderer understands: its widest useful axis and its default value."""
+    """A parameter that a renderer understands.
+
+    Args:
+        axis: its widest useful range.
+        default: its value where it is not swept.
+        limits: beyond them the renderer draws nothing that is meant by the parameter; the ends of ``axis`` if None, one
+            period further on either side of a periodic one.
+    """
 
     axis: Axis
     default: float
+    limits: tuple[float, float] | None = None
+
+    def swept(self, limits: Sequence[float] | None) -> Axis:
+        """The axis over ``[low, high]``, or over its widest useful range if None; periodic where that is a period.
+
+        Raises:
+            ValueError: an empty or inverted range, one beyond the limits, or one longer than the period.
+        """
+        axis = self.axis
+        if limits is None:
+            return axis
+        if len(limits) != 2:
+            raise ValueError(f"the range of axis '{axis.name}' must be [low, high], got {list(limits)}")
+        low, high = float(limits[0]), float(limits[1])
+        around = axis.extent if axis.periodic else 0.0
+        least, most = self.limits or (axis.low - around, axis.high + around)
+        found = replace(axis, low=low, high=high, periodic=axis.periodic and abs(high - low - axis.extent) < 1e-9)
+        if low < least or high > most:
+            raise ValueError(
+                f"axis '{axis.name}' has the range [{low:g}, {high:g}]: it is defined in [{least:g}, {most:g}] "
+                f"{axis.unit}"
+            )
+        if axis.periodic and high - low > axis.extent + 1e-9:
+            raise ValueError(
+                f"axis '{axis.name}' has the range [{low:g}, {high:g}], which counts views twice: its period is "
+                f"{axis.extent:g} {axis.unit}"
+            )
+        return found
 
 
 def package_version(module: str) -> str | None:
@@ -46,8 +85,8 @@ class Renderer(nn.Module, ABC):
 
     def __init__(self, image_size: int = 224) -> None:
         super().__init__()
-        if image_size < 8:
-            raise ValueError(f"image_size must be at least 8 pixels, got {image_size}")
+        if not 8 <= image_size <= _LARGEST_IMAGE:
+            raise ValueError(f"image_size must lie in [8, {_LARGEST_IMAGE}] pixels, got {image_size}")
         self.image_size = image_size
 
     @property
@@ -78,7 +117,7 @@ class Renderer(nn.Module, ABC):
             raise ValueError(f"u must be (B, {len(names)}) for the axes {names}, got {tuple(u.shape)}")
         table = self.semantic_parameters
         for name in names:
-            self._check(name)
+            self.parameter(name)
         u = u.to(torch.float32)
         parameters = {
             name: u[:, names.index(name)] if name in names else u.new_full((u.shape[0],), parameter.default)
@@ -88,9 +127,14 @@ class Renderer(nn.Module, ABC):
 
     def space(self, *names: str) -> SemanticSpace:
         """The space of the named parameters over their widest useful ranges."""
-        return SemanticSpace(tuple(self._check(name).axis for name in names))
+        return SemanticSpace(tuple(self.parameter(name).axis for name in names))
 
-    def _check(self, name: str) -> SemanticParameter:
+    def parameter(self, name: str) -> SemanticParameter:
+        """The parameter of a name.
+
+        Raises:
+            ValueError: the renderer has none of it.
+        """
         table = self.semantic_parameters
         if name not in table:
             hint = did_you_mean(name, table) or "."

@@ -29,13 +29,13 @@ PARAMETERS: Final[Mapping[str, SemanticParameter]] = {
     parameter.axis.name: parameter
     for parameter in (
         SemanticParameter(Axis("azimuth", 0.0, 360.0, periodic=True), 0.0),
-        SemanticParameter(Axis("elevation", -10.0, 90.0), 15.0),
-        SemanticParameter(Axis("distance", 1.5, 5.0, "unit"), 2.732),
-        SemanticParameter(Axis("field_of_view", 30.0, 90.0), 60.0),
+        SemanticParameter(Axis("elevation", -10.0, 90.0), 15.0, (-90.0, 90.0)),
+        SemanticParameter(Axis("distance", 1.5, 5.0, "unit"), 2.732, (1.0, 100.0)),
+        SemanticParameter(Axis("field_of_view", 30.0, 90.0), 60.0, (1.0, 170.0)),
         SemanticParameter(Axis("roll", -180.0, 180.0, periodic=True), 0.0),
         SemanticParameter(Axis("light_azimuth", 0.0, 360.0, periodic=True), 30.0),
-        SemanticParameter(Axis("light_elevation", -10.0, 90.0), 45.0),
-        SemanticParameter(Axis("light_intensity", 0.0, 2.0, "multiple"), 1.0),
+        SemanticParameter(Axis("light_elevation", -10.0, 90.0), 45.0, (-90.0, 90.0)),
+        SemanticParameter(Axis("light_intensity", 0.0, 2.0, "multiple"), 1.0, (0.0, 100.0)),
         SemanticParameter(Axis("color_red", 0.0, 1.0, "multiple"), 1.0),
         SemanticParameter(Axis("color_green", 0.0, 1.0, "multiple"), 1.0),
         SemanticParameter(Axis("color_blue", 0.0, 1.0, "multiple"), 1.0),

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lightning_semrob.shapes.embedded.draw import REGISTRY
 from lightning_semrob.shapes.embedded.procedural import ALL_CLASSES
@@ -115,10 +116,15 @@ def register_class(name: str, indices: int | Iterable[int], synset: str | Sequen
 
 
 def _entry(name: str, indices: int | Iterable[int], synset: str | Sequence[str] | None) -> ClassEntry:
-    found = (indices,) if isinstance(indices, int) else tuple(indices)
+    found: tuple[Any, ...] = (
+        tuple(indices) if isinstance(indices, Iterable) and not isinstance(indices, str | Mapping) else (indices,)
+    )
     if not found or any(not isinstance(i, int) or isinstance(i, bool) or i < 0 for i in found):
         raise ValueError(f"class '{name}' has the indices {list(found)}: give one or more whole numbers from 0")
-    return ClassEntry(found, (synset,) if isinstance(synset, str) else tuple(synset or ()))
+    synsets = (synset,) if isinstance(synset, str) else () if synset is None else synset
+    if not isinstance(synsets, Sequence) or not all(isinstance(one, str) for one in synsets):
+        raise ValueError(f"class '{name}' has the synset {synset!r}: give eight digits, or a list of such texts")
+    return ClassEntry(found, tuple(synsets))
 
 
 def read_class_table(path: str | Path) -> dict[str, ClassEntry]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import signal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
-__all__ = ["SharedTableStrategy", "device_of", "value_of_first"]
+__all__ = ["SharedTableStrategy", "check_devices", "device_of", "value_of_first"]
 
 Value = TypeVar("Value")
 
@@ -28,6 +28,25 @@ def device_of(accelerator: str) -> torch.device:
     except (MisconfigurationException, ValueError) as error:
         raise ValueError(f"accelerator '{accelerator}': {error}") from error
     return trainer.strategy.root_device
+
+
+def check_devices(accelerator: Any, devices: Any, name: str = "devices") -> None:
+    """Refuse devices that a Trainer cannot be made with.
+
+    Args:
+        accelerator, devices: of the Trainer.
+        name: of the setting.
+
+    Raises:
+        ValueError: no such accelerator here, or another number of devices than 1 or more (on a GPU also -1 for all, and
+            a list of indices).
+    """
+    kind = device_of(accelerator).type if isinstance(accelerator, str) else None
+    text = str(devices)
+    whole = int(text) if text.removeprefix("-").isdecimal() else None
+    wrong = whole is not None and whole < 1 and (whole != -1 or kind == "cpu")
+    if wrong or (isinstance(devices, str) and whole is None and text != "auto" and kind == "cpu"):
+        raise ValueError(f"{name}={devices}: give the number of processes, 1 or more")
 
 
 class SharedTableStrategy(DDPStrategy):

@@ -227,7 +227,8 @@ class RenderedViews(pl.LightningDataModule):
         seed: of everything random.
 
     Raises:
-        ValueError: sizes that do not fit each other, a class without training shapes, an unknown axis.
+        ValueError: sizes that do not fit each other, a class without training shapes, an unknown axis, a range
+            that is empty or that the renderer gives no meaning.
     """
 
     def __init__(
@@ -269,12 +270,11 @@ class RenderedViews(pl.LightningDataModule):
         self.renderer = renderer if renderer is not None else Rasterizer(image_size=image_size, supersampling=1)
         self.space = sweep_space(self.renderer, space if space is not None else ["azimuth", "elevation"])
         self.clean_window = clean_bounds(self.space, clean if clean is not None else {"azimuth": [-30.0, 30.0]})
-        self.randomized = {name: (float(low), float(high)) for name, (low, high) in (randomized or {}).items()}
+        drawn = {name: self.renderer.parameter(name).swept(ends) for name, ends in (randomized or {}).items()}
+        self.randomized = {name: (axis.low, axis.high) for name, axis in drawn.items()}
         clash = sorted(set(self.randomized) & set(self.space.names))
         if clash:
             raise ValueError(f"data.randomized names {clash}, which are axes of the space: leave them out of one")
-        if self.randomized:
-            self.renderer.space(*self.randomized)  # raises on an unknown axis
         self.batch_size, self.views_per_shape, self.images = batch_size, views_per_shape, images
         self.real_source, self.real_share = real, real_share
         self.validation_views, self.num_workers, self.seed = validation_views, num_workers, seed

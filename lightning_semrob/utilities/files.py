@@ -12,34 +12,40 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["read_json", "write_atomically", "write_csv", "write_text"]
+__all__ = ["check_writable", "read_json", "write_atomically", "write_csv", "write_text"]
 
 
 @contextlib.contextmanager
-def _temporary_beside(path: Path) -> Iterator[Path]:
+def _temporary_beside(path: Path, keep: bool) -> Iterator[Path]:
     # Not tempfile: its files are readable by their owner alone.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        os.replace(temporary, path)
+        if keep:
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call ``write`` on a temporary file in the same folder, then rename it to ``path``.
+def write_atomically(path: Path, write: Callable[[Path], object], keep: bool = True) -> None:
+    """Call ``write`` on a temporary file in the same folder, then rename it to ``path``, or drop it if not ``keep``.
 
     Raises:
         OSError: the folder is full or not writable. The message names it; files that were there before stay valid.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary_beside(path) as temporary:
+        with _temporary_beside(path, keep) as temporary:
             write(temporary)
     except OSError as error:
         raise OSError(
             error.errno, f"cannot write '{path}' ({error.strerror or error}): free space or choose another --output"
         ) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OSError, before any work, where no file can be written into a folder, which is made if absent."""
+    write_atomically(folder / "writable", lambda file: file.touch(), keep=False)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -38,7 +38,7 @@ def test_maps_are_measured_and_say_how(saved: Path, capsys: pytest.CaptureFixtur
     maps = SemanticMaps.load(saved)
     assert maps.grid == (24, 8)
     assert maps.class_names == ("teapot", "teapot", "dumbbell")
-    again = environment_of(maps)
+    again = environment_of(maps, trust=True)
     again.setup()
     assert (again.networks, again.renderer.image_size) == (list(maps.networks), 32)
     value = again.function(1, 2)(torch.tensor([[[15.0, -10.0]]]).double())
@@ -58,7 +58,7 @@ def test_the_paper_grid_is_one_configuration(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_traps_are_listed_and_drawn(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["traps", str(saved), "--output", str(tmp_path), "--points=1"])
+    main(["traps", str(saved), "--output", str(tmp_path), "--points=1", "--trust=true"])
     text = capsys.readouterr().out
     assert "worst view" in text
     with (tmp_path / "traps.csv").open() as stream:

@@ -144,7 +144,7 @@ def test_other_weights_do_not_go_on_with_a_job(tmp_path: Path) -> None:
 def test_valid_regions_are_verified_from_scratch(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    program(["verify", str(finished)])
+    program(["verify", str(finished), "--trust=true"])
     stated = [record for record in statements(finished) if record["verdict"] == "valid"]
     assert f"{len(stated)} regions were stated as valid; 0 of them" in capsys.readouterr().out
     folder = tmp_path / "false"
@@ -154,14 +154,14 @@ def test_valid_regions_are_verified_from_scratch(
     record["axes"][1]["low"], record["axes"][1]["high"] = -10.0, 90.0
     (folder / "statements.jsonl").write_text(json.dumps(record))
     with pytest.raises(SystemExit) as stopped:
-        program(["verify", str(folder)])
+        program(["verify", str(folder), "--trust=true"])
     assert stopped.value.code == 1
     record["network"]["weights_sha256"] = "0" * 64
     (folder / "statements.jsonl").write_text(json.dumps(record))
     with pytest.raises(ValueError, match=r"'tiny_network:build' is not what was stated about.*stated is 0000"):
-        verify_folder(folder)
+        verify_folder(folder, trust=True)
     with pytest.raises(ValueError, match="that of the job"):
-        verify_folder(folder, seed=0)
+        verify_folder(folder, seed=0, trust=True)
 
 
 def test_merging_keeps_the_statements(finished: Path, tmp_path: Path) -> None:

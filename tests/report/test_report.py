@@ -92,7 +92,7 @@ def test_the_job_writes_one_page_that_loads_nothing(finished: Path) -> None:
 
 
 def test_the_page_holds_every_run_and_the_maps(finished: Path) -> None:
-    environment = environment_of(finished)
+    environment = environment_of(finished, trust=True)
     data = data_of(finished)
     assert [len(shape["regions"]) for shape in data["shapes"]] == [4, 4]
     f = environment.function(1, 0)
@@ -107,7 +107,7 @@ def test_the_page_holds_every_run_and_the_maps(finished: Path) -> None:
 
 
 def test_the_rendering_shown_is_that_of_the_cell(finished: Path) -> None:
-    environment = environment_of(finished)
+    environment = environment_of(finished, trust=True)
     data = data_of(finished)
     sheet = data["shapes"][0]["sheet"]
     picture = Image.open(io.BytesIO(base64.b64decode(sheet["jpeg"])))
@@ -127,11 +127,11 @@ def test_the_rendering_shown_is_that_of_the_cell(finished: Path) -> None:
 
 def test_the_page_is_made_again_without_evaluating(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (finished / "report.html").read_text()
-    environment = environment_of(finished)
+    environment = environment_of(finished, trust=True)
     _, sheets, evaluations = measure_maps(environment, finished, GRID)
     assert evaluations == 0
     assert all(sheet is not None for sheet in sheets)
-    assert report_folder(finished) == finished / "report.html"
+    assert report_folder(finished, trust=True) == finished / "report.html"
     assert "taken from maps.nc" in capsys.readouterr().out
     assert (finished / "report.html").read_text() == before
 
@@ -140,7 +140,7 @@ def test_another_grid_is_measured_and_its_cost_said(finished: Path, tmp_path: Pa
     for name in ("config.yaml", "runs.parquet", "summary.json", "versions.json"):
         (tmp_path / name).write_bytes((finished / name).read_bytes())
     said: list[str] = []
-    environment = environment_of(tmp_path)
+    environment = environment_of(tmp_path, trust=True)
     write_report(environment, tmp_path, (4, 3), said.append)
     assert map_evaluations(environment, (4, 3)) == 4 * 3 * 2 * 2
     assert "48 evaluations of f" in said[0]
@@ -149,7 +149,7 @@ def test_another_grid_is_measured_and_its_cost_said(finished: Path, tmp_path: Pa
 
 def test_the_environment_comes_back_from_the_folder(finished: Path) -> None:
     rows = FinishedJob.read(finished).rows
-    environment = environment_of(finished)
+    environment = environment_of(finished, trust=True)
     assert environment.networks == ["tiny_network:build", "tiny_network:build_other"]
     starts = {(row["u0_azimuth"], row["u0_elevation"]) for row in rows}
     assert {tuple(u) for u in environment.u0.tolist()} == starts
@@ -203,7 +203,7 @@ def test_other_numbers_of_axes(tmp_path: Path, space: str, grid: str, text: str)
 
 def test_traps_are_found_and_listed(finished: Path) -> None:
     """A network that fails in a small part of a box that satisfies Eq. 2, and where both networks fail."""
-    environment = environment_of(finished)
+    environment = environment_of(finished, trust=True)
     space, grid = environment.space, (48, 21)
     u = grid_points(space, grid).view(*grid, 2)
     low = ((u - torch.tensor([180.0, 30.0])).abs() < torch.tensor([20.0, 9.0])).all(-1)
@@ -251,7 +251,9 @@ def test_page_and_command_list_the_same_traps(finished: Path, tmp_path: Path) ->
         (folder / "config.yaml").read_text().replace("eps_m: 0.3", "eps_m: 0.95").replace("eps_v: 0.05", "eps_v: 0.2")
     )
     (folder / "config.yaml").write_text(config)
-    program.main(["traps", str(folder / "maps.nc"), "--run", str(folder), "--output", str(tmp_path / "traps")])
+    program.main(
+        ["traps", str(folder / "maps.nc"), "--run", str(folder), "--output", str(tmp_path / "traps"), "--trust=true"]
+    )
     page = FinishedJob.read(folder).traps(maps)
     listed = pyarrow.csv.read_csv(tmp_path / "traps" / "traps.csv").to_pylist()
     assert any(trap.kind == "adversarial box" for trap in page)
@@ -273,7 +275,7 @@ HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=do
 
 def hostile_page(folder: Path) -> str:
     """The page of a job in which every text is an attack: networks, shapes, classes, statuses, settings."""
-    environment, job = environment_of(folder), FinishedJob.read(folder)
+    environment, job = environment_of(folder, trust=True), FinishedJob.read(folder)
     maps, sheets, _ = measure_maps(environment, folder, GRID)
     names = {name: f"{k}{HOSTILE}" for k, name in enumerate(["teapot", "dumbbell", *environment.networks])}
     for number, shape in enumerate(environment.shapes):
@@ -363,34 +365,34 @@ def test_a_shape_that_cannot_be_loaded_is_said(finished: Path, tmp_path: Path) -
 def test_without_plotly_one_sentence_says_how_to_get_it(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(html, "find_spec", lambda name: None if name == "plotly" else object())
     said: list[str] = []
-    assert report_folder(finished, say=said.append) is None
+    assert report_folder(finished, say=said.append, trust=True) is None
     assert said == ["no report.html: it needs plotly; pip install plotly"]
 
 
 def test_mistakes_are_named(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="give the output folder"):
-        report_folder(tmp_path)
+        report_folder(tmp_path, trust=True)
     with pytest.raises(ValueError, match=r"2 numbers >= 2.*azimuth, elevation"):
-        write_report(environment_of(finished), finished, (4,))
+        write_report(environment_of(finished, trust=True), finished, (4,))
     for name in ("config.yaml", "runs.parquet", "summary.json", "versions.json"):
         (tmp_path / name).write_bytes((finished / name).read_bytes())
     (tmp_path / "maps.nc").write_bytes(b"not NetCDF")
     with pytest.raises(ValueError, match="delete"):
-        report_folder(tmp_path)
+        report_folder(tmp_path, trust=True)
     (tmp_path / "summary.json").write_text("{}")
     with pytest.raises(ValueError, match="not the summary"):
-        write_report(environment_of(finished), tmp_path)
+        write_report(environment_of(finished, trust=True), tmp_path)
     with pytest.raises(ValueError, match="2 numbers >= 2"):
         evaluate([*SMALL, "--report_grid=[3]", "--output", str(tmp_path / "out")])
 
 
 def test_the_commands(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (finished / "report.html").unlink()
-    program.main(["report", str(finished)])
+    program.main(["report", str(finished), "--trust=true"])
     assert (finished / "report.html").is_file()
     assert "report: " in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        program.main(["report", str(tmp_path)])
+        program.main(["report", str(tmp_path), "--trust=true"])
     assert "there is no" in capsys.readouterr().err
 
 

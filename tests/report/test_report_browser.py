@@ -206,7 +206,7 @@ def test_it_prints(browser: Any, folder: Path, tmp_path: Path) -> None:
 
 def test_the_page_of_a_training_shows_maps_side_by_side(browser: Any, folder: Path, tmp_path: Path) -> None:
     """The maps before and after on one screen, behind a section that says what was gained."""
-    environment = environment_of(folder)
+    environment = environment_of(folder, trust=True)
     table = (["views", "verified SRVR"], [["clean", "15.0"], ["regions", "65.0"]])
     shutil.copy(folder / "maps.nc", tmp_path)
     findings = ["regions is more robust"]

@@ -251,6 +251,9 @@ class VerifiedSearch:
             raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
         if runs < 1:
             raise ValueError(f"runs must be at least 1, got {runs}")
+        for name, value in (("growth", growth_evaluations), ("verification", verification_evaluations)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name}_evaluations must be at least 1, got {value}")
         self.eps_m = eps_m
         self.eps_v = eps_v
         self.confidence = confidence

@@ -126,10 +126,13 @@ def report_folder(
     grid: Sequence[int] | None = None,
     say: Callable[[str], None] = print,
     device: torch.device | str = "cpu",
+    trust: bool = False,
 ) -> Path | None:
-    """The page of an old output folder, measured and drawn on ``device``; see :func:`write_report`."""
+    """The page of an old output folder, measured and drawn on ``device``; see :func:`write_report` and, for ``trust``,
+    :func:`~lightning_semrob.evaluation.folder.environment_of`."""
     missing = missing_packages()
     if missing is not None:
         say(missing)
         return None
-    return write_report(environment_of(folder, device), folder, saved_grid(folder) if grid is None else grid, say)
+    made = environment_of(folder, device, trust)
+    return write_report(made, folder, saved_grid(folder) if grid is None else grid, say)

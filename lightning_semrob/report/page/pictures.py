@@ -37,6 +37,8 @@ DEFAULT_GRID = (24, 11)
 #: Side of a small rendering in pixels: as large as all of them together may be.
 _SIDES = (48, 128)
 _PIXELS = 20_000_000
+#: Views of a shape that a page can show.
+_MOST_VIEWS = 20_000
 
 # ---- pictures
 
@@ -120,6 +122,8 @@ def _steps(environment: SemanticEnvironment, grid: Sequence[int] | None) -> list
     if len(steps) != axes or min(steps) < 2:
         names = ", ".join(environment.space.names[:axes])
         raise ValueError(f"the grid of the report must be {axes} numbers >= 2, samples of {names}; got {list(grid)}")
+    if math.prod(steps) > _MOST_VIEWS:
+        raise ValueError(f"the grid of the report has {math.prod(steps):,} views of a shape: {_MOST_VIEWS:,} at most")
     return steps
 
 

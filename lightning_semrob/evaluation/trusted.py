@@ -1,0 +1,61 @@
+"""Code that a file names: a configuration of somebody else may ask for modules to be imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lightning_semrob.rendering import RENDERERS
+
+__all__ = ["UntrustedError", "refuse_code"]
+
+
+class UntrustedError(ValueError):
+    """A file names code and is not trusted."""
+
+
+def _code(value: Any, key: str = "") -> Iterator[str]:
+    """What in arguments of an environment names code beside this package's own renderers."""
+    if isinstance(value, Mapping):
+        if "class_path" in value and str(value["class_path"]) not in _OWN:
+            yield str(value["class_path"])
+        for name, item in value.items():
+            yield from _code(item, str(name))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _code(item, key)
+    elif key == "renderer" and isinstance(value, str) and value not in (*RENDERERS, *_OWN):
+        yield value
+    elif key == "networks" and ":" in _base(str(value)):
+        yield str(value)
+
+
+def _base(name: str) -> str:
+    """A network's name without options and file; a colon in it names a callable."""
+    return (name.rpartition("?")[0] or name).partition("@")[0]
+
+
+_OWN = {
+    "lightning_semrob.rendering.Rasterizer",
+    "lightning_semrob.rendering.PyTorch3DRenderer",
+    "lightning_semrob.rendering.raster.Rasterizer",
+    "lightning_semrob.rendering.pytorch3d.PyTorch3DRenderer",
+}
+
+
+def refuse_code(data: Mapping[str, Any], source: str) -> None:
+    """Refuse a configuration that names callables or classes of the user's: importing their modules runs them.
+
+    Args:
+        data: arguments of an environment, plain data.
+        source: the file that they are from.
+
+    Raises:
+        UntrustedError: it names some, with the remedy.
+    """
+    named = sorted(set(_code(data)))
+    if named:
+        raise UntrustedError(
+            f"'{source}' names code that would be imported and run: {', '.join(named)}; give --trust=true "
+            "(in Python trust=True) where the file is yours or you trust its author"
+        )
