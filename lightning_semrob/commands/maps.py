@@ -13,8 +13,8 @@ import yaml
 
 from lightning_semrob.commands.parsing import Parser, quiet, with_packaged_configs
 from lightning_semrob.evaluation.environment import SemanticEnvironment
-from lightning_semrob.evaluation.trusted import refuse_code
 from lightning_semrob.functions.precision import set_arithmetic
+from lightning_semrob.functions.trusted import refuse_code
 from lightning_semrob.maps import SemanticMapper, SemanticMaps
 from lightning_semrob.report.tables import format_table
 from lightning_semrob.sharing.strategies import SharedTableStrategy, check_devices

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lightning_semrob.commands.maps import environment_of
 from lightning_semrob.commands.parsing import TRUST_HELP, Parser
-from lightning_semrob.evaluation.trusted import UntrustedError
 from lightning_semrob.finders import OIRBlackBoxFinder, VerifiedFinder
+from lightning_semrob.functions.trusted import UntrustedError
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.maps.traps import Trap, find_traps
 from lightning_semrob.report.figures import network_label, plot_contact_sheet, save_figure

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet
 import torch
 
 from lightning_semrob.commands.parsing import TRUST_HELP, Parser, quiet
@@ -104,10 +103,8 @@ def _statements(path: Path) -> list[dict[str, Any]]:
             _ = record["verdict"], record["network"]["name"], record["shape"]["id"], record["axes"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"'{path}' does not hold the statements of a job ({error!r}): {remedy}") from error
-    table = path.parent / "runs.parquet"
-    runs = pyarrow.parquet.read_metadata(table).num_rows if table.is_file() else 1
-    if len(records) < max(runs, 1):
-        raise ValueError(f"'{path}' holds {len(records)} statements, the job has {runs} runs: {remedy}")
+    if not records:
+        raise ValueError(f"'{path}' holds no statement: {remedy}")
     return records
 
 

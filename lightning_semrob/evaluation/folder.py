@@ -29,8 +29,8 @@ from lightning_semrob.evaluation.records import (
     write_runs,
 )
 from lightning_semrob.evaluation.statements import JobDescription, region_statement
-from lightning_semrob.evaluation.trusted import refuse_code
 from lightning_semrob.functions.precision import set_arithmetic
+from lightning_semrob.functions.trusted import refuse_code
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.utilities.files import check_writable, read_json, write_csv, write_text
 from lightning_semrob.utilities.origin import Origin, text_sha256

@@ -13,7 +13,7 @@ import yaml
 
 from lightning_semrob.commands.console import main
 from lightning_semrob.evaluation.folder import environment_of
-from lightning_semrob.evaluation.trusted import UntrustedError, refuse_code
+from lightning_semrob.functions.trusted import UntrustedError, refuse_code
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.space import SemanticSpace
 
