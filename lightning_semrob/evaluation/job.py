@@ -277,7 +277,7 @@ class Job:
         found: tuple[JobDescription, list[Run], list[TrustRecord], dict[int, ReadyNetwork]] | None = None
         if self.trainer.is_global_zero:
             models = self.environment.models
-            ready = models.make_ready()  # before the folder is made: a wrong network leaves none
+            ready = models.make_ready()  # before the folder is a job: a wrong network leaves it free
             if any(finder.needs_gradient for finder in self.suite):
                 for network in range(len(models.networks)):
                     models.check_gradient(network)
