@@ -19,7 +19,7 @@ from lightning_semrob.commands import console
 from lightning_semrob.commands.parsing import OneSentence, config_folder, program_name, quiet, with_packaged_configs
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.folder import versions
-from lightning_semrob.evaluation.job import MODEL_DEFAULTS, TRAINER_DEFAULTS, Job, JobInterrupted
+from lightning_semrob.evaluation.job import DATA_DEFAULTS, MODEL_DEFAULTS, TRAINER_DEFAULTS, Job, JobInterrupted
 from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.networks.runtime import Runtime
@@ -134,6 +134,7 @@ class EvaluateCLI(JobCLI):
             "(48 on one axis), [] for no report",
         )
         parser.add_class_arguments(TrustSettings, "trust")
+        parser.set_defaults({f"data.{name}": value for name, value in DATA_DEFAULTS.items()})
         parser.set_defaults({f"model.{name}": value for name, value in MODEL_DEFAULTS.items()})
         # In the help the Trainer's many flags come last.
         groups: Any = parser._action_groups

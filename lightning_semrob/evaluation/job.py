@@ -41,11 +41,17 @@ from lightning_semrob.trust.summary import TrustSummary, summarize_maps
 from lightning_semrob.utilities.distributed import all_gather
 from lightning_semrob.utilities.origin import text_sha256
 
-__all__ = ["MODEL_DEFAULTS", "TRAINER_DEFAULTS", "Job", "JobConfig", "JobInterrupted", "JobResult"]
+__all__ = ["DATA_DEFAULTS", "MODEL_DEFAULTS", "TRAINER_DEFAULTS", "Job", "JobConfig", "JobInterrupted", "JobResult"]
+
+#: What the default job looks at: eight everyday objects of the embedded classes, one initial point each.
+DATA_DEFAULTS: dict[str, Any] = {
+    "shapes": ["teapot", "park_bench", "rocking_chair", "coffee_mug", "umbrella", "traffic_light", "drum", "hourglass"],
+    "initial_points": 1,
+}
 
 #: Arguments of the finders in the default job: at most 3,000 forward and 1,000 gradient evaluations for growing by the
 #: paper's finders.
-MODEL_DEFAULTS = {"num_iterations": 23, "verified_evaluations": 400}
+MODEL_DEFAULTS = {"num_iterations": 12, "verified_evaluations": 240}
 
 #: What the Trainer of every job has in common.
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -103,6 +109,7 @@ class JobConfig:
         parser.add_class_arguments(SemanticEnvironment, "data")
         parser.add_class_arguments(TrustSettings, "trust")
         parser.link_arguments("seed_everything", "data.seed")
+        parser.set_defaults({f"data.{name}": value for name, value in DATA_DEFAULTS.items()})
         parser.set_defaults({f"model.{name}": value for name, value in MODEL_DEFAULTS.items()})
         pl.seed_everything(self.seed, verbose=False)
         settings = {"seed_everything": self.seed, "model": dict(self.model), "data": dict(self.data)}

@@ -10,11 +10,12 @@ import pytest
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.job import JobConfig
 
-DATA: dict[str, Any] = {"networks": ["tiny_network:build"], "shapes": ["teapot"], "image_size": 32}
+DATA: dict[str, Any] = {"networks": ["tiny_network:build"], "shapes": ["teapot"], "image_size": 32, "initial_points": 2}
 MODEL: dict[str, Any] = {"finders": ["naive"], "num_iterations": 3}
 WORDS = [
     "--data.networks=[tiny_network:build]", "--data.shapes=[teapot]", "--data.image_size=32",
-    "--model.finders=[naive]", "--model.num_iterations=3", "--report_grid=[]", "--trainer.enable_progress_bar=false",
+    "--data.initial_points=2", "--model.finders=[naive]", "--model.num_iterations=3", "--report_grid=[]",
+    "--trainer.enable_progress_bar=false",
     "--trainer.accelerator=cpu", "--trust.max_evaluations=0",
 ]  # fmt: skip
 
