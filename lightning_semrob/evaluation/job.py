@@ -51,7 +51,7 @@ DATA_DEFAULTS: dict[str, Any] = {
 
 #: Arguments of the finders in the default job: at most 3,000 forward and 1,000 gradient evaluations for growing by the
 #: paper's finders.
-MODEL_DEFAULTS = {"num_iterations": 12, "verified_evaluations": 240}
+MODEL_DEFAULTS = {"num_iterations": 11, "verified_evaluations": 240}
 
 #: What the Trainer of every job has in common.
 TRAINER_DEFAULTS: dict[str, Any] = {
