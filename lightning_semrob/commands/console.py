@@ -9,6 +9,7 @@ from importlib import import_module
 
 import lightning_semrob
 from lightning_semrob.utilities.messages import did_you_mean
+from lightning_semrob.utilities.streams import forgiving_streams
 
 __all__ = ["COMMANDS", "help_page", "main"]
 
@@ -59,13 +60,19 @@ def main(args: Sequence[str] | None = None) -> None:
     if words[0] == "--version":
         print(lightning_semrob.__version__)
         return
+    with forgiving_streams() as out:
+        _run(words)
+    if out.gone:
+        raise SystemExit(141)  # what shells make of SIGPIPE; the work is done
+
+
+def _run(words: Sequence[str]) -> None:
     try:
         if words[0] not in COMMANDS:
             hint = did_you_mean(words[0], COMMANDS, before=", ") or ":"
             raise ValueError(f"there is no command '{words[0]}'{hint} choose one of {', '.join(COMMANDS)}")
         module = import_module(f"lightning_semrob.commands.{words[0]}")
         getattr(module, _FUNCTIONS.get(words[0], "main"))(words[1:])
-        sys.stdout.flush()
     except KeyboardInterrupt as error:
         _stop("interrupted", 130, error)
     except SystemExit as error:
@@ -73,9 +80,6 @@ def main(args: Sequence[str] | None = None) -> None:
         if error.code == 1 and isinstance(error.__context__, KeyboardInterrupt):
             _stop("interrupted", 130, error)
         raise
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads what is left to print
-        raise SystemExit(141) from None  # what shells make of SIGPIPE
     except Exception as error:
         if not _is_mistake(error) or os.environ.get("LIGHTNING_SEMROB_TRACEBACK"):
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -123,8 +124,13 @@ def _path(text: str) -> Path:
 def _file_id(file: Path) -> str:
     """The id of a mesh file: that of its folder in ShapeNet's layout ``id/models/model_normalized.obj``."""
     if file.stem == "model_normalized" and file.parent.name == "models":
-        return file.resolve().parent.parent.name
-    return file.stem
+        return _shown_name(file.resolve().parent.parent.name)
+    return _shown_name(file.stem)
+
+
+def _shown_name(name: str) -> str:
+    r"""A file's name as text; bytes that are no UTF-8 as ``\xff``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _embedded(spec: str, name: str, seeds: str, table: ClassTable | None) -> Iterator[ShapeSpec]:
@@ -188,12 +194,12 @@ def _mesh_files(folder: Path) -> list[tuple[str, Path]]:
     found: dict[str, Path] = {}
     for path in _shown(folder):
         if path.suffix.lower() in MESH_SUFFIXES and path.is_file():
-            found.setdefault(path.stem, path)
+            found.setdefault(_shown_name(path.stem), path)
         elif path.is_dir():
             normalized = path / "models" / "model_normalized.obj"
             candidates = [normalized] if normalized.is_file() else _files(path / "models") or _files(path)
             if candidates:
-                found.setdefault(path.name, candidates[0])
+                found.setdefault(_shown_name(path.name), candidates[0])
     return sorted(found.items())
 
 
