@@ -15,7 +15,7 @@ from typing import Any
 import pytorch_lightning as pl
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, Timer
 from pytorch_lightning.strategies import DDPStrategy
 
 from lightning_semrob.evaluation.callbacks import CleanExit, MapProgress, ResultsWriter, RunProgress, Stopwatch
@@ -134,6 +134,32 @@ def make_trainer(**settings: Any) -> pl.Trainer:
     return trainer
 
 
+def refuse_cuts(trainer: pl.Trainer) -> None:
+    """Refuse settings of a Trainer that would end a job before its runs have ended; a job is one epoch.
+
+    Raises:
+        ValueError: such a setting, by name.
+    """
+    asked: Any = trainer
+    cuts = {
+        "fast_dev_run": bool(asked.fast_dev_run),
+        "overfit_batches": bool(asked.overfit_batches),
+        "max_steps": trainer.max_steps != -1,
+        "max_epochs": trainer.max_epochs == 0,
+        "max_time": any(isinstance(callback, Timer) for callback in asked.callbacks),
+    }
+    for name in ("limit_train_batches", "limit_test_batches", "limit_predict_batches"):
+        share = getattr(asked, name)  # the number 1 is one batch, 1.0 is all of them
+        cuts[name] = isinstance(share, int) or share < 1
+    found = [name for name, cut in cuts.items() if cut]
+    if found:
+        raise ValueError(
+            f"trainer.{found[0]} would cut the job short: leave it out; a job that Ctrl-C stops goes on where "
+            "it was"
+        )
+    trainer.fit_loop.max_epochs = 1
+
+
 class JobInterrupted(Exception):
     """A signal ended the job after an update; the finished runs are in its folder.
 
@@ -201,6 +227,7 @@ class Job:
         Returns:
             A warning in one sentence if a budget is too small to verify anything, else None.
         """
+        refuse_cuts(self.trainer)
         self.environment.trainer = self.trainer  # whose device also an estimate is measured on
         set_arithmetic(self.environment.precision)
         self.environment.setup()
@@ -248,6 +275,12 @@ class Job:
         seconds = time.perf_counter() - self.began
         places = itertools.product(range(len(suite.finders)), range(len(environment)))
         runs = [suite.run(environment, *place) for place in places]
+        left = sum(run.status == "running" for run in runs)
+        if left:
+            raise ValueError(
+                f"the Trainer stopped while {left} of {len(runs)} runs were left (does a callback stop it?): those "
+                f"that ended are kept in '{self.folder.path}', nothing is said about the job; the same command goes on"
+            )
         summary = summarize(runs, PAPER_METHODS, eps_m=suite.eps_m, eps_v=suite.eps_v)
         trust = summarize_maps(maps)
         summary["trust"] = None if trust is None else asdict(trust)

@@ -42,7 +42,7 @@ class CallableRenderer(Renderer):
 
     def __init__(
         self,
-        images: Callable[..., Tensor] | str,
+        images: str | Callable[..., Tensor],
         axes: Sequence[Axis],
         defaults: dict[str, float] | None = None,
         image_size: int = 224,

@@ -15,11 +15,13 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from lightning_semrob.evaluation.folder import RunFolder
-from lightning_semrob.evaluation.job import JobConfig
+from lightning_semrob.evaluation.job import Job, JobConfig, make_trainer, refuse_cuts
 from lightning_semrob.evaluation.records import origin_of_runs, read_runs, run_space, runs_table, write_runs
+from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.utilities.origin import Origin
 
 CUBE = """v -1 -1 -1\nv 1 -1 -1\nv 1 1 -1\nv -1 1 -1\nv -1 -1 {depth}\nv 1 -1 {depth}\nv 1 1 {depth}\nv -1 1 {depth}
@@ -49,15 +51,17 @@ class Place:
         torch.save({k: v + 0.01 * torch.randn_like(v) if v.is_floating_point() else v for k, v in state.items()},
                    self.weights)  # fmt: skip
 
-    def run(self, **changes: Any) -> dict[str, Any]:
+    def config(self, **changes: Any) -> JobConfig:
         data = {
             "networks": [f"small_resnet@{self.weights}"], "shapes": [f"{self.mesh}=thing"], "image_size": 16,
             "class_table": str(self.table), "micro_batch_size": 4, "initial_points": 1,
         }  # fmt: skip
         model = {"finders": ["naive"], "num_iterations": 2, "verification": 4}
         changes = {"trust": {"max_evaluations": 0}} | changes
-        config = JobConfig(data, model, output=self.output, accelerator="cpu", progress=False, **changes)
-        return config.make().run().summary
+        return JobConfig(data, model, output=self.output, accelerator="cpu", progress=False, **changes)
+
+    def run(self, **changes: Any) -> dict[str, Any]:
+        return self.config(**changes).make().run().summary
 
     @property
     def part(self) -> Path:
@@ -211,3 +215,37 @@ def test_two_jobs_in_one_folder(place: Place) -> None:
     first.stdout.close()
     time.sleep(0.1)
     assert place.run()["computed_evaluations"] == 0
+
+
+CUTS = {
+    "max_time": "00:00:00:01", "max_steps": 3, "max_epochs": 0, "fast_dev_run": True, "overfit_batches": 1,
+    "limit_train_batches": 1, "limit_test_batches": 0.5, "limit_predict_batches": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_settings_that_cut_a_job_short_are_refused(name: str) -> None:
+    trainer = make_trainer(accelerator="cpu", enable_progress_bar=False, **{name: CUTS[name]})
+    with pytest.raises(ValueError, match=rf"trainer\.{name} would cut the job short: leave it out"):
+        refuse_cuts(trainer)
+
+
+def job(place: Place, trainer: pl.Trainer) -> Job:
+    made = place.config().make()
+    return Job(made.environment, made.suite, trainer, made.config, place.output, trust=made.trust)
+
+
+def test_endless_epochs_end(place: Place) -> None:
+    place.output = place.root / "endless"
+    trainer = make_trainer(accelerator="cpu", enable_progress_bar=False, max_epochs=-1)
+    assert job(place, trainer).run().summary["runs"] == 1
+
+
+def test_a_job_that_something_else_stops_says_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.output = place.root / "stopped"
+    monkeypatch.setattr(FinderSuite, "on_train_batch_start", lambda *_: -1)
+    with pytest.raises(ValueError, match="the Trainer stopped while 1 of 1 runs were left"):
+        place.run()
+    assert not (place.output / "runs.parquet").exists()
+    monkeypatch.undo()
+    assert place.run()["runs"] == 1

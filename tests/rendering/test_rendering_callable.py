@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_semrob.commands.evaluate import evaluate
+from lightning_semrob.commands.evaluate import EvaluateCLI, evaluate
+from lightning_semrob.evaluation.folder import environment_of
 from lightning_semrob.finders import NaiveFinder, OIRWhiteBoxFinder
 from lightning_semrob.functions import RenderedFunction
 from lightning_semrob.rendering import CallableRenderer
@@ -103,5 +104,8 @@ def test_by_name_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
         evaluate(arguments)
     summary = evaluate([*arguments, "--model.finders=[naive,oir_b,verified]", "--overwrite=true"])
     assert summary["runs"] == 6
+    kept = tmp_path / "out" / "config.yaml"
+    assert EvaluateCLI([f"--config={kept}"]).result_config() == kept.read_text()
+    assert environment_of(tmp_path / "out").space.names == ("blur",)
     finite = evaluate([*arguments, "--model.finders=[oir_w]", "--data.gradient=finite", f"--output={tmp_path / 'fd'}"])
     assert finite["runs"] == 2
