@@ -72,3 +72,23 @@ def build_nan() -> nn.Module:
             return super().forward(images) * torch.nan
 
     return Broken()
+
+
+def build_dropout() -> nn.Module:
+    """A network that draws random numbers whenever it is asked."""
+
+    class Dropout(InkNetwork):
+        def forward(self, images: Tensor) -> Tensor:
+            return nn.functional.dropout(super().forward(images), 0.5, training=True)
+
+    return Dropout()
+
+
+def build_probabilities() -> nn.Module:
+    """A network that ends with its softmax."""
+
+    class Probabilities(InkNetwork):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images).softmax(-1)
+
+    return Probabilities()

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from lightning_semrob.commands.parsing import Parser, quiet
 from lightning_semrob.functions import RenderedFunction, SemanticFunction
 from lightning_semrob.networks import build_network
+from lightning_semrob.networks.probe import probe_network
 from lightning_semrob.rendering import RENDERERS, Renderer
 from lightning_semrob.shapes.catalog import ShapeSpec, resolve_shapes
 from lightning_semrob.shapes.mesh import Mesh
@@ -97,6 +98,8 @@ def main(args: Sequence[str] | None = None) -> GradientAudit:
             f = ImageScore(renderer, spec.load(), smooth_score(options.image_size, seed), space)
         else:
             f = RenderedFunction(renderer, network, spec.load(), spec.target, space)
+            if number == 0:
+                probe_network(network, f.images(space.sobol(4, 0)))
         parts.append(audit_gradient(f, space.sobol(options.views, seed), space, options.points, axes=axes))
     audit = GradientAudit.cat(parts)
     print(

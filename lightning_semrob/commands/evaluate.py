@@ -245,6 +245,8 @@ def print_start(summary: dict[str, Any]) -> None:
         print(runtime["reason"] or f"{network}: {Runtime(**runtime).describe()}")
     for network, change in summary["precision_change"].items():
         print(f"f of {network} against float32: {change['mean']:.2g} mean, {change['largest']:.2g} largest change")
+    if summary["probe_pictures"]:
+        print(f"{summary['probe_pictures']} pictures before the work: every network is a function of one picture")
     kinds = ("evaluations", "verification_evaluations", "audit_evaluations")
     computed = sum(summary[f"computed_{kind}"] for kind in kinds)
     processes, measuring = summary["processes"], summary["measuring_seconds"]

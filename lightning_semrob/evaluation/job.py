@@ -154,8 +154,7 @@ def refuse_cuts(trainer: pl.Trainer) -> None:
     found = [name for name, cut in cuts.items() if cut]
     if found:
         raise ValueError(
-            f"trainer.{found[0]} would cut the job short: leave it out; a job that Ctrl-C stops goes on where "
-            "it was"
+            f"trainer.{found[0]} would cut the job short: leave it out; a job that Ctrl-C stops goes on where it was"
         )
     trainer.fit_loop.max_epochs = 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,12 +11,14 @@ from typing import Any
 
 from torch import Tensor
 
+from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.records import read_runs_table
 from lightning_semrob.evaluation.summary import read_summary
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.maps.traps import Trap, find_traps, robust_boxes
 from lightning_semrob.space import Box
 from lightning_semrob.utilities.files import read_json
+from lightning_semrob.utilities.origin import text_sha256
 
 __all__ = ["FinishedJob"]
 
@@ -52,12 +55,46 @@ class FinishedJob:
             )
         summary = read_summary(folder / "summary.json")
         try:
-            rows = read_runs_table(folder / "runs.parquet", "delete it, and run evaluate.py again").to_pylist()
+            table = read_runs_table(folder / "runs.parquet", "delete it, and run evaluate.py again")
             config = (folder / "config.yaml").read_text(encoding="utf-8")
             versions = read_json(folder / "versions.json")
         except (OSError, ValueError) as error:
             raise ValueError(f"'{folder}' does not hold a finished job ({error}): run evaluate.py again") from error
-        return cls(rows, summary, config, versions)
+        about = (table.schema.metadata or {}).get(b"config")
+        if about is not None and about.decode() != text_sha256(config):
+            raise ValueError(f"'{folder / 'config.yaml'}' has changed since the runs beside it were written: undo that")
+        return cls(table.to_pylist(), summary, config, versions)
+
+    def check(self, environment: SemanticEnvironment, weights: bool) -> None:
+        """Refuse an environment that is not the one that the runs are of: new pictures would lie under old boxes.
+
+        Args:
+            environment: set up.
+            weights: load the networks and compare their weights as well.
+
+        Raises:
+            ValueError: outputs of a class, a mesh or weights that have changed; it is named.
+        """
+        shapes = {(spec.class_name, spec.shape_id): number for number, spec in enumerate(environment.shapes)}
+        columns = ("network", "class_name", "shape_id", "target", "weights_sha256", "mesh_sha256")
+        for network, class_name, name, *known in {tuple(row[column] for column in columns) for row in self.rows}:
+            number = shapes.get((class_name, name))
+            if number is None or network not in environment.networks or None in known:
+                continue
+            now: list[str | None] = [",".join(map(str, environment.shapes[number].target)), None, None]
+            if weights:
+                environment.classifier(environment.networks.index(network))
+                now[1] = environment.weights_sha256[environment.networks.index(network)]
+            with contextlib.suppress(ValueError, OSError):  # a shape without pictures
+                environment.mesh(number)
+                now[2] = environment.mesh_sha256[number]
+            what = (f"the outputs of class '{class_name}'", f"network '{network}'", f"shape '{name}'")
+            for title, before, after in zip(what, known, now, strict=True):
+                if after is not None and before != after:
+                    raise ValueError(
+                        f"{title} changed since the runs of this job (then {before[:12]}, now {after[:12]}): undo "
+                        "that, or evaluate anew in another --output"
+                    )
 
     @cached_property
     def settings(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.evaluation.job import Job, JobConfig, make_trainer, refuse_cuts
 from lightning_semrob.evaluation.records import origin_of_runs, read_runs, run_space, runs_table, write_runs
 from lightning_semrob.evaluation.suite import FinderSuite
+from lightning_semrob.report.page.html import report_folder
 from lightning_semrob.utilities.origin import Origin
 
 CUBE = """v -1 -1 -1\nv 1 -1 -1\nv 1 1 -1\nv -1 1 -1\nv -1 -1 {depth}\nv 1 -1 {depth}\nv 1 1 {depth}\nv -1 1 {depth}
@@ -249,3 +251,33 @@ def test_a_job_that_something_else_stops_says_so(place: Place, monkeypatch: pyte
     assert not (place.output / "runs.parquet").exists()
     monkeypatch.undo()
     assert place.run()["runs"] == 1
+
+
+def test_a_page_is_about_what_its_runs_are_of(place: Place) -> None:
+    changes: list[Callable[[], Any]] = [
+        lambda: place.table.write_text("thing: 5\n"),
+        lambda: place.save_weights(1),
+        lambda: place.mesh.write_text(CUBE.format(depth=2)),
+    ]
+    for change, words in zip(changes, ("outputs of class 'thing'", "network 'small", "shape 'box'"), strict=True):
+        before = {path: path.read_bytes() for path in (place.table, place.weights, place.mesh)}
+        change()
+        with pytest.raises(ValueError, match=rf"{words}.* changed since the runs of this job"):
+            report_folder(place.output, [2, 2])
+        for path, content in before.items():
+            path.write_bytes(content)
+    config = place.output / "config.yaml"
+    config.write_text(config.read_text().replace("eps_m: 0.3", "eps_m: 0.1"))
+    with pytest.raises(ValueError, match=r"config\.yaml' has changed since the runs beside it"):
+        report_folder(place.output, [2, 2])
+
+
+def test_a_network_that_is_no_function_of_one_picture_is_refused_by_a_job(place: Place) -> None:
+    assert place.run()["probe_pictures"] == 16
+    for network, words in (("build_dropout", "random numbers"), ("build_probabilities", "returns probabilities")):
+        place.output = place.root / network
+        config = place.config()
+        data = {**config.data, "networks": [f"tests.tiny_network:{network}"]}
+        with pytest.raises(ValueError, match=words):
+            replace(config, data=data).make().run()
+        assert not (place.output / "parts").exists()

@@ -42,6 +42,7 @@ from lightning_semrob.report.tables import (
     format_verified_table,
 )
 from lightning_semrob.space import Axis, Box, SemanticSpace
+from lightning_semrob.utilities.origin import text_sha256
 
 pytest.importorskip("plotly", reason="plotly is absent: pip install plotly")
 pytest.importorskip("h5netcdf", reason="h5netcdf is absent: pip install h5netcdf")
@@ -245,12 +246,12 @@ def test_page_and_command_list_the_same_traps(finished: Path, tmp_path: Path) ->
     table = pyarrow.parquet.read_table(folder / "runs.parquet")
     verdicts = pa.array(["valid"] * len(table))
     table = table.set_column(table.column_names.index("verdict"), "verdict", verdicts)
-    write_runs(folder / "runs.parquet", table)
     # The thresholds are those of the job: by these, boxes and boxes in them can be both.
     config = (
         (folder / "config.yaml").read_text().replace("eps_m: 0.3", "eps_m: 0.95").replace("eps_v: 0.05", "eps_v: 0.2")
     )
     (folder / "config.yaml").write_text(config)
+    write_runs(folder / "runs.parquet", table, config=text_sha256(config))
     program.main(
         ["traps", str(folder / "maps.nc"), "--run", str(folder), "--output", str(tmp_path / "traps"), "--trust=true"]
     )

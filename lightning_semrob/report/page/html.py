@@ -18,7 +18,7 @@ from lightning_semrob.evaluation.folder import environment_of
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.report.job import FinishedJob
 from lightning_semrob.report.page.maps import Maps, cividis_gradient
-from lightning_semrob.report.page.pictures import MAPS_FILE, Sheet, measure_maps, saved_grid
+from lightning_semrob.report.page.pictures import MAPS_FILE, Sheet, has_maps, measure_maps, saved_grid
 from lightning_semrob.report.page.sections import Numbers, Repeat, Section, Verdict
 from lightning_semrob.report.page.templates import Script, fill, plural
 from lightning_semrob.report.page.traps import Traps
@@ -115,6 +115,8 @@ def write_report(
         say(missing)
         return None
     job = FinishedJob.read(folder)
+    environment.setup()
+    job.check(environment, weights=not has_maps(environment, folder, grid))
     maps, sheets, evaluations = measure_maps(environment, folder, grid)
     size = " x ".join(str(count) for count in maps.grid)
     cost = f"its {size} maps took {evaluations} evaluations of f" if evaluations else f"maps taken from {MAPS_FILE}"

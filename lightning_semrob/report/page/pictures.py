@@ -23,6 +23,7 @@ __all__ = [
     "DEFAULT_GRID",
     "MAPS_FILE",
     "Sheet",
+    "has_maps",
     "jpeg",
     "map_evaluations",
     "measure_maps",
@@ -163,6 +164,14 @@ def _settings(folder: Path) -> dict[str, Any]:
     path = folder / "config.yaml"
     config = (yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
     return {"seed": int(config.get("seed_everything") or 0)} | dict(config.get("data") or {})
+
+
+def has_maps(environment: SemanticEnvironment, folder: str | Path, grid: Sequence[int] | None = None) -> bool:
+    """Whether a folder holds the maps that :func:`measure_maps` would measure."""
+    environment.setup()
+    mapper = SemanticMapper(steps=_steps(environment, grid))
+    mapper.prepare(environment)
+    return _saved_maps(Path(folder) / MAPS_FILE, environment, mapper) is not None
 
 
 def measure_maps(
