@@ -15,7 +15,7 @@ from typing import Any
 import pytorch_lightning as pl
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
-from pytorch_lightning.callbacks import Callback, Timer
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DDPStrategy
 
 from lightning_semrob.evaluation.callbacks import CleanExit, MapProgress, ResultsWriter, RunProgress, Stopwatch
@@ -29,7 +29,7 @@ from lightning_semrob.evaluation.statements import JobDescription
 from lightning_semrob.evaluation.suite import PAPER_METHODS, FinderSuite
 from lightning_semrob.evaluation.summary import summarize
 from lightning_semrob.functions.precision import precision_change, set_arithmetic
-from lightning_semrob.sharing.strategies import SharedTableStrategy, check_devices, value_of_first
+from lightning_semrob.sharing.strategies import SharedTableStrategy, check_devices, refuse_cuts, value_of_first
 from lightning_semrob.trust.mapper import (
     TrustMapper,
     TrustSettings,
@@ -132,31 +132,6 @@ def make_trainer(**settings: Any) -> pl.Trainer:
     if isinstance(trainer.strategy, DDPStrategy):
         trainer = pl.Trainer(**settings, strategy=SharedTableStrategy())
     return trainer
-
-
-def refuse_cuts(trainer: pl.Trainer) -> None:
-    """Refuse settings of a Trainer that would end a job before its runs have ended; a job is one epoch.
-
-    Raises:
-        ValueError: such a setting, by name.
-    """
-    asked: Any = trainer
-    cuts = {
-        "fast_dev_run": bool(asked.fast_dev_run),
-        "overfit_batches": bool(asked.overfit_batches),
-        "max_steps": trainer.max_steps != -1,
-        "max_epochs": trainer.max_epochs == 0,
-        "max_time": any(isinstance(callback, Timer) for callback in asked.callbacks),
-    }
-    for name in ("limit_train_batches", "limit_test_batches", "limit_predict_batches"):
-        share = getattr(asked, name)  # the number 1 is one batch, 1.0 is all of them
-        cuts[name] = isinstance(share, int) or share < 1
-    found = [name for name, cut in cuts.items() if cut]
-    if found:
-        raise ValueError(
-            f"trainer.{found[0]} would cut the job short: leave it out; a job that Ctrl-C stops goes on where it was"
-        )
-    trainer.fit_loop.max_epochs = 1
 
 
 class JobInterrupted(Exception):

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
-__all__ = ["SharedTableStrategy", "check_devices", "device_of", "value_of_first"]
+__all__ = ["SharedTableStrategy", "check_devices", "device_of", "refuse_cuts", "value_of_first"]
 
 Value = TypeVar("Value")
 
@@ -47,6 +48,31 @@ def check_devices(accelerator: Any, devices: Any, name: str = "devices") -> None
     wrong = whole is not None and whole < 1 and (whole != -1 or kind == "cpu")
     if wrong or (isinstance(devices, str) and whole is None and text != "auto" and kind == "cpu"):
         raise ValueError(f"{name}={devices}: give the number of processes, 1 or more")
+
+
+def refuse_cuts(trainer: pl.Trainer) -> None:
+    """Refuse settings of a Trainer that would end a job before its runs have ended; a job is one epoch.
+
+    Raises:
+        ValueError: such a setting, by name.
+    """
+    asked: Any = trainer
+    cuts = {
+        "fast_dev_run": bool(asked.fast_dev_run),
+        "overfit_batches": bool(asked.overfit_batches),
+        "max_steps": trainer.max_steps != -1,
+        "max_epochs": trainer.max_epochs == 0,
+        "max_time": any(isinstance(callback, Timer) for callback in asked.callbacks),
+    }
+    for name in ("limit_train_batches", "limit_test_batches", "limit_predict_batches"):
+        share = getattr(asked, name)  # the number 1 is one batch, 1.0 is all of them
+        cuts[name] = isinstance(share, int) or share < 1
+    found = [name for name, cut in cuts.items() if cut]
+    if found:
+        raise ValueError(
+            f"trainer.{found[0]} would cut the job short: leave it out; a job that Ctrl-C stops goes on where it was"
+        )
+    trainer.fit_loop.max_epochs = 1
 
 
 class SharedTableStrategy(DDPStrategy):

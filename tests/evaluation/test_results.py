@@ -20,10 +20,11 @@ import pytorch_lightning as pl
 import torch
 
 from lightning_semrob.evaluation.folder import RunFolder
-from lightning_semrob.evaluation.job import Job, JobConfig, make_trainer, refuse_cuts
+from lightning_semrob.evaluation.job import Job, JobConfig, make_trainer
 from lightning_semrob.evaluation.records import origin_of_runs, read_runs, run_space, runs_table, write_runs
 from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.report.page.html import report_folder
+from lightning_semrob.sharing.strategies import refuse_cuts
 from lightning_semrob.utilities.origin import Origin
 
 CUBE = """v -1 -1 -1\nv 1 -1 -1\nv 1 1 -1\nv -1 1 -1\nv -1 -1 {depth}\nv 1 -1 {depth}\nv 1 1 {depth}\nv -1 1 {depth}
