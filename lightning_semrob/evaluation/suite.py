@@ -88,7 +88,7 @@ class FinderSuite(Measurement):
             )
         made: list[RegionFinder] = []
         for finder in finders:
-            if isinstance(finder, RegionFinder):
+            if not isinstance(finder, str):
                 finder.check_thresholds(eps_m, eps_v, confidence)
                 made.append(finder)
                 continue

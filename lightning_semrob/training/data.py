@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -20,10 +19,9 @@ from lightning_semrob.rendering.base import Renderer
 from lightning_semrob.rendering.raster import Rasterizer
 from lightning_semrob.rendering.sweep_space import sweep_space
 from lightning_semrob.shapes import ShapeSpec, resolve_shapes
-from lightning_semrob.shapes.classes import class_of_folder
 from lightning_semrob.shapes.mesh import Mesh
-from lightning_semrob.space import SemanticSpace
-from lightning_semrob.training.views import Groups, ViewContext
+from lightning_semrob.training.photographs import RealImages
+from lightning_semrob.training.samplers import Groups, ViewContext, clean_bounds
 from lightning_semrob.utilities.random import stream
 
 __all__ = ["RealImages", "RenderedViews", "ViewBatch", "stream"]
@@ -60,57 +58,6 @@ class ViewBatch:
     def pin_memory(self) -> ViewBatch:
         """For Lightning's transfer to a GPU."""
         return replace(self, images=self.images.pin_memory())
-
-
-class RealImages(Dataset[tuple[Tensor, int]]):
-    """Photographs of the training classes.
-
-    Args:
-        source: a folder ``class/*.jpg`` (class names as in the class table), or a dataset of (picture, label) with an
-            attribute ``classes``, such as torchvision's; pictures are PIL images or tensors in [0, 1].
-        classes: the training classes, in order; pictures of others are left out.
-        image_size: pictures are resized to squares of this side, pixels.
-
-    Raises:
-        ValueError: no folder, or no picture of any training class.
-    """
-
-    def __init__(self, source: str | Path | Dataset[Any], classes: Sequence[str], image_size: int) -> None:
-        from torchvision.datasets import ImageFolder
-
-        if isinstance(source, str | Path) and not Path(source).is_dir():
-            raise ValueError(f"there is no folder '{source}': real images are expected as class/picture.jpg")
-        images: Any = ImageFolder(str(source), allow_empty=True) if isinstance(source, str | Path) else source
-        self.source = images
-        self.image_size = image_size
-        names = [_class_name(name) for name in getattr(images, "classes", classes)]
-        index = [classes.index(name) if name in classes else -1 for name in names]
-        labels = getattr(images, "targets", None)
-        if labels is None:
-            labels = [int(images[k][1]) for k in range(len(images))]
-        self.items = [(k, index[int(label)]) for k, label in enumerate(labels) if index[int(label)] >= 0]
-        if not self.items:
-            raise ValueError(f"no real image is of a training class: the images have {names}, trained are {classes}")
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, item: int) -> tuple[Tensor, int]:
-        from torchvision.transforms import functional as transforms
-
-        position, label = self.items[item]
-        picture = self.source[position][0]
-        if not isinstance(picture, Tensor):
-            picture = transforms.pil_to_tensor(picture.convert("RGB")).float() / 255
-        size = [self.image_size, self.image_size]
-        return transforms.resize(picture.float(), size, antialias=True), label
-
-
-def _class_name(folder: str) -> str:
-    try:
-        return class_of_folder(folder)
-    except ValueError:
-        return folder
 
 
 @dataclass(frozen=True)
@@ -435,24 +382,3 @@ class RenderedViews(pl.LightningDataModule):
     def _loader(self, split: str, plans: _Plans) -> PlannedLoader:
         cuda = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return PlannedLoader(_PlannedImages(self, split), plans, self.num_workers, cuda)
-
-
-def clean_bounds(space: SemanticSpace, clean: Mapping[str, Sequence[float]]) -> Tensor:
-    """Bounds of the clean views, (2, n) float64.
-
-    Raises:
-        ValueError: an axis that the space does not sweep, or a range outside it.
-    """
-    unknown = sorted(set(clean) - set(space.names))
-    if unknown:
-        raise ValueError(f"data.clean names {unknown}, which the space {space.names} does not sweep")
-    bounds = []
-    for axis in space:
-        low, high = (float(x) for x in clean.get(axis.name, (axis.low, axis.high)))
-        outside = not axis.periodic and (low < axis.low or high > axis.high)
-        if low >= high or high - low > axis.extent or outside:
-            raise ValueError(
-                f"data.clean: {axis.name} [{low:g}, {high:g}] is no range in [{axis.low:g}, {axis.high:g}]"
-            )
-        bounds.append((low, high))
-    return torch.tensor(bounds, dtype=torch.float64).T.contiguous()

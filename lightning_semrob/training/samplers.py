@@ -7,7 +7,7 @@ views a group, n axes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ __all__ = [
     "ViewContext",
     "ViewSampler",
     "WorstOfKViews",
+    "clean_bounds",
     "uniform_in",
 ]
 
@@ -72,6 +73,27 @@ def uniform_in(low: Tensor, high: Tensor, count: int, generator: torch.Generator
     """Uniform points of boxes low, high (..., n): (..., count, n)."""
     x = torch.rand(*low.shape[:-1], count, low.shape[-1], generator=generator, dtype=torch.float64)
     return low[..., None, :] + x * (high - low)[..., None, :]
+
+
+def clean_bounds(space: SemanticSpace, clean: Mapping[str, Sequence[float]]) -> Tensor:
+    """Bounds of the clean views, (2, n) float64.
+
+    Raises:
+        ValueError: an axis that the space does not sweep, or a range outside it.
+    """
+    unknown = sorted(set(clean) - set(space.names))
+    if unknown:
+        raise ValueError(f"data.clean names {unknown}, which the space {space.names} does not sweep")
+    bounds = []
+    for axis in space:
+        low, high = (float(x) for x in clean.get(axis.name, (axis.low, axis.high)))
+        outside = not axis.periodic and (low < axis.low or high > axis.high)
+        if low >= high or high - low > axis.extent or outside:
+            raise ValueError(
+                f"data.clean: {axis.name} [{low:g}, {high:g}] is no range in [{axis.low:g}, {axis.high:g}]"
+            )
+        bounds.append((low, high))
+    return torch.tensor(bounds, dtype=torch.float64).T.contiguous()
 
 
 class ViewSampler:

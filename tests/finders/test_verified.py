@@ -9,9 +9,10 @@ from torch import Tensor
 from lightning_semrob import Axis, Box, SemanticSpace
 from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.finders.exhaustive import ExhaustiveFinder
+from lightning_semrob.finders.verified.faces import FaceGrowth
 from lightning_semrob.finders.verified.finder import VerifiedFinder
 from lightning_semrob.finders.verified.search import VerifiedSearch
-from lightning_semrob.finders.verified.surrogate import FaceGrowth, SurrogateGrowth
+from lightning_semrob.finders.verified.surrogate import SurrogateGrowth
 from lightning_semrob.functional.betting import eq2_bounds
 from lightning_semrob.functions import AnalyticFunction, RecordedFunction, SemanticFunction
 from lightning_semrob.verification.region import AxisDensity, box_mass, verify

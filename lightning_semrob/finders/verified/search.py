@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_semrob.finders.verified.surrogate import Candidate, FaceGrowth, Growth, SurrogateGrowth
+from lightning_semrob.finders.verified.faces import FaceGrowth
+from lightning_semrob.finders.verified.surrogate import Candidate, Growth, SurrogateGrowth
 from lightning_semrob.functional.betting import Eq2Bounds, eq2_bounds, eq2_evidence, eq2_start, eq2_update, eq2_verdict
 from lightning_semrob.functions import SemanticFunction, evaluate_rows
 from lightning_semrob.space import Box, SemanticSpace
