@@ -27,7 +27,7 @@ from lightning_semrob.verification.region import AxisDensity, box_mass
 
 __all__ = ["PAPER_INITIAL_POINTS", "PROFILED", "SemanticEnvironment", "TaskBatch", "sweep_space"]
 
-#: Sections of the work begin with it in the report of the Trainer's profiler.
+#: Names of the job's sections in the report of the Trainer's profiler begin with this.
 PROFILED = "[semrob]"
 
 

@@ -19,7 +19,7 @@ from lightning_semrob.verification.region import draw_views, verify
 
 __all__ = ["Judge", "known_number"]
 
-#: Samples of a verified box for its top-1 rate and worst view, beside those that verified it.
+#: Samples of a verified box for its top-1 rate and worst view, besides those that verified it.
 DESCRIPTION_EVALUATIONS = 100
 
 
@@ -76,7 +76,7 @@ class Judge:
         plain = prepare_function(f, space, finder.adversarial)
         score = self._initial_score(finder, row, batch, f)
         robust = (1 - score if finder.adversarial else score) >= 1 - self.eps_m
-        # Its own statement is about uniform views: with a density the box is verified anew, otherwise it is sampled for
+        # The finder's own statement is about uniform views. With a density the box is verified anew, else sampled for
         # the top-1 rate and the worst view.
         own = finder.statement(row) if environment.density is None else None
         if own is not None and own.verdict != "valid":

@@ -11,7 +11,7 @@ from lightning_semrob.utilities.random import named_seed
 
 __all__ = ["STATEMENT_VERSION", "JobDescription", "region_statement"]
 
-#: Version of the records; a field that changes its meaning or goes raises it.
+#: Version of the records; it rises when a field changes its meaning or disappears.
 STATEMENT_VERSION = 1
 
 _DESIGNS = {

@@ -22,7 +22,7 @@ __all__ = ["PAPER_INITIAL_POINTS", "TRUSTED", "Tasks", "make_tasks"]
 #: The four constant initial points of the paper's runs, (azimuth, elevation) in degrees.
 PAPER_INITIAL_POINTS = ((130.0, 30.0), (50.0, 20.0), (200.0, 15.0), (310.0, 50.0))
 
-#: Initial points from the trust maps of the job, which stand in the middle of the space until there are any.
+#: Initial points from the trust maps of the job; before there are maps they are the middle of the space.
 TRUSTED = "trusted"
 
 

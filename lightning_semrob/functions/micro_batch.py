@@ -73,7 +73,7 @@ def in_micro_batches(u: Tensor, size: MicroBatch, call: Callable[[Tensor], Resul
         else:
             done += len(part)
             continue
-        # Outside of the handler: its traceback holds the tensors of the failed call.
+        # Outside of the handler, whose traceback holds the tensors of the failed call.
         torch.cuda.empty_cache()
         size.halve()
     return results

@@ -10,7 +10,7 @@ from lightning_semrob.space import SemanticSpace
 
 __all__ = ["RememberedFunction"]
 
-#: The mean score of the class counts like so many views; it decides f far from all remembered views.
+#: The mean score of the class counts like this many views; far from all remembered views it decides f.
 _PRIOR = 0.5
 
 

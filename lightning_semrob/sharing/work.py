@@ -78,7 +78,7 @@ class Work:
         self._first = True
         self._deadline = 0.0
         networks = int(network.max()) + 1
-        # Of each network: seconds, evaluations; of all: rows that ended.
+        # Seconds of each network, evaluations of each network, and the number of rows that ended.
         self._spent = torch.zeros(2 * networks + 1, dtype=torch.float64)
 
     @property

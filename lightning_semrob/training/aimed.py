@@ -15,7 +15,7 @@ from lightning_semrob.training.samplers import Groups, UniformViews, ViewContext
 
 __all__ = ["AimedViews", "FailurePredictor"]
 
-#: Bins of an axis that stands alone, and of one in a pair; a periodic axis has the first number of both.
+#: Bins of a periodic axis, of another axis alone, and of another axis in a pair.
 _PERIODIC_BINS, _BINS, _BINS_OF_A_PAIR = 12, 8, 6
 
 #: Smallest predicted failure, so that no view is out of reach.

@@ -374,7 +374,7 @@ class RenderedViews(pl.LightningDataModule):
         rank, world = self._place()
         self.prepare_shapes(split)
         plans = self.judging_plans(split)
-        # The same number on every process: those with fewer end with an empty plan.
+        # The same number on every process: processes with fewer plans end with an empty one.
         plans += [plans[0].empty()] * (-len(plans) % world)
         own = plans[rank::world]
         return self._loader(split, _Plans(len(own), own.__getitem__))

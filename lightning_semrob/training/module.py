@@ -23,7 +23,7 @@ from lightning_semrob.utilities.distributed import all_gather
 
 __all__ = ["SemanticTraining", "TrainingSpeed"]
 
-# The streams of an epoch beside those of its steps, which are numbered from 0.
+# The random streams of an epoch besides those of its steps, which are numbered from 0.
 _FINDER_STREAM = 2**31 - 1
 _FORWARD_STREAM = 2**31 - 2
 _PLAN_STREAM = 2**31 - 3

@@ -17,7 +17,7 @@ __all__ = ["check_writable", "read_json", "write_atomically", "write_csv", "writ
 
 @contextlib.contextmanager
 def _temporary_beside(path: Path, keep: bool) -> Iterator[Path]:
-    # Not tempfile: its files are readable by their owner alone.
+    # Not tempfile: only their owner can read its files.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary

@@ -17,7 +17,7 @@ import torch
 
 __all__ = ["ensure_torchvision"]
 
-# What ``import torchvision`` registers Python code for without asking whether its extension was loaded.
+# Operators for which ``import torchvision`` registers Python code without checking that its extension was loaded.
 _SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
