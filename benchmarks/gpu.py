@@ -13,7 +13,7 @@ runs that it finished count.
 from __future__ import annotations
 
 import argparse
-import contextlib
+import dataclasses
 import os
 import platform
 import signal
@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_semrob.evaluation.results import RunFolder, run_key
+from lightning_semrob.evaluation.folder import RunFolder
+from lightning_semrob.evaluation.records import Run
 from lightning_semrob.functions import RenderedFunction
 from lightning_semrob.rendering import Rasterizer
 from lightning_semrob.shapes.catalog import resolve_shapes
@@ -123,7 +125,7 @@ def speed(device: str, batches: Sequence[int], pixels: int) -> None:
             "renderer": both(lambda x: f.renderer(f.mesh, x, AXES), u),
             "network, float32": both(f.classifier, images),
             "network, bf16": both(half, images),
-            "f": both(lambda x: f(x.double()[None]), u),
+            "f": (partial(f, u.double()[None]), partial(f.value_and_grad, u.double()[None])),
         }
         for name, calls in cases.items():
             if device == "cuda":
@@ -155,11 +157,16 @@ def command(words: Sequence[str], seconds: float) -> tuple[float, bool, str]:
     return time.perf_counter() - start, ended, text
 
 
-def finished(folder: Path) -> dict[Any, dict[str, Any]]:
+def finished(folder: Path) -> dict[Any, Run]:
     """The runs in an output folder, by what tells them apart."""
-    with contextlib.suppress(FileNotFoundError):
-        return {run_key(row): dict(row) for row in RunFolder(folder).load_parts()}
-    return {}
+    return {run.key: run for run in RunFolder(folder).load_parts()} if folder.is_dir() else {}
+
+
+def numbers(value: Any, name: str = "") -> dict[str, float]:
+    """The real numbers in a dictionary of dictionaries, by their names joined."""
+    if isinstance(value, dict):
+        return {k: v for part, inner in value.items() for k, v in numbers(inner, f"{name} {part}").items()}
+    return {name.strip(): value} if isinstance(value, float) else {}
 
 
 def jobs(accelerator: str, deadline: Callable[[], float]) -> None:
@@ -178,12 +185,15 @@ def jobs(accelerator: str, deadline: Callable[[], float]) -> None:
         common = rows["device"].keys() & rows["cpu"].keys()
         print(f"largest difference between the {len(common)} rows of both:")
         pairs = [(rows["device"][key], rows["cpu"][key]) for key in common]
-        for column in sorted({name for row, _ in pairs for name, value in row.items() if isinstance(value, float)}):
-            values = [abs(a[column] - b[column]) for a, b in pairs if isinstance(b.get(column), float)]
-            if "second" not in column and values:
-                print(f"  {column:26s} {max(values):.3g}")
-        other = [sum(a[name] != b[name] for a, b in pairs) for name in ("verdict", "status")]
-        print(f"  other verdicts {other[0]}, other states {other[1]}", flush=True)
+        apart: dict[str, float] = {}
+        for pair in pairs:
+            one, other = (numbers(dataclasses.asdict(run)) for run in pair)
+            for name in one.keys() & other.keys():
+                apart[name] = max(apart.get(name, 0.0), abs(one[name] - other[name]))
+        for name, value in sorted(apart.items()):
+            print(f"  {name:28s} {value:.3g}")
+        differ = [sum(getattr(a, name) != getattr(b, name) for a, b in pairs) for name in ("verdict", "status")]
+        print(f"  other verdicts {differ[0]}, other states {differ[1]}", flush=True)
 
         words = ["evaluate.py", "--config", "configs/embedded.yaml", f"--trainer.accelerator={accelerator}"]
         _, _, text = command([*words, "--dry_run", "true", "--output", str(Path(temporary) / "dry")], 0.2 * deadline())
@@ -192,7 +202,7 @@ def jobs(accelerator: str, deadline: Callable[[], float]) -> None:
         output = Path(temporary) / "slice"
         took, _, _ = command([*words, "--output", str(output)], seconds)
         print(f"a slice of it: {len(finished(output))} runs in {took:.0f} s", flush=True)
-        words = ["train.py", "--config", "configs/train_demo.yaml", f"--trainer.accelerator={accelerator}"]
+        words = ["train.py", "fit", "--config", "configs/train_demo.yaml", f"--trainer.accelerator={accelerator}"]
         words += ["--trainer.max_epochs=1", "--trainer.limit_val_batches=0", "--output", str(Path(temporary) / "train")]
         took, ended, text = command(words, deadline())
         print(f"an epoch of configs/train_demo.yaml: {took:.0f} s{'' if ended else ', stopped'}")
