@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ from lightning_semrob.evaluation.records import NOT_VERIFIED, Run, read_runs, ru
 from lightning_semrob.evaluation.suite import PAPER_METHODS
 from lightning_semrob.evaluation.summary import summarize
 from lightning_semrob.report.tables import format_summary
+from lightning_semrob.report.trust import format_trust
 from lightning_semrob.space import SemanticSpace
+from lightning_semrob.trust.mapper import load_trust_parts
+from lightning_semrob.trust.record import MAPS_FILE, TrustRecord, read_maps, write_records
+from lightning_semrob.trust.summary import summarize_maps
 from lightning_semrob.utilities.files import read_json
 
 __all__ = ["main", "merge"]
@@ -27,7 +32,7 @@ _SHARED_OUT = ("shapes", "networks")
 def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Any]:
     """Join the runs of partial jobs, which differ in their shapes or networks alone, into one output folder.
 
-    Each run counts once; parts of a job that was killed are taken as far as they got.
+    Each run and each trust map counts once; parts of a job that was killed are taken as far as they got.
 
     Args:
         folders: output folders of ``evaluate.py``.
@@ -39,7 +44,7 @@ def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: a folder without configuration or runs, configurations that differ in anything else (the
             difference is printed), verdicts that hold together within each job only (``model.simultaneous``), the same
-            run with other results in two folders.
+            run or trust map with other results in two folders.
     """
     paths = [Path(folder) for folder in folders]
     if Path(output).resolve() in [path.resolve() for path in paths]:
@@ -70,6 +75,7 @@ def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Any]:
             runs[key], source[key] = run if known is None else (_more(known, run) or run), path
     networks = list(dict.fromkeys(name for config in configs for name in config["data"]["networks"]))
     ordered = sorted(runs.values(), key=lambda run: networks.index(run.network))
+    maps = sorted(_join_maps(paths), key=lambda record: networks.index(record.network))
     space = _space(paths[0])
     merged = configs[0]
     for name in _SHARED_OUT:
@@ -91,9 +97,13 @@ def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Any]:
         },
         "space": space.as_dict(),
     }
+    trust = summarize_maps(maps)
+    summary["trust"] = None if trust is None else asdict(trust)
     for job in jobs:
         folder.check_runtimes(job)
         noted = folder.note_job(job)
+    if maps:
+        write_records(folder.path / MAPS_FILE, maps)
     folder.finish(ordered, space, summary, noted)
     return summary
 
@@ -134,6 +144,20 @@ def _more(one: Run, other: Run) -> Run | None:
     return other if one.verdict == NOT_VERIFIED else one
 
 
+def _join_maps(paths: Sequence[Path]) -> list[TrustRecord]:
+    """The trust maps of all folders, each once: of the finished table where there is one, otherwise of its parts."""
+    found: dict[tuple[str, str, str], tuple[TrustRecord, Path]] = {}
+    for path in paths:
+        for record in read_maps(path) or load_trust_parts(path):
+            known, where = found.setdefault(record.key, (record, path))
+            if not known.same_map(record):
+                raise ValueError(
+                    f"the trust map of '{record.network}' on '{record.shape_id}' ({record.class_name}) in '{where}' is "
+                    f"another one than in '{path}': leave out the folder that is of another version"
+                )
+    return [record for record, _ in found.values()]
+
+
 def _space(path: Path) -> SemanticSpace:
     files = [path / "runs.parquet", *sorted((path / "parts").glob("*.parquet"))]
     return run_space(next(file for file in files if file.is_file()))
@@ -154,5 +178,8 @@ def main(args: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--output", type=str, required=True, help="folder of the joined table")
     options = parser.parse_args(list(args))
     summary = merge(options.folders, options.output)
+    trust = summarize_maps(read_maps(Path(options.output)))
+    if trust is not None:
+        print(f"\n{format_trust(trust)}")
     print(format_summary(summary, Path(options.output)))
     return summary

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from lightning_semrob.utilities.files import write_text
 from lightning_semrob.utilities.origin import Origin
 from lightning_semrob.verification.region import AxisDensity
 
-__all__ = ["MAPS_FILE", "RECORD_VERSION", "TrustRecord", "read_records", "write_records"]
+__all__ = ["MAPS_FILE", "RECORD_VERSION", "TrustRecord", "read_maps", "read_records", "write_records"]
 
 #: Version of the records; a field that changes its meaning or goes raises it.
 RECORD_VERSION = 1
@@ -73,6 +73,10 @@ class TrustRecord:
     def shape(self) -> tuple[str, str]:
         """Class and id of the shape."""
         return self.class_name, self.shape_id
+
+    def same_map(self, other: TrustRecord) -> bool:
+        """Whether it is the same map: everything but what the job says of itself (configuration, versions)."""
+        return replace(self, about={}).line() == replace(other, about={}).line()
 
     @property
     def origin(self) -> Origin:
@@ -238,3 +242,13 @@ def read_records(path: Path, remedy: str = "run its job again") -> list[TrustRec
         except ValueError as error:
             raise ValueError(f"line {number} of '{path}' is no trust map ({error}): {remedy}") from error
     return records
+
+
+def read_maps(folder: Path) -> list[TrustRecord]:
+    """The trust maps of the output folder of a finished job; none where it made none.
+
+    Raises:
+        ValueError: a line that is no intact record.
+    """
+    path = folder / MAPS_FILE
+    return read_records(path) if path.is_file() else []

@@ -16,6 +16,7 @@ SMALL = [
     "--data.networks=[tiny_network:build]",
     "--data.image_size=32",
     "--trust.max_evaluations=0",
+    "--data.initial_points=2",
     "--data.micro_batch_size=8",
     "--model.finders=[naive,oir_b,verified]",
     "--model.num_iterations=3",
