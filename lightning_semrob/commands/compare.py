@@ -21,6 +21,8 @@ from lightning_semrob.functional.uncertainty import (
     paired_difference,
 )
 from lightning_semrob.report.tables import format_table, power_in_words
+from lightning_semrob.trust.comparison import compare_trusted_shares
+from lightning_semrob.trust.record import TrustRecord, read_maps
 from lightning_semrob.utilities.messages import percent
 
 __all__ = ["compare_folders", "format_comparison", "main"]
@@ -48,15 +50,16 @@ def compare_folders(
         pairs: network of ``old`` -> network of ``new``; if None, the only ones of both, or those with equal names.
         metric: ``verified`` volume, ``intersected`` volume, or the paper's ``raw`` one.
         methods: whose boxes count; ``verified`` where both have it, otherwise all that both have.
-        confidence: of the calls together (sign-flip tests after Holm's correction: over the pairs, and over the classes
-            of all pairs) and of each interval over shapes.
+        confidence: of the calls together (sign-flip tests after Holm's correction: over the volumes and trusted shares
+            of the pairs, and over the classes of all pairs) and of each interval over shapes.
 
     Returns:
         For each pair of networks ``old``, ``new``, ``metric``, ``methods``, ``tasks``, ``left_out`` (tasks that only
         one has measured), ``difference`` (SRVR of new minus old,
         :class:`~lightning_semrob.functional.uncertainty.Difference` as a dictionary), ``classes`` (the same for each
-        class), ``lost`` and ``gained`` (tasks whose box was ``valid`` in one alone) and ``worse``, whether the
-        difference is called negative.
+        class), ``lost`` and ``gained`` (tasks whose box was ``valid`` in one alone), ``trusted_share`` (``share`` of
+        old and new and their ``difference``; None without trust maps) and ``worse``, whether either is called
+        negative.
 
     Raises:
         ValueError: a folder without results, jobs that ask another question (the difference is named), networks that
@@ -70,18 +73,38 @@ def compare_folders(
     if not chosen or not set(chosen) <= set(common):
         raise ValueError(f"compare needs finders that both folders have, asked for {chosen}; both have {common}")
     paired = _pairs(rows, pairs)
+    maps = _maps(Path(old), Path(new))
+    shown = len(paired) * (2 if maps[0] else 1)
     found = [
-        _compare(_tasks(rows[0], first, chosen), _tasks(rows[1], second, chosen), metric, confidence, len(paired))
+        _compare(_tasks(rows[0], first, chosen), _tasks(rows[1], second, chosen), metric, confidence, shown)
         | {"old": first, "new": second, "metric": metric, "methods": chosen}
         for first, second in paired
     ]
-    called = call_differences([item["difference"] for item in found], confidence)
+    shares = compare_trusted_shares(*maps, paired, confidence, shown) if maps[0] else []
+    both = [item["difference"] for item in found] + [share.difference for share in shares]
+    called = call_differences(both, confidence)
     of_classes = iter(call_differences([one for item in found for one in item["classes"].values()], confidence))
-    for item, difference in zip(found, called, strict=True):
-        item["difference"] = difference._asdict()
-        item["worse"] = difference.verdict == "less robust"
+    for number, item in enumerate(found):
+        own = called[number :: len(found)]  # of volumes, then of trusted shares
+        item["difference"] = own[0]._asdict()
+        item["trusted_share"] = None
+        if shares:
+            share = shares[number]
+            item["trusted_share"] = {"share": [share.before, share.after], "difference": own[1]._asdict()}
+        item["worse"] = any(difference.verdict == "less robust" for difference in own)
         item["classes"] = {name: next(of_classes)._asdict() for name in item["classes"]}
     return found
+
+
+def _maps(old: Path, new: Path) -> tuple[list[TrustRecord], list[TrustRecord]]:
+    """The trust maps of both folders; both have some or neither has."""
+    maps = read_maps(old), read_maps(new)
+    if bool(maps[0]) != bool(maps[1]):
+        without = new if maps[0] else old
+        raise ValueError(
+            f"'{without}' has no trust maps and the other folder has: start its job again, which makes them"
+        )
+    return maps
 
 
 def _check_same_question(old: Path, new: Path) -> None:
@@ -177,6 +200,13 @@ def format_comparison(found: Mapping[str, Any]) -> str:
         f"the space ({', '.join(found['methods'])}; {found['tasks']} tasks, {difference['shapes']} shapes)",
         f"new against old: {_difference(difference, found['confidence'])}; {power_in_words(difference)}",
     ]
+    if found["trusted_share"]:
+        shares = found["trusted_share"]
+        before, after = shares["share"]
+        lines.append(
+            f"trusted share {percent(before)} -> {percent(after)} percent of the space; new against old: "
+            f"{_difference(shares['difference'], found['confidence'])}; {power_in_words(shares['difference'])}"
+        )
     if found["left_out"]:
         lines.append(f"{found['left_out']} tasks are left out, which only one folder has measured")
     rows = [

@@ -1,0 +1,92 @@
+"""Trusted shares of the networks of two jobs, paired by shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from lightning_semrob.functional.uncertainty import Difference, class_mean, paired_difference
+from lightning_semrob.trust.record import TrustRecord
+
+__all__ = ["ShareComparison", "compare_trusted_shares"]
+
+
+@dataclass(frozen=True)
+class ShareComparison:
+    """Trusted shares of two networks on the shapes that both were mapped on.
+
+    Attributes:
+        before, after: mean over classes of either.
+        difference: after minus before.
+    """
+
+    before: float
+    after: float
+    difference: Difference
+
+
+def _settings(record: TrustRecord) -> dict[str, object]:
+    """What two maps must have in common for their shares to answer one question; the seed is not among it."""
+    m, density = record.map, record.map.tiles.density
+    return {
+        "axes": m.space.as_dict(),
+        "density": density and [one and one.weights.tolist() for one in density],
+        "tiles": list(m.tiles.shape),
+        "eps": m.eps,
+        "alpha": m.alpha,
+        "error": m.error,
+        "max_evaluations": record.max_evaluations,
+        "score": record.score,
+        "precision": record.precision,
+        "fixed": record.about.get("fixed"),
+        "renderer": record.about.get("renderer"),
+    }
+
+
+def compare_trusted_shares(
+    old: Sequence[TrustRecord],
+    new: Sequence[TrustRecord],
+    pairs: Sequence[tuple[str, str]],
+    confidence: float = 0.95,
+    shown: int | None = None,
+) -> list[ShareComparison]:
+    """Compare networks of two jobs by trusted share; verdicts are not corrected for their number yet.
+
+    Args:
+        old, new: trust maps of either job.
+        pairs: network of ``old`` and network of ``new``.
+        confidence: of each interval, and of the calls together.
+        shown: how many differences are called together, those of ``pairs`` if None.
+
+    Raises:
+        ValueError: maps that were made with other settings (the first one is named), a shape that has changed, or no
+            shape in common.
+    """
+    settings = [(record, _settings(record)) for record in (*old, *new)]
+    first = settings[0][1] if settings else {}
+    for record, other in settings:
+        name = next((name for name in first if first[name] != other[name]), None)
+        if name is not None:
+            raise ValueError(
+                f"trusted shares are comparable at equal settings only, but {name} is {first[name]} for one map and "
+                f"{other[name]} for that of '{record.network}' on '{record.shape_id}': make both with the same"
+            )
+    result = []
+    for before, after in pairs:
+        sides = [{r.shape: r for r in part if r.network == name} for part, name in ((old, before), (new, after))]
+        shapes = [shape for shape in sides[0] if shape in sides[1]]
+        if not shapes:
+            raise ValueError(f"'{before}' and '{after}' have no trust map of one shape: map both on the same shapes")
+        for shape in shapes:
+            if sides[0][shape].mesh_sha256 != sides[1][shape].mesh_sha256:
+                raise ValueError(f"the mesh of '{shape[1]}' is another one in the second job: map both on the same")
+        names = list(dict.fromkeys(class_name for class_name, _ in shapes))
+        classes = torch.tensor([names.index(class_name) for class_name, _ in shapes])
+        x, y = (
+            torch.tensor([side[shape].map.trusted_share for shape in shapes], dtype=torch.float64) for side in sides
+        )
+        difference = paired_difference(y, x, classes, confidence, pairs=shown or len(pairs))
+        result.append(ShareComparison(float(class_mean(x, classes)), float(class_mean(y, classes)), difference))
+    return result
