@@ -35,7 +35,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trimesh.creation.box((1.0, 0.5, 2.0)).export(mesh)
     shapes = json.dumps(["teapot", f"{mesh}=dumbbell"])
     finders = ["--model.finders=[oir_b,verified]", "--model.verified_evaluations=240"]
-    evaluate([*SMALL, *finders, "--data.shapes", shapes, "--output", str(folder / "out")])
+    trust = ["--trust.max_evaluations=90", "--trust.tiles=[6,3]"]
+    evaluate([*SMALL, *finders, *trust, "--data.shapes", shapes, "--output", str(folder / "out")])
     return folder / "out"
 
 
@@ -86,12 +87,18 @@ def desktop(browser: Any, folder: Path) -> Iterator[Visit]:
     visit.context.close()
 
 
-def test_the_first_screen_is_the_verdict(desktop: Visit) -> None:
-    assert desktop.page.locator(".verdicts tbody tr").count() == 2
-    box = desktop.page.locator(".findings").bounding_box()
-    assert box["y"] + box["height"] < 900
-    assert desktop.page.locator(".map .main-svg").count() >= 4
-    assert desktop.page.locator(".curve .main-svg").count() >= 1
+def test_the_first_screen_is_where_to_trust_and_the_verdict_follows(desktop: Visit) -> None:
+    page = desktop.page
+    assert page.locator("main > section").first.get_attribute("id") == "trust"
+    assert page.locator(".headline li").count() == 3
+    tiles = page.locator("#trust svg").first.bounding_box()
+    assert tiles["y"] + tiles["height"] < 900
+    assert page.locator("#trust .views img").first.is_visible()
+    assert page.locator(".verdicts tbody tr").count() == 2
+    verdict, findings = (page.locator(name).bounding_box() for name in ("#verdict", ".findings"))
+    assert findings["y"] + findings["height"] - verdict["y"] < 900
+    assert page.locator(".map .main-svg").count() >= 4
+    assert page.locator(".curve .main-svg").count() >= 1
 
 
 def test_hover_shows_score_and_rendering(desktop: Visit) -> None:
@@ -184,6 +191,11 @@ def test_a_phone_needs_no_horizontal_scroll(browser: Any, folder: Path) -> None:
     visit = Visit(browser, folder, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     page = visit.page
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    first = page.locator("#trust .headline").bounding_box()
+    assert 0 < first["y"] < 740
+    tiles = page.locator("#trust svg").first.bounding_box()
+    assert first["y"] < tiles["y"]
+    assert tiles["width"] > 250
     page.touchscreen.tap(*visit.middle(0))
     page.wait_for_selector("#shape-0 .details dl")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -16,6 +16,7 @@ from lightning_semrob.report.figures.style import (
     save_figure,
     tick_step,
 )
+from lightning_semrob.report.figures.trust import plot_trust_map
 
 __all__ = [
     "axis_label",
@@ -29,6 +30,7 @@ __all__ = [
     "plot_map",
     "plot_map_grid",
     "plot_scores_over_axis",
+    "plot_trust_map",
     "save_figure",
     "tick_step",
 ]

@@ -22,6 +22,9 @@ from lightning_semrob.report.page.pictures import MAPS_FILE, Sheet, has_maps, me
 from lightning_semrob.report.page.sections import Numbers, Repeat, Section, Verdict
 from lightning_semrob.report.page.templates import Script, fill, plural
 from lightning_semrob.report.page.traps import Traps
+from lightning_semrob.report.page.trust import Trust
+from lightning_semrob.trust.record import MAPS_FILE as TRUST_FILE
+from lightning_semrob.trust.record import read_records
 from lightning_semrob.utilities.files import write_text
 
 __all__ = ["REPORT_FILE", "build_page", "missing_packages", "report_folder", "save_page", "write_report"]
@@ -120,7 +123,9 @@ def write_report(
     maps, sheets, evaluations = measure_maps(environment, folder, grid)
     size = " x ".join(str(count) for count in maps.grid)
     cost = f"its {size} maps took {evaluations} evaluations of f" if evaluations else f"maps taken from {MAPS_FILE}"
-    return save_page(build_page(environment, job, maps, sheets), Path(folder), say, f"; {cost}")
+    records = read_records(Path(folder) / TRUST_FILE) if job.summary.get("trust") else []
+    first = [Trust.of(records, environment)] if records else []
+    return save_page(build_page(environment, job, maps, sheets, first), Path(folder), say, f"; {cost}")
 
 
 def report_folder(

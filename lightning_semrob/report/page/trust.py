@@ -1,0 +1,211 @@
+"""The first section of the page: where each network is trusted, in words and as maps beside pictures of the objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.report.figures.maps import box_outlines
+from lightning_semrob.report.figures.trust import VERDICT_COLORS, tile_opacity
+from lightning_semrob.report.page.pictures import Sheet, jpeg, pictures
+from lightning_semrob.report.page.regions import bounds_of, place_of
+from lightning_semrob.report.page.sections import Section
+from lightning_semrob.report.trust import trust_headline
+from lightning_semrob.space import SemanticSpace
+from lightning_semrob.trust.map import TrustMap
+from lightning_semrob.trust.record import TrustRecord
+from lightning_semrob.trust.summary import summarize_maps
+
+__all__ = ["ShapeTrust", "Tile", "Trust", "TrustPicture", "View"]
+
+#: Shapes whose maps are drawn; the others are in the file of the maps.
+MOST_SHAPES = 24
+#: Sides of a drawn map.
+_WIDTH, _HEIGHT = 240, 90
+#: Side of a rendering, pixels.
+_SIDE = 144
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile as it is drawn, ordinate downwards, and what it says.
+
+    Args:
+        x, y, width, height: its place in the drawing.
+        color, opacity: of its verdict and mean score.
+        text: for people who point at it.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    color: str
+    opacity: float
+    text: str
+
+
+@dataclass(frozen=True)
+class TrustPicture:
+    """The map of one network and shape.
+
+    Args:
+        network: its name.
+        shares: verdict -> share of the space.
+        tiles: none unless the map has two axes.
+        outlines: (x, y, width, height) of the largest trusted region in the drawing.
+    """
+
+    network: str
+    shares: dict[str, float]
+    tiles: Sequence[Tile]
+    outlines: Sequence[tuple[float, float, float, float]]
+
+    @classmethod
+    def of(cls, record: TrustRecord) -> TrustPicture:
+        """The map of a record."""
+        m = record.map
+        shares = {word: m.share(word) for word in VERDICT_COLORS}
+        if len(m.space) != 2:
+            return cls(record.network, shares, [], [])
+        boxes = m.boxes(1)
+        outlines = box_outlines(boxes.a[0].tolist(), boxes.b[0].tolist(), m.space) if len(boxes) else []
+        what = "rate of right answers" if record.score == "top1" else "mean score"
+        return cls(record.network, shares, _drawn(m, what), [_place(outline, m.space) for outline in outlines])
+
+
+def _place(sides: Sequence[float], space: SemanticSpace) -> tuple[float, float, float, float]:
+    """``[x0, x1, y0, y1]`` in the units of two axes as x, y, width and height in the drawing."""
+    left, right, bottom, top = sides
+    x, y = space
+    across, down = _WIDTH / x.extent, _HEIGHT / y.extent
+    return (left - x.low) * across, (y.high - top) * down, (right - left) * across, (top - bottom) * down
+
+
+def _drawn(m: TrustMap, what: str) -> list[Tile]:
+    """The tiles of a map over two axes; ``what`` names the means."""
+    columns = (m.tiles.low.tolist(), m.tiles.high.tolist(), m.verdict.ravel().tolist(), m.mean.ravel().tolist(),
+               m.low.ravel().tolist(), m.high.ravel().tolist(), tile_opacity(m).ravel().tolist())  # fmt: skip
+    return [
+        Tile(
+            *_place((a[0], b[0], a[1], b[1]), m.space),
+            VERDICT_COLORS[word],
+            opacity,
+            f"{bounds_of(a, b, m.space)}: {word}, {what} {mean:.2f} [{low:.2f}, {high:.2f}]",
+        )
+        for a, b, word, mean, low, high, opacity in zip(*columns, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class View:
+    """A rendering in base64 with what it shows."""
+
+    jpeg: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ShapeTrust:
+    """The maps of one shape, one a network, and views of it.
+
+    Args:
+        class_name, shape_id: of the shape.
+        views: none where it cannot be loaded.
+        maps: one a network.
+    """
+
+    class_name: str
+    shape_id: str
+    views: Sequence[View]
+    maps: Sequence[TrustPicture]
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return self.shape_id if self.class_name in self.shape_id else f"{self.class_name}: {self.shape_id}"
+
+
+def _points(records: Sequence[TrustRecord]) -> dict[str, Tensor]:
+    """Text -> point (n,): the centre of the largest trusted region of all networks, and the worst tile of a trap."""
+    space, points = records[0].map.space, {}
+    boxes = [record.map.boxes(1) for record in records]
+    largest = max((box for box in boxes if len(box)), key=lambda box: float(box.share[0]), default=None)
+    if largest is None:
+        points["centre of the space"] = space.from_unit(torch.full((len(space),), 0.5, dtype=torch.float64))
+    else:
+        middle = space.to_unit((largest.a[0] + largest.b[0]) / 2)
+        points["in the largest trusted region"] = space.from_unit(torch.where(space.periodic, middle % 1, middle))
+    traps = [
+        (trap.share * (1 - trap.mean), record.map.tiles, trap) for record in records for trap in record.map.traps()
+    ]
+    if traps:
+        _, tiles, trap = max(traps, key=lambda item: item[0])
+        points["in the worst trap"] = (tiles.low[trap.worst] + tiles.high[trap.worst]) / 2
+    return points
+
+
+def _views(environment: SemanticEnvironment, records: Sequence[TrustRecord]) -> list[View]:
+    """Renderings of a shape where its maps say most; none where it is not there or cannot be loaded."""
+    known = [(shape.class_name, shape.shape_id) for shape in environment.shapes]
+    if records[0].shape not in known:
+        return []
+    number, views = known.index(records[0].shape), []
+    for text, point in _points(records).items():
+        sheet = Sheet(_SIDE, 1, 1)
+        try:
+            sheet.add(pictures(environment, number, point[None]), [0])
+        except (ValueError, OSError):
+            return []
+        views.append(View(jpeg(sheet.image), f"{text}: {place_of(point.tolist(), records[0].map.space)}"))
+    return views
+
+
+@dataclass(frozen=True)
+class Trust(Section):
+    """Where each network is trusted, and where it fails; it opens the page.
+
+    Args:
+        sentences: the headline of the job.
+        space: of the maps.
+        eps: of the maps.
+        score: what they are about.
+        shapes: those that are drawn.
+        left: how many more there are.
+    """
+
+    anchor, title, template = "trust", "Trust", "trust.html"
+    colors = VERDICT_COLORS
+    width, height = _WIDTH, _HEIGHT
+    sentences: Sequence[str]
+    space: SemanticSpace
+    eps: float
+    score: str
+    shapes: Sequence[ShapeTrust]
+    left: int
+
+    @classmethod
+    def of(cls, records: Sequence[TrustRecord], environment: SemanticEnvironment) -> Trust:
+        """The section of the trust maps of a job; nothing is evaluated.
+
+        Args:
+            records: at least one.
+            environment: set up; renders one or two views of each shape.
+        """
+        summary = summarize_maps(records)
+        if summary is None:
+            raise ValueError("a section on trust needs at least one trust map")
+        groups: dict[tuple[str, str], list[TrustRecord]] = {}
+        for record in records:
+            groups.setdefault(record.shape, []).append(record)
+        shown = list(groups.items())[:MOST_SHAPES]
+        shapes = [
+            ShapeTrust(*shape, _views(environment, own), [TrustPicture.of(record) for record in own])
+            for shape, own in shown
+        ]
+        first = records[0].map
+        return cls(trust_headline(summary), first.space, first.eps, records[0].score, shapes, len(groups) - len(shown))
