@@ -10,12 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from lightning_semrob.commands.compare import compare_folders
 from lightning_semrob.commands.compare import main as compare_command
 from lightning_semrob.commands.merge import main as merge_command
 from lightning_semrob.commands.merge import merge
+from lightning_semrob.commands.verify import main as verify_command
+from lightning_semrob.commands.verify import verify_maps
 from lightning_semrob.evaluation.job import JobConfig
+from lightning_semrob.trust.fresh import call_contradictions
 from lightning_semrob.trust.record import MAPS_FILE, TrustRecord, read_maps, read_records, write_records
 
 NETWORKS = ["tiny_network:build", "tiny_network:build_other"]
@@ -100,3 +104,37 @@ def test_compare_calls_trusted_share(
     (other / MAPS_FILE).unlink()
     with pytest.raises(ValueError, match="other' has no trust maps"):
         compare_folders(old, other)
+
+
+def test_verify_finds_wrong_calls(
+    parts: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = verify_maps(parts[0], trust=True)
+    assert sum(item.tested for item in found) > 0
+    assert [item.contradicted for item in found] == [0, 0]
+    wrong = shutil.copytree(parts[0], tmp_path / "wrong")
+    words = {"trusted": "failing", "failing": "trusted"}
+    records = []
+    for record in read_maps(wrong):
+        verdict = np.array([words.get(word, word) for word in record.map.verdict.ravel().tolist()])
+        records.append(replace(record, map=replace(record.map, verdict=verdict.reshape(record.map.verdict.shape))))
+    write_records(wrong / MAPS_FILE, records)
+    with pytest.raises(SystemExit) as stopped:
+        verify_command([str(wrong), "--trust=true"])
+    assert stopped.value.code == 1
+    assert "have more wrong calls than they state" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="that of the job"):
+        verify_maps(parts[0], seed=0, trust=True)
+    with pytest.raises(ValueError, match="one tile of a map takes 24 fresh samples"):
+        verify_maps(parts[0], max_evaluations=10, trust=True)
+
+
+@pytest.mark.parametrize(("call", "mean"), [(0, 0.6), (1, 0.4), (2, 0.4), (2, 0.6)])
+def test_right_calls_are_contradicted_as_seldom_as_stated(call: int, mean: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.rand(20000, 24, generator=generator) < mean).double()  # a coin at the edge of what the call says
+    log_e = call_contradictions(x, torch.full((20000,), call), 0.4)
+    for level in (0.1, 0.01):
+        assert 0 < float((log_e >= -np.log(level)).double().mean()) <= level
+    wrong = call_contradictions(torch.full((1, 24), float(call == 1)), torch.tensor([call]), 0.4)
+    assert float(wrong) > np.log(1000 / 0.05)
