@@ -138,7 +138,7 @@ def test_a_check_names_what_differs(
 
 
 def test_runs_of_other_weights_are_refused(small: SimpleNamespace, board: SimpleNamespace) -> None:
-    identity = small.folder / "runs" / "small-1" / "entry" / "ink" / "weights_sha256"
+    identity = small.folder / "runs" / "small-1" / "entry" / "ink" / ".weights_sha256"
     known = identity.read_text()
     assert known == small.entry["weights_sha256"]
     identity.write_text("0" * 64)

@@ -95,6 +95,7 @@ def test_by_name_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "--data.renderer.image_size=32",
         "--trust.max_evaluations=0",
         "--data.space=[blur]",
+        "--data.initial_points=2",
         "--model.num_iterations=2",
         "--model.verified_evaluations=40",
         "--trainer.enable_progress_bar=false",
@@ -106,6 +107,6 @@ def test_by_name_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert summary["runs"] == 6
     kept = tmp_path / "out" / "config.yaml"
     assert EvaluateCLI([f"--config={kept}"]).result_config() == kept.read_text()
-    assert environment_of(tmp_path / "out").space.names == ("blur",)
+    assert environment_of(tmp_path / "out", trust=True).space.names == ("blur",)
     finite = evaluate([*arguments, "--model.finders=[oir_w]", "--data.gradient=finite", f"--output={tmp_path / 'fd'}"])
     assert finite["runs"] == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -500,6 +501,7 @@ def test_a_corrupted_checkpoint_is_named(trained: tuple[Path, dict[str, Any], li
     folder, _, words = trained
     whole = (folder / "clean" / "last.ckpt").read_bytes()
     (tmp_path / "clean").mkdir()
+    shutil.copy(folder / "config.yaml", tmp_path)
     kept = [word for word in words if not word.startswith("--output")]
     for damaged in (whole[: len(whole) // 2], whole[:2000] + b"x" * 100 + whole[2100:]):
         (tmp_path / "clean" / "last.ckpt").write_bytes(damaged)
