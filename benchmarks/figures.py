@@ -8,6 +8,7 @@
     python benchmarks/figures.py 11 12                   # boxes as they grow
     python benchmarks/figures.py 13 14                   # regions of all methods, with what the network sees in them
     python benchmarks/figures.py srvr                    # SRVR bars with intervals, SRVR against accuracy
+    python benchmarks/figures.py trust                   # the trust map of a shape
     python benchmarks/figures.py turntable               # a GIF with the score as a moving marker
 
 With ``--source embedded`` maps are measured once and kept in ``outputs/figures/embedded.nc``; the boxes are those of
@@ -42,10 +43,13 @@ from lightning_semrob.report.figures import (
     plot_growth,
     plot_map_grid,
     plot_scores_over_axis,
+    plot_trust_map,
     save_figure,
 )
 from lightning_semrob.shapes import ShapeSpec, resolve_shapes
 from lightning_semrob.space import Box, SemanticSpace
+from lightning_semrob.trust.map import trust_map
+from lightning_semrob.utilities.messages import percent
 from lightning_semrob.verification.region import verify
 
 DOCS = Path(__file__).parents[1] / "docs" / "images"
@@ -340,6 +344,25 @@ def srvr_figures(source: Source, output: Path) -> list[Path]:
     ]
 
 
+def trust(arguments: argparse.Namespace, output: Path) -> Path:
+    """The trust map of one shape and the first network; the picture is in its largest trusted region."""
+    network = arguments.networks[0]
+    f = RenderedFunction.of(arguments.shape, network)
+    m = trust_map(f, f.space, max_evaluations=1500)
+    boxes = m.boxes(1)
+    low, high = f.space.low, f.space.high
+    view = (boxes.a[0] + boxes.b[0]) / 2 if len(boxes) else (low + high) / 2
+    thing = arguments.shape.replace("_", " ")
+    title = (
+        f"{thing}, {network_label(network)}: trusted in {percent(m.trusted_share, 0, ' %')} of the views, failing in "
+        f"{percent(m.failing_share, 0, ' %')} ({m.evaluations} evaluations, wrong calls <= {percent(m.alpha, 0, ' %')})"
+    )
+    print(title)
+    with torch.no_grad():
+        picture = f.images(view[None])[0]
+    return save_figure(plot_trust_map(m, picture=picture, title=title, size=(9.5, 3.2)), output)
+
+
 def turntable(source: Source, shape: int, elevation: float, output: Path) -> Path:
     """The object turning, with the scores of its map."""
     maps = source.maps
@@ -356,14 +379,16 @@ def turntable(source: Source, shape: int, elevation: float, output: Path) -> Pat
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = ("1", "3", "4", "5", "11", "12", "13", "14", "srvr", "turntable")
+    known = ("1", "3", "4", "5", "11", "12", "13", "14", "srvr", "trust", "turntable")
     parser.add_argument("figures", nargs="*", default=[], choices=(*known, []), metavar="FIGURE", help=str(known))
     parser.add_argument("--source", choices=("embedded", "reference"), default="embedded")
     parser.add_argument("--output", type=Path, help="file (of one figure) or folder; outputs/figures if not given")
     parser.add_argument("--networks", nargs="+", default=["efficientnet_lite0", "efficientnet_lite1"])
     parser.add_argument("--steps", type=int, nargs=2, default=(40, 11), help="samples of the maps of embedded shapes")
     parser.add_argument("--maps", type=Path, default=REFERENCE / "paper_maps.npz", help="the authors' maps")
-    parser.add_argument("--shape", default="school_bus", help="of figure 1 with embedded shapes; several for a band")
+    parser.add_argument(
+        "--shape", default="school_bus", help="of figure 1 with embedded shapes; several for a band; of trust"
+    )
     parser.add_argument("--elevation", type=float, default=15.0, help="degrees; figure 1 and turntable")
     parser.add_argument("--views", type=int, default=120, help="of figure 1")
     parser.add_argument("--within", type=float, default=9.0, help="degrees of the change in the title of figure 1")
@@ -381,6 +406,10 @@ def main() -> None:
         if name == "1" and not from_paper:
             docs = arguments.output is None and arguments.shape == "school_bus"
             print(over_azimuth(arguments, DOCS / "score_over_azimuth.png" if docs else output))
+            continue
+        if name == "trust":
+            docs = arguments.output is None and arguments.shape == "teapot"
+            print(trust(arguments, DOCS / "trust_map.png" if docs else output))
             continue
         if source is None:
             if from_paper:

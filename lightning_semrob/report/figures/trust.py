@@ -68,6 +68,7 @@ def plot_trust_map(
     handles: list[Patch | Line2D] = [
         Patch(facecolor=color, edgecolor="#555555", linewidth=0.5, label=f"{word} {percent(m.share(word), 0, ' %')}")
         for word, color in VERDICT_COLORS.items()
+        if word != "mixed" or m.eps < 0.5
     ]
     boxes = m.boxes(1)
     for left, right, bottom, top in box_outlines(boxes.a[0].tolist(), boxes.b[0].tolist(), space) if len(boxes) else []:
