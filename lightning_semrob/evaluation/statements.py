@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from lightning_semrob.evaluation.records import Run
+from lightning_semrob.functional.calls import largest_trap
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.utilities.random import named_seed
 
-__all__ = ["STATEMENT_VERSION", "JobDescription", "region_statement"]
+__all__ = ["STATEMENT_VERSION", "TRAP_MEAN", "JobDescription", "region_statement", "trap_share"]
 
 #: Version of the records; it rises when a field changes its meaning or disappears.
 STATEMENT_VERSION = 1
@@ -20,6 +23,9 @@ _DESIGNS = {
     "density": "independent samples of the box by the density, until a betting test decides Eq. 2 or the budget ends",
     "uniform": "independent uniform samples of the box, until a betting test decides Eq. 2 or the budget ends",
 }
+
+#: A part of a region is a trap, in ``largest_trap``, where its mean is at most this.
+TRAP_MEAN = 0.3
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,14 @@ class JobDescription:
     renderer: dict[str, Any] = field(default_factory=dict)
     versions: list[dict[str, str]] = field(default_factory=list)
     runtimes: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def trap_share(mean_low: float | None) -> float | None:
+    """Largest share of a region in which the mean can be <= ``TRAP_MEAN``, from the lower bound of its own mean.
+
+    :func:`lightning_semrob.functional.calls.largest_trap`; it holds with the confidence of that bound.
+    """
+    return None if mean_low is None else float(largest_trap(torch.tensor(mean_low, dtype=torch.float64), TRAP_MEAN))
 
 
 def region_statement(run: Run, space: SemanticSpace, job: JobDescription) -> dict[str, Any]:
@@ -106,6 +120,10 @@ def region_statement(run: Run, space: SemanticSpace, job: JobDescription) -> dic
         "statements_together": job.statements_together,
         "mean": estimate("mean"),
         "variance": estimate("variance"),
+        "largest_trap": {
+            "mean_at_most": TRAP_MEAN,
+            "share_at_most": trap_share(known.mean_low) if run.verdict == "valid" else None,
+        },
         "worst": {
             "score": known.worst_score,
             "view": {axis.name: known.worst.get(axis.name) for axis in space},

@@ -77,7 +77,11 @@ def test_one_statement_a_run_with_all_that_it_rests_on(finished: Path) -> None:
             assert record["mean"]["low"] <= record["mean"]["estimate"] <= record["mean"]["high"]
             assert record["mean"]["estimate"] >= 0.7
             assert record["variance"]["estimate"] <= 0.05
+            share = (1 - record["mean"]["low"]) / 0.7
+            assert record["largest_trap"] == {"mean_at_most": 0.3, "share_at_most": pytest.approx(share)}
             assert 2 <= record["sampling"]["samples"] < record["sampling"]["evaluations"]
+        else:
+            assert record["largest_trap"]["share_at_most"] is None
     designs = {record["method"]: record["sampling"]["design"] for record in records if record["verdict"] == "valid"}
     assert "control variate" in designs["verified"]
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.evaluation.statements import TRAP_MEAN, trap_share
 from lightning_semrob.report.figures.maps import box_outlines
 from lightning_semrob.report.job import FinishedJob
 from lightning_semrob.report.page.pictures import Sheet, pictures, sheet_side
@@ -103,8 +104,10 @@ def sentence_of(row: Row, job: FinishedJob) -> str:
     goal = "1 - f" if job.adversarial else "f"
     condition = f"mean of {goal} at least {1 - job.eps_m:g} and variance at most {job.eps_v:g}"
     level = f"{100 * row['confidence']:g} % confidence" if row.get("confidence") else "the stated confidence"
+    share = trap_share(row.get("mean_low"))
+    trap = f" A part whose mean is at most {TRAP_MEAN:g} fills at most {math.ceil(100 * (share or 0))} % of it."
     return {
-        "valid": f"the box satisfies Eq. 2 ({condition}) at {level}.",
+        "valid": f"the box satisfies Eq. 2 ({condition}) at {level}.{'' if share is None else trap}",
         "invalid": f"the box does not satisfy Eq. 2 ({condition}).",
         "undecided": f"the samples do not decide Eq. 2 ({condition}) at {level}.",
     }.get(row["verdict"], "nobody checked the box against Eq. 2.")
