@@ -166,7 +166,11 @@ class Dashboard(UpdateCallback):
 
 
 def summary_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
-    """``srvr/<network>/<method>``, ``verified_srvr/…`` with ``_low`` and ``_high``, percent of the space; no NaN."""
+    """``srvr/<network>/<method>``, ``verified_srvr/…`` and the shares of trust maps, percent of the space; no NaN.
+
+    The shares are ``trusted_share/<network>``, ``failing_share/…`` and ``top1_share/…`` (right answers). All have
+    ``_low`` and ``_high``.
+    """
     result: dict[str, float] = {}
     for volume, prefix in (("intersected", "srvr"), ("verified", "verified_srvr")):
         for method, found in summary["intervals"][volume].items():
@@ -175,6 +179,12 @@ def summary_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
                     value = 100 * float(found[end][number])
                     if value == value:
                         result[f"{prefix}{suffix}/{network_label(network)}/{method}"] = value
+    trust = summary.get("trust") or {"networks": []}
+    for line in trust["networks"]:
+        for share in ("trusted", "failing", "top1"):
+            for end, suffix in zip(line[share], ("", "_low", "_high"), strict=False):  # further fields: shapes, skipped
+                if end == end:
+                    result[f"{share}_share{suffix}/{network_label(line['network'])}"] = 100 * float(end)
     for column, costs in summary["cost"].items():
         result[f"cost/{column}"] = float(sum(costs.values()))
     return result

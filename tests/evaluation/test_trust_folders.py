@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ from lightning_semrob.commands.merge import merge
 from lightning_semrob.commands.verify import main as verify_command
 from lightning_semrob.commands.verify import verify_maps
 from lightning_semrob.evaluation.job import JobConfig
+from lightning_semrob.report.loggers import summary_metrics
 from lightning_semrob.trust.fresh import call_contradictions
 from lightning_semrob.trust.record import MAPS_FILE, TrustRecord, read_maps, read_records, write_records
+from lightning_semrob.trust.summary import summarize_maps
 
 NETWORKS = ["tiny_network:build", "tiny_network:build_other"]
 
@@ -138,3 +140,16 @@ def test_right_calls_are_contradicted_as_seldom_as_stated(call: int, mean: float
         assert 0 < float((log_e >= -np.log(level)).double().mean()) <= level
     wrong = call_contradictions(torch.full((1, 24), float(call == 1)), torch.tensor([call]), 0.4)
     assert float(wrong) > np.log(1000 / 0.05)
+
+
+def test_loggers_get_shares_as_numbers(parts: tuple[Path, Path, Path]) -> None:
+    records = read_maps(parts[2])
+    trust = summarize_maps(records)
+    assert trust is not None
+    empty: dict[str, Any] = {"intervals": {"intersected": {}, "verified": {}}, "cost": {}}
+    found = summary_metrics(empty | {"trust": asdict(trust)})
+    for network, own in zip(NETWORKS, (records[:2], records[2:]), strict=True):
+        for share in ("trusted_share", "failing_share"):
+            mean = np.mean([getattr(record.map, share) for record in own])
+            assert found[f"{share}/{network}"] == pytest.approx(100 * mean)
+    assert summary_metrics(empty | {"trust": None}) == {}

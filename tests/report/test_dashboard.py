@@ -26,6 +26,7 @@ SMALL = [
     "--data.networks=[tiny_network:build]",
     "--data.shapes=[teapot,dumbbell]",
     "--data.image_size=32",
+    "--data.initial_points=2",
     "--trust.max_evaluations=0",
     "--data.micro_batch_size=8",
     "--model.finders=[naive,oir_b]",
