@@ -116,6 +116,7 @@ class SemanticRobustnessCallback(Callback):
             means.append(scores.mean())
             worst.append(scores.min())
             rows = [row for row in range(len(made)) if made.describe(row)[:2] == (shape, 0)]
+            self.finder.join(1, made.seed, [made.names_of(row) for row in rows])  # the streams of evaluate.py
             box = self.finder.find(f, made.u0[rows], made.space)
             broken = torch.tensor([status == "invalid_score" for status in box.status])
             ratio = made.volume_ratio(box.a, box.b).masked_fill(broken, torch.nan)

@@ -35,6 +35,7 @@ from lightning_semrob.shapes import Mesh, resolve_shapes
 SMALL = [
     "--data.networks=[tiny_network:build,tiny_network:build_other]",
     "--data.shapes=[teapot,dumbbell]",
+    "--data.initial_points=2",
     "--data.image_size=32",
     "--trust.max_evaluations=0",
     "--data.micro_batch_size=8",
@@ -51,6 +52,7 @@ def environment(**changes: object) -> SemanticEnvironment:
     arguments = {
         "networks": ["tiny_network:build", "tiny_network:build_other"],
         "shapes": ["teapot", "dumbbell"],
+        "initial_points": 2,
         "image_size": 32,
         "micro_batch_size": 8,
     }

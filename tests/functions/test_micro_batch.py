@@ -148,6 +148,8 @@ def test_only_tf32_rounds_products_of_float32() -> None:
     register_network("watching", Watching, input_size=32, overwrite=True)
     made = SemanticEnvironment(["watching"], ["teapot"], image_size=32, precision="tf32", micro_batch_size=64)
     made.setup()
+    made.models.make_ready()  # which looks at pictures of its own
+    rounded.clear()
     try:
         precision_change(made)
         assert rounded == [(True, "high"), (False, "highest")]

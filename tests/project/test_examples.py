@@ -44,7 +44,7 @@ def test_my_network(repository: Path, tmp_path: Path, monkeypatch: pytest.Monkey
             str(tmp_path),
         ]
     )
-    assert summary["runs"] == 2
+    assert summary["runs"] == 1
 
 
 def test_dozen_lines(repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
