@@ -137,6 +137,7 @@ def test_the_numbers_are_those_of_evaluate(tmp_path: Path) -> None:
             "--data.image_size=32",
             "--trust.max_evaluations=0",
             "--model.finders=[verified]",
+            "--model.verified_evaluations=400",
             "--report_grid=[]",
             "--trainer.enable_progress_bar=false",
             "--trainer.accelerator=cpu",
