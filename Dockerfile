@@ -14,8 +14,8 @@ COPY lightning_semrob lightning_semrob
 RUN pip install --no-cache-dir ${CONSTRAINTS:+-c $CONSTRAINTS} ".[$EXTRAS]"
 
 # Nobody in particular; the kernels are compiled once, into the image.
-RUN useradd --create-home semrob && mkdir -p /work/outputs /var/cache/numba && chown -R semrob /work /var/cache/numba
-ENV NUMBA_CACHE_DIR=/var/cache/numba OMP_NUM_THREADS=1 MPLCONFIGDIR=/tmp/matplotlib
+RUN useradd --create-home semrob && mkdir -p /work/outputs /var/cache/warp && chown -R semrob /work /var/cache/warp
+ENV WARP_CACHE_PATH=/var/cache/warp OMP_NUM_THREADS=1 MPLCONFIGDIR=/tmp/matplotlib
 USER semrob
 WORKDIR /work
 RUN semrob doctor

@@ -27,7 +27,7 @@ resampled from them.
 
 from __future__ import annotations
 
-if __name__ == "coverage":  # numba asks for the package of this name, which a script beside this one does not find
+if __name__ == "coverage":  # asked for as the package of this name, by a script beside this one
     raise ImportError("benchmarks/coverage.py is a script, not the package of this name")
 
 import argparse
