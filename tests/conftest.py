@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # LightningCLI 2.6 calls jsonargparse in a way that newer versions deprecate.
@@ -19,9 +20,15 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 REFERENCE = REPOSITORY.parent / "shared" / "reference"
 
 
+# One thread: two slow small tensors down, and numbers do not depend on the machine's cores. Fixtures of modules run
+# before those of tests, so it is set here already.
+torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    """One thread: two slow small tensors down, and numbers do not depend on the machine's cores."""
+def _one_thread() -> Iterator[None]:
+    """One thread again after a test that changed it."""
+    yield
     torch.set_num_threads(1)
 
 

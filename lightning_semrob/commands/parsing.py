@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 import jsonargparse
 import torch
 
+from lightning_semrob.utilities.distributed import keep_threads
+
 __all__ = ["TRUST_HELP", "OneSentence", "Parser", "config_folder", "program_name", "quiet", "with_packaged_configs"]
 
 
@@ -91,3 +93,4 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\).*")
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
+        keep_threads()

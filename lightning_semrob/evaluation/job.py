@@ -38,7 +38,7 @@ from lightning_semrob.trust.mapper import (
 )
 from lightning_semrob.trust.record import MAPS_FILE, TrustRecord, write_records
 from lightning_semrob.trust.summary import TrustSummary, summarize_maps
-from lightning_semrob.utilities.distributed import all_gather
+from lightning_semrob.utilities.distributed import all_gather, keep_threads
 from lightning_semrob.utilities.origin import text_sha256
 
 __all__ = ["DATA_DEFAULTS", "MODEL_DEFAULTS", "TRAINER_DEFAULTS", "Job", "JobConfig", "JobInterrupted", "JobResult"]
@@ -202,6 +202,8 @@ class Job:
             A warning in one sentence if a budget is too small to verify anything, else None.
         """
         refuse_cuts(self.trainer)
+        if self.trainer.strategy.launcher is not None:
+            keep_threads(self.trainer.num_devices)
         self.environment.trainer = self.trainer  # whose device also an estimate is measured on
         set_arithmetic(self.environment.precision)
         self.environment.setup()

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["all_gather", "all_reduce", "connected", "usable_cores"]
+__all__ = ["all_gather", "all_reduce", "connected", "keep_threads", "usable_cores"]
 
 Value = TypeVar("Value")
 
@@ -17,6 +17,20 @@ def usable_cores() -> int:
     """CPU cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # where the system has it
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def keep_threads(processes: int = 1) -> None:
+    """Settle torch's number of threads before it is noted: Lightning sets another one when it launches processes.
+
+    It leaves ``OMP_NUM_THREADS`` alone, which the processes inherit. Where that is not set, the number is the one that
+    torch has now, with several processes at most their part of the cores.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        threads = torch.get_num_threads()
+        if processes > 1:
+            threads = max(1, min(threads, usable_cores() // processes))
+            torch.set_num_threads(threads)
+        os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
 def connected() -> bool:

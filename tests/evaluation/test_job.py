@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from lightning_fabric.utilities import distributed as of_lightning
 
 from lightning_semrob.commands.evaluate import evaluate
+from lightning_semrob.commands.parsing import quiet
+from lightning_semrob.evaluation.folder import versions
 from lightning_semrob.evaluation.job import JobConfig
 
 DATA: dict[str, Any] = {"networks": ["tiny_network:build"], "shapes": ["teapot"], "image_size": 32, "initial_points": 2}
@@ -60,3 +64,17 @@ def test_the_folder_is_named_by_what_decides_the_numbers(tmp_path: Path) -> None
 def test_mistakes_are_one_error(data: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         JobConfig(DATA | data, MODEL).make()
+
+
+def test_the_threads_that_are_noted_are_those_that_compute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning sets torch's threads when it launches processes, which is after the job has noted its versions."""
+    monkeypatch.setattr(of_lightning, "_num_cpus_available", lambda: 8)
+    monkeypatch.setattr("lightning_semrob.utilities.distributed.usable_cores", lambda: 8)
+    for number, (make, noted) in enumerate(((quiet, "1"), (config(tmp_path, devices=2).make().prepare, "3"))):
+        monkeypatch.setenv("OMP_NUM_THREADS", "")
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        torch.set_num_threads(3)
+        make()
+        assert versions()["torch_threads"] == noted, number
+        of_lightning._set_num_threads_if_needed(2)
+        assert versions()["torch_threads"] == noted, number
