@@ -1,8 +1,13 @@
 """Measure the semantic robustness of networks: ``python evaluate.py --help``."""
 
 if __name__ == "__main__":
-    try:
-        from lightning_semrob.commands.evaluate import main
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None  # interrupted while packages were imported
+    import os
+    import signal
+
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:  # while packages are imported, of which some swallow an interruption
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    from lightning_semrob.commands.evaluate import main
+
+    signal.signal(signal.SIGINT, handler)
     main()

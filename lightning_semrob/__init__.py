@@ -6,15 +6,18 @@ The names below are the public ones. Those that need Lightning or matplotlib are
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lightning_semrob.utilities.torchvision import ensure_torchvision
+from lightning_semrob.utilities.interrupts import interruptible
 
-ensure_torchvision()
+with interruptible():
+    from lightning_semrob.utilities.torchvision import ensure_torchvision
 
-from lightning_semrob.utilities import moved  # noqa: E402
+    ensure_torchvision()
 
-moved.install()
+    from lightning_semrob.utilities import moved
 
-from lightning_semrob.space import Axis, Box, SemanticSpace  # noqa: E402
+    moved.install()
+
+    from lightning_semrob.space import Axis, Box, SemanticSpace
 
 if TYPE_CHECKING:
     from lightning_semrob.evaluation.environment import SemanticEnvironment

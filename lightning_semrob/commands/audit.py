@@ -11,7 +11,7 @@ from tqdm import tqdm
 from lightning_semrob.commands.parsing import Parser, quiet
 from lightning_semrob.functions import RenderedFunction, SemanticFunction
 from lightning_semrob.networks import build_network
-from lightning_semrob.networks.probe import probe_network
+from lightning_semrob.networks.probe import probe_in_words, probe_network
 from lightning_semrob.rendering import RENDERERS, Renderer
 from lightning_semrob.shapes.catalog import ShapeSpec, resolve_shapes
 from lightning_semrob.shapes.mesh import Mesh
@@ -99,7 +99,7 @@ def main(args: Sequence[str] | None = None) -> GradientAudit:
         else:
             f = RenderedFunction(renderer, network, spec.load(), spec.target, space)
             if number == 0:
-                probe_network(network, f.images(space.sobol(4, 0)))
+                print(probe_in_words(probe_network(network, f.images(space.sobol(4, 0)))))
         parts.append(audit_gradient(f, space.sobol(options.views, seed), space, options.points, axes=axes))
     audit = GradientAudit.cat(parts)
     print(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import lightning_semrob
+from lightning_semrob.utilities.interrupts import interruptible
 from lightning_semrob.utilities.messages import did_you_mean
 from lightning_semrob.utilities.streams import forgiving_streams
 
@@ -66,12 +67,30 @@ def main(args: Sequence[str] | None = None) -> None:
         raise SystemExit(141)  # what shells make of SIGPIPE; the work is done
 
 
+def _at_home(word: str) -> str:
+    """``--name=~/x`` with the home folder in place of ``~``: shells do that for whole words alone.
+
+    Raises:
+        ValueError: the word is a path that is no text, which no configuration could hold.
+    """
+    if any("\udc80" <= letter <= "\udcff" for letter in word):
+        raise ValueError(
+            f"'{word}' holds bytes that are not UTF-8: rename the file, or name a folder in whose files it is"
+        )
+    name, separator, value = word.partition("=")
+    if name.startswith("--") and separator and value.startswith("~"):
+        return f"{name}={os.path.expanduser(value)}"
+    return os.path.expanduser(word) if word.startswith("~") else word
+
+
 def _run(words: Sequence[str]) -> None:
     try:
+        words = [_at_home(word) for word in words]
         if words[0] not in COMMANDS:
             hint = did_you_mean(words[0], COMMANDS, before=", ") or ":"
             raise ValueError(f"there is no command '{words[0]}'{hint} choose one of {', '.join(COMMANDS)}")
-        module = import_module(f"lightning_semrob.commands.{words[0]}")
+        with interruptible():
+            module = import_module(f"lightning_semrob.commands.{words[0]}")
         getattr(module, _FUNCTIONS.get(words[0], "main"))(words[1:])
     except KeyboardInterrupt as error:
         _stop("interrupted", 130, error)

@@ -22,6 +22,7 @@ from lightning_semrob.evaluation.folder import versions
 from lightning_semrob.evaluation.job import DATA_DEFAULTS, MODEL_DEFAULTS, TRAINER_DEFAULTS, Job, JobInterrupted
 from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.maps import SemanticMaps
+from lightning_semrob.networks.probe import probe_in_words
 from lightning_semrob.networks.runtime import Runtime
 from lightning_semrob.report.loggers import Dashboard
 from lightning_semrob.report.page.html import missing_packages, write_report
@@ -246,7 +247,7 @@ def print_start(summary: dict[str, Any]) -> None:
     for network, change in summary["precision_change"].items():
         print(f"f of {network} against float32: {change['mean']:.2g} mean, {change['largest']:.2g} largest change")
     if summary["probe_pictures"]:
-        print(f"{summary['probe_pictures']} pictures before the work: every network is a function of one picture")
+        print(probe_in_words(summary["probe_pictures"]))
     kinds = ("evaluations", "verification_evaluations", "audit_evaluations")
     computed = sum(summary[f"computed_{kind}"] for kind in kinds)
     processes, measuring = summary["processes"], summary["measuring_seconds"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning_semrob.commands.parsing import Parser, quiet
 from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.networks.probe import probe_in_words
 from lightning_semrob.report.explore import Explorer, build_app
 
 __all__ = ["application", "main"]
@@ -46,6 +47,7 @@ def application(args: Sequence[str]) -> tuple[Any, Any]:
         raise ValueError(f"--port must lie in [1, 65535], got {config.port}")
     environment = SemanticEnvironment([config.network], [config.shape], config.space, 1, image_size=config.image_size)
     explorer = Explorer(environment, config.steps, config.evaluations)
+    print(probe_in_words(environment.models.probed))
     print(f"measuring the map of '{explorer.shape.shape_id}' by {config.network} ...", flush=True)
     return build_app(explorer), config
 

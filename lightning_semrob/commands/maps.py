@@ -16,8 +16,10 @@ from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.functions.precision import set_arithmetic
 from lightning_semrob.functions.trusted import refuse_code
 from lightning_semrob.maps import SemanticMapper, SemanticMaps
+from lightning_semrob.networks.probe import probe_in_words
 from lightning_semrob.report.tables import format_table
 from lightning_semrob.sharing.strategies import SharedTableStrategy, check_devices
+from lightning_semrob.utilities.distributed import all_gather
 from lightning_semrob.utilities.files import check_writable
 
 __all__ = ["environment_of", "main"]
@@ -85,10 +87,12 @@ def main(args: Sequence[str]) -> SemanticMaps:
     set_arithmetic(environment.precision)
     trainer.predict(mapper, datamodule=environment, return_predictions=False)
     maps: SemanticMaps = replace(mapper.maps(environment), settings=settings)
+    probed = sum(all_gather(environment.models.probed))
     if trainer.is_global_zero:
         maps.save(output)
         print_maps(maps)
-        print(f"\n{maps.evaluations} evaluations; maps in {output}")
+        print(f"\n{probe_in_words(probed)}")
+        print(f"{maps.evaluations} evaluations; maps in {output}")
     return maps
 
 

@@ -13,6 +13,7 @@ import yaml
 from lightning_semrob.commands.parsing import Parser
 from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.evaluation.records import NOT_VERIFIED, Run, read_runs, run_space
+from lightning_semrob.evaluation.statements import JobDescription
 from lightning_semrob.evaluation.suite import PAPER_METHODS
 from lightning_semrob.evaluation.summary import summarize
 from lightning_semrob.report.tables import format_summary
@@ -44,10 +45,10 @@ def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: a folder without configuration or runs, configurations that differ in anything else (the
             difference is printed), verdicts that hold together within each job only (``model.simultaneous``), the same
-            run or trust map with other results in two folders.
+            run or trust map with other results in two folders, an output folder in which another job works.
     """
-    paths = [Path(folder) for folder in folders]
-    if Path(output).resolve() in [path.resolve() for path in paths]:
+    paths, output = [Path(folder).expanduser() for folder in folders], Path(output).expanduser()
+    if output.resolve() in [path.resolve() for path in paths]:
         raise ValueError(f"--output '{output}' is one of the folders to merge: name another one")
     configs = [_config(path) for path in paths]
     common = [_without_shares(config) for config in configs]
@@ -84,10 +85,23 @@ def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Any]:
     if not jobs:
         raise ValueError(f"'{paths[0]}' has no job.json: start its job again, which writes it")
     folder = RunFolder(output)
+    with folder.locked():
+        return _write(folder, merged, ordered, maps, space, jobs, [_summary(path) for path in paths])
+
+
+def _write(
+    folder: RunFolder,
+    merged: dict[str, Any],
+    ordered: list[Run],
+    maps: list[TrustRecord],
+    space: SemanticSpace,
+    jobs: Sequence[JobDescription],
+    summaries: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """Write the joined job into its folder; returns the summary."""
     folder.open(yaml.safe_dump(merged))
     model = merged["model"]
     summary = summarize(ordered, PAPER_METHODS, eps_m=model["eps_m"], eps_v=model["eps_v"])
-    summaries = [_summary(path) for path in paths]
     summary |= {
         "seconds": sum(found.get("seconds", 0.0) for found in summaries),
         "computed_evaluations": 0,

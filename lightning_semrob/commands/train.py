@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ __all__ = ["TrainCLI", "main", "train"]
 _NOT_IN_RESULTS = ("output", "overwrite", "config", "ckpt_path")
 #: What only fit reads. In a configuration the other commands leave it alone, so that one file serves all three.
 _OF_FIT = ("output", "overwrite", "before", "judging")
+#: What fit writes into its folder, beside what an evaluation writes.
+_WRITTEN = ("*.pth", "*/last.ckpt", "*.json", "maps.png")
 _TRAINER_DECIDES = ("max_epochs", "precision", "gradient_clip_val", "accumulate_grad_batches")
 
 
@@ -129,22 +132,35 @@ class TrainCLI(JobCLI):
         return text
 
     def fit(self, model: SemanticTraining, datamodule: RenderedViews, ckpt_path: Any = None, **_: Any) -> None:
-        """Train the run to compare with, then the run itself, and judge both on the held-out shapes."""
+        """Train the run to compare with, then the run itself, and judge both on the held-out shapes.
+
+        Raises:
+            ValueError: the folder belongs to another configuration, is no training's, or another job works in it.
+        """
         settings = self.config[str(self.subcommand)]
         config = self.result_config()
-        output = Path(settings.output or f"outputs/train-{hashlib.sha256(config.encode()).hexdigest()[:8]}")
+        folder = RunFolder(settings.output or f"outputs/train-{hashlib.sha256(config.encode()).hexdigest()[:8]}")
         judging: Judging = self.config_init[str(self.subcommand)].judging
         datamodule.setup()
         warning = judging.warning(len(datamodule.space))
         if warning is not None and self.trainer.is_global_zero:
             print(f"warning: {warning}", file=sys.stderr)
         start = time.perf_counter()
-        if self.trainer.is_global_zero:
-            if settings.overwrite:
-                for kind in ("*.pth", "*/last.ckpt", "*.json", "maps.png"):
-                    for path in output.glob(kind):
-                        path.unlink()
-            RunFolder(output).open(config, overwrite=settings.overwrite)
+        with folder.locked() if self.trainer.is_global_zero else nullcontext():
+            if self.trainer.is_global_zero:
+                folder.open(config, overwrite=settings.overwrite, also=_WRITTEN)
+            self._fit(model, datamodule, folder, judging, start, ckpt_path)
+
+    def _fit(
+        self,
+        model: SemanticTraining,
+        datamodule: RenderedViews,
+        folder: RunFolder,
+        judging: Judging,
+        start: float,
+        ckpt_path: Any,
+    ) -> None:
+        output = folder.path
         before: ViewSampler | None = self.config_init[str(self.subcommand)].get("before")
         runs = [(model, self.trainer)]
         if before is not None:
@@ -170,7 +186,6 @@ class TrainCLI(JobCLI):
             "output": str(output),
         }
         self.result = kept | {"srvr": found.evaluation.summary}
-        folder = RunFolder(output)
         folder.write_json("training.json", kept)
         folder.write_json("versions.json", versions())
         table = training_table(found.runs, costs)

@@ -13,6 +13,7 @@ from lightning_semrob.commands.parsing import TRUST_HELP, Parser, quiet
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.folder import environment_of
 from lightning_semrob.finders.base import prepare_function
+from lightning_semrob.networks.probe import probe_in_words
 from lightning_semrob.report.tables import format_table
 from lightning_semrob.sharing.strategies import device_of
 from lightning_semrob.space import Box
@@ -33,6 +34,7 @@ def verify_folder(
     evaluations: int = 1200,
     device: torch.device | str = "cpu",
     trust: bool = False,
+    environment: SemanticEnvironment | None = None,
 ) -> list[dict[str, Any]]:
     """Verify every region of ``statements.jsonl`` that was stated as valid again, from its bounds alone.
 
@@ -46,6 +48,7 @@ def verify_folder(
         evaluations: of f for a region, at most.
         device: where rendering and networks run.
         trust: import the modules of callables and classes that the folder names.
+        environment: of the folder; made anew if None.
 
     Returns:
         For each such statement its ``network``, ``class``, ``shape``, ``point``, ``method``, and the new ``verdict``,
@@ -58,7 +61,7 @@ def verify_folder(
     if not path.is_file():
         raise ValueError(f"there is no '{path}': give the output folder of a finished job of evaluate.py")
     records = _statements(path)
-    environment = _environment(folder, seed, device, trust)
+    environment = environment or _environment(folder, seed, device, trust)
     shapes = [(spec.class_name, spec.shape_id) for spec in environment.shapes]
     found, stated_as_valid = [], [record for record in records if record["verdict"] == "valid"]
     for record in stated_as_valid:
@@ -98,6 +101,7 @@ def verify_maps(
     device: torch.device | str = "cpu",
     trust: bool = False,
     confidence: float = 0.95,
+    environment: SemanticEnvironment | None = None,
 ) -> list[MapCheck]:
     """Sample tiles of every trust map of a job again; all that are called, or a random choice of them.
 
@@ -107,6 +111,7 @@ def verify_maps(
         max_evaluations: of f for a map; a tile takes 24.
         device, trust: as in :func:`verify_folder`.
         confidence: that no call of any map is contradicted that was right.
+        environment: of the folder; made anew if None.
 
     Returns:
         One result a map; none where the job made no maps.
@@ -117,7 +122,7 @@ def verify_maps(
     records = read_maps(Path(folder))
     if not records:
         return []
-    environment = _environment(folder, seed, device, trust)
+    environment = environment or _environment(folder, seed, device, trust)
     shapes = [(spec.class_name, spec.shape_id) for spec in environment.shapes]
     evidence = []
     for record in records:
@@ -179,9 +184,11 @@ def main(args: Sequence[str]) -> list[dict[str, Any]]:
     options = parser.parse_args(list(args))
     quiet()
     device = device_of(options.accelerator)
-    found = verify_folder(options.folder, options.seed, options.evaluations, device, options.trust)
+    environment = _environment(options.folder, options.seed, device, options.trust)
+    about = {"device": device, "trust": options.trust, "environment": environment}
+    found = verify_folder(options.folder, options.seed, options.evaluations, **about)
     budget = options.map_evaluations
-    maps = verify_maps(options.folder, options.seed, budget, device, options.trust) if budget else []
+    maps = verify_maps(options.folder, options.seed, budget, **about) if budget else []
     columns = ["network", "class", "shape", "point", "method", "verdict", "mean", "variance", "evaluations"]
     lines = [[f"{x[name]:.3f}" if isinstance(x[name], float) else str(x[name]) for name in columns] for x in found]
     print(format_table(columns, lines, left=3) if lines else "no region is stated as valid")
@@ -192,6 +199,8 @@ def main(args: Sequence[str]) -> list[dict[str, Any]]:
     )
     if maps:
         print(f"\n{_format_maps(maps)}")
+    if environment.models.probed:
+        print(probe_in_words(environment.models.probed))
     if refuted or any(item.refuted for item in maps):
         raise SystemExit(REFUTED)
     return found

@@ -152,8 +152,8 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
             return False
 
-    def _drop(self) -> None:
-        """Delete what the folder holds of a job.
+    def _drop(self, also: Sequence[str]) -> None:
+        """Delete what the folder holds of a job, and the files of some patterns.
 
         Raises:
             OSError: something cannot be deleted.
@@ -164,8 +164,10 @@ class RunFolder:
                 raise OSError(None, "it is a link, and what is behind links is not deleted")
             if parts.exists():
                 shutil.rmtree(parts)
-            for name in _WRITTEN:
-                (self.path / name).unlink(missing_ok=True)
+            for path in (self.path / name for name in _WRITTEN):
+                path.unlink(missing_ok=True)
+            for path in (path for pattern in also for path in self.path.glob(pattern)):
+                path.unlink()
         except OSError as error:
             raise OSError(
                 error.errno,
@@ -173,12 +175,13 @@ class RunFolder:
                 "another --output",
             ) from error
 
-    def open(self, config: str, overwrite: bool = False) -> None:
+    def open(self, config: str, overwrite: bool = False, also: Sequence[str] = ()) -> None:
         """Make the folder, or go on in it.
 
         Args:
             config: the resolved configuration that decides the numbers, as yaml.
             overwrite: start anew and drop what an earlier job left in the folder.
+            also: patterns of what that is, beside the files of an evaluation.
 
         Raises:
             ValueError: the folder belongs to another configuration (the difference is in the message), or is neither
@@ -190,7 +193,7 @@ class RunFolder:
             self._refuse_strangers()
         self._config = config
         if overwrite:
-            self._drop()
+            self._drop(also)
         elif target.exists():
             old = target.read_text(encoding="utf-8")
             if old != config:

@@ -15,6 +15,7 @@ from lightning_semrob.functions.memory import ScoreMemory
 from lightning_semrob.functions.micro_batch import MicroBatch, in_micro_batches
 from lightning_semrob.networks import Classifier, build_network
 from lightning_semrob.networks.inference import for_inference
+from lightning_semrob.networks.probe import probe_network
 from lightning_semrob.networks.runtime import Runtime
 from lightning_semrob.rendering import RENDERERS, Renderer
 from lightning_semrob.shapes import Mesh, resolve_shapes
@@ -24,7 +25,7 @@ from lightning_semrob.utilities.messages import unknown_name
 #: The score is multiplied by this before the backward pass of a float16 network, or small gradients would vanish.
 _FLOAT16_SCALE = 1024.0
 
-#: Pictures on which a runtime is compared with torch.
+#: Pictures on which a network is probed and its runtime is compared with torch.
 _COMPARED = 4
 
 
@@ -55,6 +56,7 @@ class RenderedFunction(SemanticFunction):
 
     Attributes:
         runtime: what computes the logits where no gradient is asked for.
+        probe_pictures: that the network was shown by :meth:`of`, to see whether it is a function of one picture.
 
     Raises:
         ValueError: an axis that the renderer does not know, an empty target, an unknown score, a classifier in
@@ -108,6 +110,7 @@ class RenderedFunction(SemanticFunction):
         self.watch = watch
         self.memory = memory
         self.runtime = Runtime.torch()
+        self.probe_pictures = 0
         smooth = all(renderer.semantic_parameters[axis.name].axis.differentiable for axis in space)
         self.differentiable = renderer.differentiable and smooth and score != "top1"
 
@@ -140,7 +143,8 @@ class RenderedFunction(SemanticFunction):
 
         Raises:
             ValueError: a name that is not known, or one that stands for several shapes; a network that the runtime
-                cannot be used for.
+                cannot be used for, or that is no function of one picture
+                (:func:`~lightning_semrob.networks.probe.probe_network`).
         """
         specs = resolve_shapes([shape])
         if len(specs) > 1:
@@ -153,8 +157,11 @@ class RenderedFunction(SemanticFunction):
         space = axes if isinstance(axes, SemanticSpace) else renderer.space(*axes)
         mesh, target = specs[0].load().to(device), specs[0].target
         f = cls(renderer.to(device), classifier.to(device), mesh, target, space, score, micro_batch_size)
+        with torch.no_grad():
+            pictures = f.images(space.sobol(_COMPARED, 0))
+        f.probe_pictures = probe_network(f.classifier, pictures)
         if isinstance(classifier, Classifier) and isinstance(network, str):
-            f.classifier, f.runtime = for_inference(classifier, f.images(space.sobol(_COMPARED, 0)), runtime)
+            f.classifier, f.runtime = for_inference(classifier, pictures, runtime)
         return f
 
     def images(self, u: Tensor) -> Tensor:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_semrob.networks.classifier import Classifier
 
-__all__ = ["probe_network"]
+__all__ = ["probe_in_words", "probe_network"]
 
 #: Change of a logit, as a share of the largest, that rounding explains (batches of another size, TF32).
 _ROUNDING = 1e-3
 
 
 @torch.no_grad()
-def probe_network(classifier: Classifier, pictures: Tensor) -> int:
+def probe_network(classifier: nn.Module, pictures: Tensor) -> int:
     """Refuse a network whose scores are not a function of the picture alone.
 
     The network is shown the pictures together, together again, in reverse order, and one by one. Each time it must give
@@ -22,7 +22,7 @@ def probe_network(classifier: Classifier, pictures: Tensor) -> int:
     probabilities is refused too: the softmax of probabilities is nearly uniform.
 
     Args:
-        classifier: in evaluation mode.
+        classifier: pictures to logits, in evaluation mode; one that is no :class:`Classifier` is called by its class.
         pictures: (B, 3, H, W) float32 in [0, 1], B at least 2, different from each other.
 
     Returns:
@@ -31,7 +31,7 @@ def probe_network(classifier: Classifier, pictures: Tensor) -> int:
     Raises:
         ValueError: the network fails; the message says what it does and how to mend it.
     """
-    name = classifier.spec.name
+    name = classifier.spec.name if isinstance(classifier, Classifier) else type(classifier).__name__
     before = _state(classifier)
     together = classifier(pictures)
     if not bool(together.isfinite().all()):
@@ -62,10 +62,16 @@ def probe_network(classifier: Classifier, pictures: Tensor) -> int:
     return 4 * len(pictures)
 
 
+def probe_in_words(pictures: int) -> str:
+    """What a command says of the pictures that its networks were shown before the work."""
+    return f"{pictures} pictures before the work: every network is a function of one picture"
+
+
 def _differ(first: Tensor, second: Tensor, scale: Tensor) -> bool:
     return not bool(((first - second).abs().max() <= _ROUNDING * scale).item())
 
 
-def _state(classifier: Classifier) -> list[tuple[str, int, int]]:
+def _state(classifier: nn.Module) -> list[tuple[str, int, int]]:
     """A value that changes when a buffer or parameter is replaced or written to."""
-    return [(name, id(value), value._version) for name, value in classifier.backbone.state_dict(keep_vars=True).items()]
+    network = classifier.backbone if isinstance(classifier, Classifier) else classifier
+    return [(name, id(value), value._version) for name, value in network.state_dict(keep_vars=True).items()]

@@ -134,7 +134,7 @@ def read_class_table(path: str | Path) -> dict[str, ClassEntry]:
     Raises:
         ValueError: if the file is missing, is not such a mapping, or names a wrong index.
     """
-    file = Path(path)
+    file = Path(path).expanduser()
     if not file.is_file():
         raise ValueError(f"there is no class table '{file}': give the path of a YAML or JSON file")
     import yaml  # type: ignore[import-untyped, unused-ignore]

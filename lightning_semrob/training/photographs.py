@@ -30,9 +30,11 @@ class RealImages(Dataset[tuple[Tensor, int]]):
     def __init__(self, source: str | Path | Dataset[Any], classes: Sequence[str], image_size: int) -> None:
         from torchvision.datasets import ImageFolder
 
-        if isinstance(source, str | Path) and not Path(source).is_dir():
-            raise ValueError(f"there is no folder '{source}': real images are expected as class/picture.jpg")
-        images: Any = ImageFolder(str(source), allow_empty=True) if isinstance(source, str | Path) else source
+        if isinstance(source, str | Path):
+            source = Path(source).expanduser()
+            if not source.is_dir():
+                raise ValueError(f"there is no folder '{source}': real images are expected as class/picture.jpg")
+        images: Any = ImageFolder(str(source), allow_empty=True) if isinstance(source, Path) else source
         self.source = images
         self.image_size = image_size
         names = [_class_name(name) for name in getattr(images, "classes", classes)]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from tiny_network import InkNetwork
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lightning_semrob.commands import console
+from lightning_semrob.commands.explore import application
+from lightning_semrob.functions import RenderedFunction
 from lightning_semrob.networks import Classifier, NetworkSpec, build_network
 from lightning_semrob.networks.probe import probe_network
 
@@ -101,6 +107,29 @@ def test_functions_of_one_image_pass_and_are_counted(backbone: type[nn.Module], 
 
 def test_scores_that_are_not_finite_are_left_to_the_runs(pictures: Tensor) -> None:
     assert probe_network(classifier_of(Broken()), pictures) == 4
+
+
+def test_a_function_of_a_module_or_a_name_is_probed() -> None:
+    with pytest.raises(ValueError, match="network 'Dropout' gives other scores when it is asked again"):
+        RenderedFunction.of("teapot", Dropout(), image_size=16)
+    with pytest.raises(ValueError, match=r"network 'tests\.tiny_network:build_probabilities' returns probabilities"):
+        RenderedFunction.of("teapot", "tests.tiny_network:build_probabilities", image_size=32)
+    f = RenderedFunction.of("teapot", InkNetwork(), image_size=32)
+    assert (f.probe_pictures, f.evaluations) == (16, 0)
+
+
+def test_every_command_that_asks_a_network_says_how_many_pictures_it_was_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "16 pictures before the work: every network is a function of one picture"
+    data = ["--data.networks=[tiny_network:build]", "--data.shapes=[teapot]", "--data.image_size=32"]
+    console.main(["maps", *data, "--maps.steps=[3,2]", "--accelerator=cpu", f"--output={tmp_path / 'maps.nc'}"])
+    assert capsys.readouterr().out.count(said) == 1
+    application(["--network=tiny_network:build", "--image_size=32", "--steps=[3,2]", "--evaluations=4"])
+    assert capsys.readouterr().out.count(said) == 1
+    audit = ["--network=tiny_network:build", "--shapes", "teapot", "--views=1", "--points=3", "--image_size=32"]
+    console.main(["audit", *audit])
+    assert capsys.readouterr().out.count(said) == 1
 
 
 def test_a_real_network_passes(pictures: Tensor) -> None:

@@ -40,6 +40,33 @@ def test_at_the_start(repository: Path, tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
+INTERRUPTED = """import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(10**7): pass
+except KeyboardInterrupt:
+    raise RecursionError("half of it is missing")
+"""
+SCRIPT = "import sys\nfrom lightning_semrob.commands.console import main\nsys.exit(main())\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "ours"),
+    [(("semrob", "evaluate"), True), (("semrob-train", "fit"), True), (("-m", "lightning_semrob", "evaluate"), True),
+     (("REPOSITORY/evaluate.py",), True), (("REPOSITORY/train.py", "fit"), True), (("a_program_of_yours",), False)],
+)  # fmt: skip
+def test_while_packages_are_imported(words: tuple[str, ...], ours: bool, repository: Path, tmp_path: Path) -> None:
+    """A torch that swallows the interruption and fails stands for the seconds that the real one takes."""
+    (tmp_path / "torch.py").write_text(INTERRUPTED)
+    (tmp_path / "a_program_of_yours").write_text(SCRIPT)
+    (tmp_path / "semrob").write_text(SCRIPT)
+    (tmp_path / "semrob-train").write_text(SCRIPT)
+    command = [sys.executable, *(word.replace("REPOSITORY", str(repository)) for word in words)]
+    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}:{repository}"}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode == 130, "Traceback" not in done.stderr) == (ours, ours), done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("words", "seconds"), [(EVALUATE, 3.0), (EVALUATE, 8.0), (EVALUATE, 15.0), (MAPS, 15.0)])
 def test_later(words: tuple[str, ...], seconds: float, repository: Path, tmp_path: Path) -> None:

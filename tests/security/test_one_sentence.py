@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny_network import InkNetwork
 from torch import Tensor, nn
 
@@ -139,8 +140,7 @@ def test_a_broken_state_dict(name: str, said: Said, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("keep", [0, 100])
 def test_a_truncated_safetensors_file(keep: int, said: Said, tmp_path: Path) -> None:
-    safetensors = pytest.importorskip("safetensors.torch", reason="safetensors is an option of networks")
-    safetensors.save_file({"a": torch.zeros(100)}, tmp_path / "x.safetensors")
+    save_file({"a": torch.zeros(100)}, tmp_path / "x.safetensors")
     (tmp_path / "x.safetensors").write_bytes((tmp_path / "x.safetensors").read_bytes()[:keep])
     message = said(*job(tmp_path / "job", data__networks=f"[small_resnet@{tmp_path / 'x.safetensors'}]"))
     assert "was refused: it is not a file of tensors alone" in message

@@ -16,6 +16,7 @@ import torch
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.folder import environment_of
 from lightning_semrob.maps import SemanticMaps
+from lightning_semrob.networks.probe import probe_in_words
 from lightning_semrob.report.job import FinishedJob
 from lightning_semrob.report.page.maps import Maps, cividis_gradient
 from lightning_semrob.report.page.pictures import MAPS_FILE, Sheet, has_maps, measure_maps, saved_grid
@@ -142,4 +143,7 @@ def report_folder(
         say(missing)
         return None
     made = environment_of(folder, device, trust)
-    return write_report(made, folder, saved_grid(folder) if grid is None else grid, say)
+    path = write_report(made, folder, saved_grid(folder) if grid is None else grid, say)
+    if made.models.probed:
+        say(probe_in_words(made.models.probed))
+    return path
