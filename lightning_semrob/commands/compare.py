@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
+from torch import Tensor
 
 from lightning_semrob.commands.parsing import Parser
 from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.evaluation.records import Run, read_runs, run_space
-from lightning_semrob.evaluation.summary import ratios_by_shape
+from lightning_semrob.evaluation.summary import Comparison, ratios_by_shape
 from lightning_semrob.functional.uncertainty import (
     MINIMUM_SHAPES,
     call_differences,
@@ -24,6 +26,7 @@ from lightning_semrob.report.tables import format_table, power_in_words
 from lightning_semrob.trust.comparison import compare_trusted_shares
 from lightning_semrob.trust.record import TrustRecord, read_maps
 from lightning_semrob.utilities.messages import percent
+from lightning_semrob.utilities.record import Record
 
 __all__ = ["compare_folders", "format_comparison", "main"]
 
@@ -35,6 +38,46 @@ _FREE = ("data.networks", "data.shapes", "data.micro_batch_size", "model.finders
 _TASK = ("class_name", "shape_id", "point", "method")
 
 
+@dataclass(frozen=True, eq=False)
+class SharePair(Record):
+    """Trusted shares of the old and the new network, and their difference."""
+
+    share: list[float]
+    difference: Comparison
+
+
+@dataclass(frozen=True, eq=False)
+class FolderComparison(Record):
+    """A network of one job against a network of another.
+
+    Attributes:
+        old, new: their names.
+        metric, methods: which volume of whose boxes.
+        tasks: that both have measured; left_out: that only one has measured.
+        srvr: of old and new.
+        confidence: of each interval over shapes.
+        difference: SRVR of new minus old; classes: the same for each class.
+        lost, gained: tasks whose box was ``valid`` in one alone.
+        trusted_share: None without trust maps.
+        worse: whether SRVR or trusted share is called less robust.
+    """
+
+    old: str
+    new: str
+    metric: str
+    methods: list[str]
+    tasks: int
+    left_out: int
+    srvr: list[float]
+    confidence: float
+    difference: Comparison
+    classes: dict[str, Comparison]
+    lost: list[dict[str, str | int]]
+    gained: list[dict[str, str | int]]
+    trusted_share: SharePair | None = None
+    worse: bool = False
+
+
 def compare_folders(
     old: str | Path,
     new: str | Path,
@@ -42,7 +85,7 @@ def compare_folders(
     metric: str = "verified",
     methods: Sequence[str] | None = None,
     confidence: float = 0.95,
-) -> list[dict[str, Any]]:
+) -> list[FolderComparison]:
     """Compare the networks of two jobs over the tasks (shape, initial point, finder) that both have measured.
 
     Args:
@@ -52,14 +95,6 @@ def compare_folders(
         methods: whose boxes count; ``verified`` where both have it, otherwise all that both have.
         confidence: of the calls together (sign-flip tests after Holm's correction: over the volumes and trusted shares
             of the pairs, and over the classes of all pairs) and of each interval over shapes.
-
-    Returns:
-        For each pair of networks ``old``, ``new``, ``metric``, ``methods``, ``tasks``, ``left_out`` (tasks that only
-        one has measured), ``difference`` (SRVR of new minus old,
-        :class:`~lightning_semrob.functional.uncertainty.Difference` as a dictionary), ``classes`` (the same for each
-        class), ``lost`` and ``gained`` (tasks whose box was ``valid`` in one alone), ``trusted_share`` (``share`` of
-        old and new and their ``difference``; None without trust maps) and ``worse``, whether either is called
-        negative.
 
     Raises:
         ValueError: a folder without results, jobs that ask another question (the difference is named), networks that
@@ -75,25 +110,26 @@ def compare_folders(
     paired = _pairs(rows, pairs)
     maps = _maps(Path(old), Path(new))
     shown = len(paired) * (2 if maps[0] else 1)
-    found = [
-        _compare(_tasks(rows[0], first, chosen), _tasks(rows[1], second, chosen), metric, confidence, shown)
-        | {"old": first, "new": second, "metric": metric, "methods": chosen}
-        for first, second in paired
-    ]
+    found = [_compare(rows, pair, chosen, metric, confidence, shown) for pair in paired]
     shares = compare_trusted_shares(*maps, paired, confidence, shown) if maps[0] else []
-    both = [item["difference"] for item in found] + [share.difference for share in shares]
-    called = call_differences(both, confidence)
-    of_classes = iter(call_differences([one for item in found for one in item["classes"].values()], confidence))
-    for number, item in enumerate(found):
-        own = called[number :: len(found)]  # of volumes, then of trusted shares
-        item["difference"] = own[0]._asdict()
-        item["trusted_share"] = None
-        if shares:
-            share = shares[number]
-            item["trusted_share"] = {"share": [share.before, share.after], "difference": own[1]._asdict()}
-        item["worse"] = any(difference.verdict == "less robust" for difference in own)
-        item["classes"] = {name: next(of_classes)._asdict() for name in item["classes"]}
-    return found
+    differences = [x.difference.difference for x in found] + [share.difference for share in shares]
+    called = call_differences(differences, confidence)
+    of_classes = iter(call_differences([c.difference for x in found for c in x.classes.values()], confidence))
+    result = []
+    for number, (item, pair) in enumerate(zip(found, paired, strict=True)):
+        own = [
+            Comparison(pair[0], pair[1], *one) for one in called[number :: len(found)]
+        ]  # of volumes, then of trusted shares
+        result.append(
+            replace(
+                item,
+                difference=own[0],
+                classes={name: Comparison(pair[0], pair[1], *next(of_classes)) for name in item.classes},
+                trusted_share=SharePair([shares[number].before, shares[number].after], own[1]) if shares else None,
+                worse=any(one.verdict == "less robust" for one in own),
+            )
+        )
+    return result
 
 
 def _maps(old: Path, new: Path) -> tuple[list[TrustRecord], list[TrustRecord]]:
@@ -161,74 +197,87 @@ def _tasks(rows: Sequence[Run], network: str, methods: Sequence[str]) -> dict[tu
 
 
 def _compare(
-    old: Mapping[tuple[Any, ...], Run], new: Mapping[tuple[Any, ...], Run], metric: str, confidence: float, pairs: int
-) -> dict[str, Any]:
+    rows: Sequence[Sequence[Run]],
+    pair: tuple[str, str],
+    methods: list[str],
+    metric: str,
+    confidence: float,
+    pairs: int,
+) -> FolderComparison:
+    """Without calls, which take all pairs together."""
+    old, new = (_tasks(part, name, methods) for part, name in zip(rows, pair, strict=True))
     tasks = [task for task in old if task in new]
     if not tasks:
         raise ValueError("the two folders have no measured task in common: evaluate both on the same shapes")
     moved = [task for task in tasks if old[task].u0 != new[task].u0]
     if moved:
         raise ValueError(f"the run {moved[0]} starts at another point in the two folders: give both the same seed")
-    names, methods = ["old", "new"], list(dict.fromkeys(task[3] for task in tasks))
     paired = [replace(part[task], network=name) for part, name in ((old, "old"), (new, "new")) for task in tasks]
-    (before, after), labels = ratios_by_shape(paired, metric, names, methods)
+    used = list(dict.fromkeys(task[3] for task in tasks))
+    (before, after), labels = ratios_by_shape(paired, metric, ["old", "new"], used)
     classes = list(dict.fromkeys(task[0] for task in tasks))
     valid_before, valid_now = ({task for task in tasks if part[task].verdict == "valid"} for part in (old, new))
     known = ~(before + after).isnan()
-    return {
-        "tasks": len(tasks),
-        "left_out": len(old.keys() ^ new.keys()),
-        "srvr": [
-            float(class_mean(part[known], labels[known])) if bool(known.any()) else nan for part in (before, after)
-        ],
-        "confidence": confidence,
-        "difference": paired_difference(after, before, labels, confidence, pairs=pairs),
-        "classes": {
-            name: paired_difference(after[labels == k], before[labels == k], labels[labels == k], confidence)
-            for k, name in enumerate(classes)
-        },
-        "lost": [dict(zip(_TASK, task, strict=True)) for task in tasks if task in valid_before - valid_now],
-        "gained": [dict(zip(_TASK, task, strict=True)) for task in tasks if task in valid_now - valid_before],
-    }
+    means = (class_mean(part[known], labels[known]) if bool(known.any()) else nan for part in (before, after))
+
+    def compared(chosen: Tensor, together: int = 1) -> Comparison:
+        parts = after[chosen], before[chosen], labels[chosen]
+        return Comparison(pair[0], pair[1], *paired_difference(*parts, confidence, pairs=together))
+
+    def named(chosen: set[tuple[Any, ...]]) -> list[dict[str, str | int]]:
+        return [dict(zip(_TASK, task, strict=True)) for task in tasks if task in chosen]
+
+    return FolderComparison(
+        *pair,
+        metric,
+        methods,
+        len(tasks),
+        len(old.keys() ^ new.keys()),
+        [float(mean) for mean in means],
+        confidence,
+        compared(torch.ones_like(labels, dtype=torch.bool), pairs),
+        {name: compared(labels == k) for k, name in enumerate(classes)},
+        named(valid_before - valid_now),
+        named(valid_now - valid_before),
+    )
 
 
-def format_comparison(found: Mapping[str, Any]) -> str:
+def format_comparison(found: FolderComparison) -> str:
     """One comparison in words and a table of classes, percent of the space."""
-    difference, (before, after) = found["difference"], found["srvr"]
+    difference, (before, after) = found.difference, found.srvr
     lines = [
-        f"{found['old']} -> {found['new']}: {found['metric']} SRVR {percent(before)} -> {percent(after)} percent of "
-        f"the space ({', '.join(found['methods'])}; {found['tasks']} tasks, {difference['shapes']} shapes)",
-        f"new against old: {_difference(difference, found['confidence'])}; {power_in_words(difference)}",
+        f"{found.old} -> {found.new}: {found.metric} SRVR {percent(before)} -> {percent(after)} percent of "
+        f"the space ({', '.join(found.methods)}; {found.tasks} tasks, {difference.shapes} shapes)",
+        f"new against old: {_difference(difference, found.confidence)}; {power_in_words(difference)}",
     ]
-    if found["trusted_share"]:
-        shares = found["trusted_share"]
-        before, after = shares["share"]
+    if found.trusted_share:
+        shares = found.trusted_share
+        before, after = shares.share
         lines.append(
             f"trusted share {percent(before)} -> {percent(after)} percent of the space; new against old: "
-            f"{_difference(shares['difference'], found['confidence'])}; {power_in_words(shares['difference'])}"
+            f"{_difference(shares.difference, found.confidence)}; {power_in_words(shares.difference)}"
         )
-    if found["left_out"]:
-        lines.append(f"{found['left_out']} tasks are left out, which only one folder has measured")
-    rows = [
-        [name, _difference(item, found["confidence"]), str(item["shapes"])] for name, item in found["classes"].items()
-    ]
+    if found.left_out:
+        lines.append(f"{found.left_out} tasks are left out, which only one folder has measured")
+    rows = [[name, _difference(item, found.confidence), str(item.shapes)] for name, item in found.classes.items()]
     lines += ["", format_table(["class", "new minus old", "shapes"], rows, left=2)]
     for key, text in (("lost", "valid before and not now"), ("gained", "valid now and not before")):
-        lines.append(f"\n{len(found[key])} boxes {text}" + (":" if found[key] else ""))
-        lines += [f"  {t['shape_id']} ({t['class_name']}), point {t['point']}, {t['method']}" for t in found[key]]
+        tasks = found[key]
+        lines.append(f"\n{len(tasks)} boxes {text}" + (":" if tasks else ""))
+        lines += [f"  {t['shape_id']} ({t['class_name']}), point {t['point']}, {t['method']}" for t in tasks]
     return "\n".join(lines)
 
 
-def _difference(item: Mapping[str, Any], confidence: float) -> str:
-    text = f"{100 * item['estimate']:+.2f}"
-    if item["low"] == item["low"]:
-        text += f" [{100 * item['low']:+.2f}, {100 * item['high']:+.2f}] at {100 * confidence:g} %"
-    if item["p_holm"] == item["p_holm"]:
-        text += f", p = {item['p_holm']:.3f}"
-    return f"{text}, {item['verdict']}"
+def _difference(item: Comparison, confidence: float) -> str:
+    text = f"{100 * item.estimate:+.2f}"
+    if item.low == item.low:
+        text += f" [{100 * item.low:+.2f}, {100 * item.high:+.2f}] at {100 * confidence:g} %"
+    if item.p_holm == item.p_holm:
+        text += f", p = {item.p_holm:.3f}"
+    return f"{text}, {item.verdict}"
 
 
-def main(args: Sequence[str]) -> list[dict[str, Any]]:
+def main(args: Sequence[str]) -> list[FolderComparison]:
     """The command; returns the comparisons, or exits with 1 where it was asked to."""
     parser = Parser(
         "compare",
@@ -256,8 +305,8 @@ def main(args: Sequence[str]) -> list[dict[str, Any]]:
     pairs = dict(options.pair)
     found = compare_folders(options.old, options.new, pairs, options.metric, options.methods, options.confidence)
     print("\n\n".join(format_comparison(item) for item in found))
-    worse = [item["new"] for item in found if item["worse"]]
-    if any(item["difference"]["verdict"].startswith("too few") for item in found):
+    worse = [item.new for item in found if item.worse]
+    if any(item.difference["verdict"].startswith("too few") for item in found):
         print(f"\na difference is called from {MINIMUM_SHAPES} shapes on")
     if options.json:
         path = Path(options.json)

@@ -7,7 +7,6 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import pytorch_lightning as pl
@@ -18,12 +17,13 @@ from pytorch_lightning.strategies import DDPStrategy
 from lightning_semrob.commands import console
 from lightning_semrob.commands.parsing import OneSentence, config_folder, program_name, quiet, with_packaged_configs
 from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.evaluation.estimate import Estimate
 from lightning_semrob.evaluation.folder import versions
 from lightning_semrob.evaluation.job import DATA_DEFAULTS, MODEL_DEFAULTS, TRAINER_DEFAULTS, Job, JobInterrupted
 from lightning_semrob.evaluation.suite import FinderSuite
+from lightning_semrob.evaluation.summary import Summary
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.networks.probe import probe_in_words
-from lightning_semrob.networks.runtime import Runtime
 from lightning_semrob.report.loggers import Dashboard
 from lightning_semrob.report.page.html import missing_packages, write_report
 from lightning_semrob.report.page.pictures import MAPS_FILE, map_evaluations
@@ -177,7 +177,7 @@ def run(args: Sequence[str]) -> None:
     evaluate(args, devices="auto")
 
 
-def evaluate(args: Sequence[str] | None = None, devices: int | str = 1) -> dict[str, Any]:
+def evaluate(args: Sequence[str] | None = None, devices: int | str = 1) -> Summary | Estimate:
     """Run a job with the given words (``sys.argv`` if None).
 
     Args:
@@ -206,7 +206,7 @@ def evaluate(args: Sequence[str] | None = None, devices: int | str = 1) -> dict[
         print(f"{estimate.describe()} in '{output}'")
         if with_report:
             print(f"report: {missing_packages() or f'{maps} evaluations of f for its maps'}")
-        return asdict(estimate)
+        return estimate
     dashboard = Dashboard() if trainer.loggers else None
     try:
         result = job.run([dashboard] if dashboard else [], say=print)
@@ -240,19 +240,19 @@ def main(args: Sequence[str] | None = None) -> None:
     console.main(["evaluate", *(sys.argv[1:] if args is None else args)])
 
 
-def print_start(summary: dict[str, Any]) -> None:
+def print_start(summary: Summary) -> None:
     """What this start of the job measured and how fast; a table of merged jobs has no such line."""
-    for network, runtime in summary["runtimes"].items():
-        print(runtime["reason"] or f"{network}: {Runtime(**runtime).describe()}")
-    for network, change in summary["precision_change"].items():
+    for network, runtime in summary.runtimes.items():
+        print(runtime.reason or f"{network}: {runtime.describe()}")
+    for network, change in summary.precision_change.items():
         print(f"f of {network} against float32: {change['mean']:.2g} mean, {change['largest']:.2g} largest change")
-    if summary["probe_pictures"]:
-        print(probe_in_words(summary["probe_pictures"]))
-    kinds = ("evaluations", "verification_evaluations", "audit_evaluations")
-    computed = sum(summary[f"computed_{kind}"] for kind in kinds)
-    processes, measuring = summary["processes"], summary["measuring_seconds"]
+    if summary.probe_pictures:
+        print(probe_in_words(summary.probe_pictures))
+    computed = summary.computed_evaluations + summary.computed_verification_evaluations
+    computed += summary.computed_audit_evaluations
+    processes, measuring = summary.processes, summary.measuring_seconds
     print(
-        f"{processes} process{'es' if processes > 1 else ''}: start-up {summary['startup_seconds']:.1f} s, then "
+        f"{processes} process{'es' if processes > 1 else ''}: start-up {summary.startup_seconds:.1f} s, then "
         f"{computed} evaluations in {measuring:.1f} s, {computed / max(measuring, 1e-9):.1f} a second; "
-        f"{summary['remembered_evaluations']} of them were known already"
+        f"{summary.remembered_evaluations} of them were known already"
     )

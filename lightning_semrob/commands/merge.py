@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,13 @@ from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.evaluation.records import NOT_VERIFIED, Run, read_runs, run_space
 from lightning_semrob.evaluation.statements import JobDescription
 from lightning_semrob.evaluation.suite import PAPER_METHODS
-from lightning_semrob.evaluation.summary import summarize
+from lightning_semrob.evaluation.summary import Summary, read_summary, summarize
 from lightning_semrob.report.tables import format_summary
 from lightning_semrob.report.trust import format_trust
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.trust.mapper import load_trust_parts
 from lightning_semrob.trust.record import MAPS_FILE, TrustRecord, read_maps, write_records
 from lightning_semrob.trust.summary import summarize_maps
-from lightning_semrob.utilities.files import read_json
 
 __all__ = ["main", "merge"]
 
@@ -30,7 +29,7 @@ __all__ = ["main", "merge"]
 _SHARED_OUT = ("shapes", "networks")
 
 
-def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Any]:
+def merge(folders: Sequence[str | Path], output: str | Path) -> Summary:
     """Join the runs of partial jobs, which differ in their shapes or networks alone, into one output folder.
 
     Each run and each trust map counts once; parts of a job that was killed are taken as far as they got.
@@ -84,9 +83,10 @@ def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Any]:
     jobs = [job for job in (RunFolder(path).job() for path in paths) if job is not None]
     if not jobs:
         raise ValueError(f"'{paths[0]}' has no job.json: start its job again, which writes it")
+    summaries = [read_summary(file) for file in (path / "summary.json" for path in paths) if file.is_file()]
     folder = RunFolder(output)
     with folder.locked():
-        return _write(folder, merged, ordered, maps, space, jobs, [_summary(path) for path in paths])
+        return _write(folder, merged, ordered, maps, space, jobs, summaries)
 
 
 def _write(
@@ -96,23 +96,20 @@ def _write(
     maps: list[TrustRecord],
     space: SemanticSpace,
     jobs: Sequence[JobDescription],
-    summaries: Sequence[dict[str, Any]],
-) -> dict[str, Any]:
+    summaries: Sequence[Summary],
+) -> Summary:
     """Write the joined job into its folder; returns the summary."""
     folder.open(yaml.safe_dump(merged))
     model = merged["model"]
     summary = summarize(ordered, PAPER_METHODS, eps_m=model["eps_m"], eps_v=model["eps_v"])
-    summary |= {
-        "seconds": sum(found.get("seconds", 0.0) for found in summaries),
-        "computed_evaluations": 0,
-        **{
-            name: {k: v for found in summaries for k, v in (found.get(name) or {}).items()}
-            for name in ("not_measured", "notes")
-        },
-        "space": space.as_dict(),
-    }
-    trust = summarize_maps(maps)
-    summary["trust"] = None if trust is None else asdict(trust)
+    summary = replace(
+        summary,
+        trust=summarize_maps(maps),
+        seconds=sum(found.seconds for found in summaries),
+        not_measured={name: reason for found in summaries for name, reason in found.not_measured.items()},
+        notes={name: notes for found in summaries for name, notes in found.notes.items()},
+        space=space.as_dict(),
+    )
     for job in jobs:
         folder.check_runtimes(job)
         noted = folder.note_job(job)
@@ -177,12 +174,7 @@ def _space(path: Path) -> SemanticSpace:
     return run_space(next(file for file in files if file.is_file()))
 
 
-def _summary(path: Path) -> dict[str, Any]:
-    file = path / "summary.json"
-    return read_json(file) if file.is_file() else {}
-
-
-def main(args: Sequence[str]) -> dict[str, Any]:
+def main(args: Sequence[str]) -> Summary:
     """The command; returns the summary."""
     parser = Parser(
         "merge",
@@ -192,8 +184,7 @@ def main(args: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--output", type=str, required=True, help="folder of the joined table")
     options = parser.parse_args(list(args))
     summary = merge(options.folders, options.output)
-    trust = summarize_maps(read_maps(Path(options.output)))
-    if trust is not None:
-        print(f"\n{format_trust(trust)}")
+    if summary.trust is not None:
+        print(f"\n{format_trust(summary.trust)}")
     print(format_summary(summary, Path(options.output)))
     return summary

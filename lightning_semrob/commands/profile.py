@@ -27,8 +27,7 @@ def main(args: Sequence[str] | None = None) -> dict[str, float]:
         return {}
     with tempfile.TemporaryDirectory() as folder:
         own = [] if any(word.split("=")[0] == "--output" for word in words) else [f"--output={folder}/job"]
-        summary = evaluate(["--report_grid=[]", *words, *own, _PROFILER])
-    shares: dict[str, float] = summary["profile"]
+        shares: dict[str, float] | None = evaluate(["--report_grid=[]", *words, *own, _PROFILER]).get("profile")
     if not shares:
         raise ValueError("every run of the folder is finished: choose another --output, or --overwrite=true")
     print(f"\nWhere the time went, from the first update to the last verdict\n{format_shares(shares)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,28 @@ from lightning_semrob.space import Box
 from lightning_semrob.trust.fresh import MapCheck, check_maps, fresh_evidence
 from lightning_semrob.trust.record import read_maps
 from lightning_semrob.utilities.random import named_seed
+from lightning_semrob.utilities.record import Record
 from lightning_semrob.verification.region import verify
 
-__all__ = ["main", "verify_folder", "verify_maps"]
+__all__ = ["RegionCheck", "main", "verify_folder", "verify_maps"]
 
 #: Exit code where a region that was stated as valid is found invalid, or a map has more wrong calls than it states.
 REFUTED = 1
+
+
+@dataclass(frozen=True, eq=False)
+class RegionCheck(Record):
+    """A region that was stated as valid, and what fresh samples say."""
+
+    network: str
+    class_name: str
+    shape: str
+    point: int
+    method: str
+    verdict: str
+    mean: float
+    variance: float
+    evaluations: int
 
 
 def verify_folder(
@@ -35,7 +52,7 @@ def verify_folder(
     device: torch.device | str = "cpu",
     trust: bool = False,
     environment: SemanticEnvironment | None = None,
-) -> list[dict[str, Any]]:
+) -> list[RegionCheck]:
     """Verify every region of ``statements.jsonl`` that was stated as valid again, from its bounds alone.
 
     Network, mesh and renderer are made anew from ``config.yaml``; nothing is taken over but the bounds. The
@@ -50,10 +67,6 @@ def verify_folder(
         trust: import the modules of callables and classes that the folder names.
         environment: of the folder; made anew if None.
 
-    Returns:
-        For each such statement its ``network``, ``class``, ``shape``, ``point``, ``method``, and the new ``verdict``,
-        ``mean``, ``variance`` and ``evaluations``.
-
     Raises:
         ValueError: no statements, the job's own seed, weights or a mesh that are not the stated ones.
     """
@@ -65,8 +78,8 @@ def verify_folder(
     shapes = [(spec.class_name, spec.shape_id) for spec in environment.shapes]
     found, stated_as_valid = [], [record for record in records if record["verdict"] == "valid"]
     for record in stated_as_valid:
-        network = environment.networks.index(record["network"]["name"])
-        shape = shapes.index((record["shape"]["class"], record["shape"]["id"]))
+        names = record["network"]["name"], record["shape"]["class"], record["shape"]["id"]
+        network, shape = environment.networks.index(names[0]), shapes.index(names[1:])
         f = prepare_function(environment.rendered_function(network, shape), environment.space, record["adversarial"])
         stated = record["network"]["weights_sha256"], record["shape"]["mesh_sha256"]
         _check_same(environment, network, shape, *stated)
@@ -75,22 +88,12 @@ def verify_folder(
         )
         eps = record["eps_m"], record["eps_v"]
         space, density, together = environment.space, environment.density, len(stated_as_valid)
-        own_seed = named_seed(seed, record["network"]["name"], record["shape"]["class"], record["shape"]["id"])
-        confidence = record["confidence"]
-        new = verify(f, Box(low, high), space, None, *eps, confidence, evaluations, own_seed, density, runs=together)
-        found.append(
-            {
-                "network": record["network"]["name"],
-                "class": record["shape"]["class"],
-                "shape": record["shape"]["id"],
-                "point": record["point"],
-                "method": record["method"],
-                "verdict": new.verdict[0],
-                "mean": float(new.mean[0]),
-                "variance": float(new.variance[0]),
-                "evaluations": int(new.evaluations[0]),
-            }
-        )
+        new = verify(
+            f, Box(low, high), space, None, *eps, record["confidence"], evaluations, named_seed(seed, *names), density,
+            runs=together,
+        )  # fmt: skip
+        numbers = float(new.mean[0]), float(new.variance[0]), int(new.evaluations[0])
+        found.append(RegionCheck(*names, record["point"], record["method"], new.verdict[0], *numbers))
     return found
 
 
@@ -167,7 +170,7 @@ def _statements(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def main(args: Sequence[str]) -> list[dict[str, Any]]:
+def main(args: Sequence[str]) -> list[RegionCheck]:
     """The command; returns what it prints, or exits with 1 where a region is refuted."""
     parser = Parser(
         "verify",
@@ -189,10 +192,10 @@ def main(args: Sequence[str]) -> list[dict[str, Any]]:
     found = verify_folder(options.folder, options.seed, options.evaluations, **about)
     budget = options.map_evaluations
     maps = verify_maps(options.folder, options.seed, budget, **about) if budget else []
-    columns = ["network", "class", "shape", "point", "method", "verdict", "mean", "variance", "evaluations"]
-    lines = [[f"{x[name]:.3f}" if isinstance(x[name], float) else str(x[name]) for name in columns] for x in found]
+    lines = [[f"{x:.3f}" if isinstance(x, float) else str(x) for x in item.values()] for item in found]
+    columns = [name.removesuffix("_name") for name in RegionCheck.__annotations__]
     print(format_table(columns, lines, left=3) if lines else "no region is stated as valid")
-    refuted = sum(item["verdict"] == "invalid" for item in found)
+    refuted = sum(item.verdict == "invalid" for item in found)
     print(
         f"\n{len(found)} regions were stated as valid; {refuted} of them are found invalid by fresh samples, with the "
         "confidence of the statements for all of these verdicts together"

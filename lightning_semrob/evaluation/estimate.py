@@ -10,14 +10,15 @@ from typing import Any
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.trust.mapper import TrustSettings
+from lightning_semrob.utilities.record import Record
 
 __all__ = ["Estimate", "estimate_cost"]
 
 _BYTES_PER_RUN = 600
 
 
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, eq=False)
+class Estimate(Record):
     """What a job will cost: the most for verification, an estimate for the rest.
 
     Attributes:

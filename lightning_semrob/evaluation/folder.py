@@ -12,7 +12,7 @@ import shutil
 import socket
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from lightning_semrob.evaluation.records import (
 from lightning_semrob.evaluation.statements import JobDescription, region_statement
 from lightning_semrob.functions.precision import set_arithmetic
 from lightning_semrob.functions.trusted import refuse_code
+from lightning_semrob.networks.runtime import Runtime
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.utilities.files import check_writable, read_json, write_csv, write_text
 from lightning_semrob.utilities.origin import Origin, text_sha256
@@ -221,7 +222,7 @@ class RunFolder:
         versions = [*(known.versions if known else [])]
         versions += [found for found in job.versions if found not in versions]
         kept = replace(job, versions=versions)
-        self.write_json("job.json", asdict(kept))
+        self.write_json("job.json", kept)
         return kept
 
     def check_runtimes(self, job: JobDescription) -> None:
@@ -229,10 +230,10 @@ class RunFolder:
         known = self.job()
         for network, now in job.runtimes.items():
             before = known.runtimes.get(network) if known else None
-            if before is not None and before["name"] != now["name"]:
+            if before is not None and before.name != now.name:
                 raise ValueError(
-                    f"'{self.path}' was begun with {before['name']} {before['version']} for the network '{network}', "
-                    f"and now it would run with {now['name']}. {now['reason']} Give data.runtime={before['name']}, "
+                    f"'{self.path}' was begun with {before.name} {before.version} for the network '{network}', "
+                    f"and now it would run with {now.name}. {now.reason} Give data.runtime={before.name}, "
                     "another --output, or --overwrite=true to drop the old results."
                 )
 
@@ -246,8 +247,10 @@ class RunFolder:
         if not path.is_file():
             return None
         try:
-            return JobDescription(**read_json(path))
-        except (ValueError, TypeError) as error:
+            saved = read_json(path)
+            runtimes = {network: Runtime(**runtime) for network, runtime in saved.pop("runtimes", {}).items()}
+            return JobDescription(**saved, runtimes=runtimes)
+        except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"'{path}' does not describe a job ({error}): delete it, its job writes it again"
             ) from error

@@ -7,7 +7,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -27,15 +27,10 @@ from lightning_semrob.evaluation.profiling import ShareProfiler
 from lightning_semrob.evaluation.records import Run
 from lightning_semrob.evaluation.statements import JobDescription
 from lightning_semrob.evaluation.suite import PAPER_METHODS, FinderSuite
-from lightning_semrob.evaluation.summary import summarize
+from lightning_semrob.evaluation.summary import Summary, summarize
 from lightning_semrob.functions.precision import precision_change, set_arithmetic
 from lightning_semrob.sharing.strategies import SharedTableStrategy, check_devices, refuse_cuts, value_of_first
-from lightning_semrob.trust.mapper import (
-    TrustMapper,
-    TrustSettings,
-    load_trust_parts,
-    trusted_start,
-)
+from lightning_semrob.trust.mapper import TrustMapper, TrustSettings, load_trust_parts, trusted_start
 from lightning_semrob.trust.record import MAPS_FILE, TrustRecord, write_records
 from lightning_semrob.trust.summary import TrustSummary, summarize_maps
 from lightning_semrob.utilities.distributed import all_gather, keep_threads
@@ -155,14 +150,14 @@ class JobResult:
     Attributes:
         output: its folder.
         runs: all of them.
-        summary: the content of ``summary.json``.
+        summary: as ``summary.json`` keeps it.
         trust_maps: one a network and shape, none if the job makes none.
         trust: what they say together.
     """
 
     output: Path
     runs: list[Run]
-    summary: dict[str, Any]
+    summary: Summary
     trust_maps: list[TrustRecord] = field(default_factory=list)
     trust: TrustSummary | None = None
 
@@ -257,31 +252,34 @@ class Job:
                 f"the Trainer stopped while {left} of {len(runs)} runs were left (does a callback stop it?): those "
                 f"that ended are kept in '{self.folder.path}', nothing is said about the job; the same command goes on"
             )
-        summary = summarize(runs, PAPER_METHODS, eps_m=suite.eps_m, eps_v=suite.eps_v)
         trust = summarize_maps(maps)
-        summary["trust"] = None if trust is None else asdict(trust)
+        summary = summarize(runs, PAPER_METHODS, eps_m=suite.eps_m, eps_v=suite.eps_v)
         remembered = sum(all_gather(environment.models.remembered))
         if self.trainer.is_global_zero:
-            after = suite.counts()
-            summary |= {
-                "seconds": seconds,
-                "startup_seconds": watch.began - self.began,
-                "measuring_seconds": watch.ended - watch.began,
-                "processes": self.trainer.world_size,
-                "executed_evaluations": environment.work.evaluations,
-                **{f"computed_{name}": after[name] - before[name] for name in after if name != "active"},
-                "remembered_evaluations": remembered,
-                "probe_pictures": environment.models.probed,
-                "runtimes": description.runtimes,
-                "precision_change": precision_change(environment),
-                "not_measured": environment.failures,
-                "notes": environment.notes(),
-                "reach": suite.reach(environment),
-                "space": environment.space.as_dict(),
-            }
+            spent = {name: count - before[name] for name, count in suite.counts().items()}
             profiler: Any = self.trainer.profiler  # type: ignore[attr-defined]
-            if isinstance(profiler, ShareProfiler):
-                summary["profile"] = profiler.shares()
+            summary = replace(
+                summary,
+                trust=trust,
+                seconds=seconds,
+                startup_seconds=watch.began - self.began,
+                measuring_seconds=watch.ended - watch.began,
+                processes=self.trainer.world_size,
+                executed_evaluations=environment.work.evaluations,
+                computed_evaluations=spent["evaluations"],
+                computed_gradient_evaluations=spent["gradient_evaluations"],
+                computed_audit_evaluations=spent["audit_evaluations"],
+                computed_verification_evaluations=spent["verification_evaluations"],
+                remembered_evaluations=remembered,
+                probe_pictures=environment.models.probed,
+                runtimes=description.runtimes,
+                precision_change=precision_change(environment),
+                not_measured=environment.failures,
+                notes=environment.notes(),
+                reach=suite.reach(environment),
+                space=environment.space.as_dict(),
+                profile=profiler.shares() if isinstance(profiler, ShareProfiler) else None,
+            )
             if maps:
                 write_records(self.folder.path / MAPS_FILE, maps)
             self.folder.finish(runs, environment.space, summary, description)
@@ -317,7 +315,7 @@ class Job:
             return []
         environment, trainer, leaving = self.environment, self.trainer, CleanExit()
         about = {"fixed": job.fixed, "renderer": job.renderer, "versions": job.versions}
-        runtimes = {network: runtime["name"] for network, runtime in job.runtimes.items()}
+        runtimes = {network: runtime.name for network, runtime in job.runtimes.items()}
         about |= {"config": text_sha256(self.config), "runtimes": runtimes}
         mapper = TrustMapper(self.trust, about, self.folder.path, leaving.leave)
         taken = mapper.restore(environment, finished)
@@ -381,7 +379,7 @@ class Job:
                 "settings": yaml.safe_load(self.config)["data"]["renderer"],
             },
             [versions()],
-            {name: asdict(environment.models.ready[k].runtime) for k, name in enumerate(environment.networks)},
+            {name: environment.models.ready[k].runtime for k, name in enumerate(environment.networks)},
         )
 
     def _measure(self, callbacks: Sequence[Callback]) -> None:

@@ -9,8 +9,10 @@ import torch
 
 from lightning_semrob.evaluation.records import Run
 from lightning_semrob.functional.calls import largest_trap
+from lightning_semrob.networks.runtime import Runtime
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.utilities.random import named_seed
+from lightning_semrob.utilities.record import Record
 
 __all__ = ["STATEMENT_VERSION", "TRAP_MEAN", "JobDescription", "region_statement", "trap_share"]
 
@@ -28,8 +30,8 @@ _DESIGNS = {
 TRAP_MEAN = 0.3
 
 
-@dataclass(frozen=True)
-class JobDescription:
+@dataclass(frozen=True, eq=False)
+class JobDescription(Record):
     """What all regions of a job have in common; ``job.json`` keeps it.
 
     Attributes:
@@ -41,7 +43,7 @@ class JobDescription:
         fixed: axis that is not swept -> ``value`` and ``unit``.
         renderer: ``name``, ``version``, ``image_size`` and ``settings`` in the words of the configuration.
         versions: of packages, one entry for each start with other ones.
-        runtimes: network -> what computes its logits: ``name``, ``version``, ``change`` of a logit, ``reason``.
+        runtimes: network -> what computes its logits.
     """
 
     eps_m: float = 0.3
@@ -56,7 +58,7 @@ class JobDescription:
     fixed: dict[str, dict[str, Any]] = field(default_factory=dict)
     renderer: dict[str, Any] = field(default_factory=dict)
     versions: list[dict[str, str]] = field(default_factory=list)
-    runtimes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    runtimes: dict[str, Runtime] = field(default_factory=dict)
 
 
 def trap_share(mean_low: float | None) -> float | None:

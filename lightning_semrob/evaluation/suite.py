@@ -277,10 +277,9 @@ class FinderSuite(Measurement):
         return self.table.run(environment, (number, row), int(self.micro_batch[row]))
 
     def counts(self) -> dict[str, int]:
-        """Running runs, evaluations and gradient evaluations of the table, as this process knows it."""
+        """Evaluations and gradient evaluations of the table, as this process knows it."""
         spent = (judgement.verification_evaluations or 0 for judgement in self.table.judgements.values())
         return {
-            "active": sum(int((finder.code == RUNNING).sum()) for finder in self),
             "evaluations": sum(int(finder.evaluations.sum()) for finder in self),
             "gradient_evaluations": sum(int(finder.gradient_evaluations.sum()) for finder in self),
             "audit_evaluations": sum(int(finder.audit_evaluations.sum()) for finder in self),

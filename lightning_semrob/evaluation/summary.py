@@ -1,8 +1,14 @@
-"""What a job found, from its rows: SRVR with intervals and comparisons, statuses, verdicts and costs."""
+"""What a job found, from its rows: SRVR with intervals and comparisons, statuses, verdicts and costs.
+
+Over 400 lines, because what a summary holds, how it is made and how it is read again belong together.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +17,211 @@ import torch
 from torch import Tensor
 
 from lightning_semrob.evaluation.records import NOT_VERIFIED, Run
-from lightning_semrob.functional.srvr import (
-    rank_stability,
-    shape_means,
-    srvr,
-    srvr_curve,
-    verified_ratio,
+from lightning_semrob.functional.srvr import rank_stability, shape_means, srvr, srvr_curve, verified_ratio
+from lightning_semrob.functional.uncertainty import (
+    Difference,
+    ShapeInterval,
+    mean_interval_over_shapes,
+    paired_differences,
 )
-from lightning_semrob.functional.uncertainty import ShapeInterval, mean_interval_over_shapes, paired_differences
+from lightning_semrob.networks.runtime import Runtime
+from lightning_semrob.trust.summary import TrustSummary
 from lightning_semrob.utilities.files import read_json
+from lightning_semrob.utilities.record import Record
 from lightning_semrob.verification.audit import agreement
 
-__all__ = ["ratios_by_shape", "read_summary", "summarize"]
+__all__ = [
+    "AuditedAxis",
+    "Comparison",
+    "Curve",
+    "Intervals",
+    "Stability",
+    "Summary",
+    "Viewpoints",
+    "VolumeComparison",
+    "ratios_by_shape",
+    "read_summary",
+    "summarize",
+]
 
 #: Thresholds of the curve of verified SRVR over eps_m.
 EPS_M_GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+@dataclass(frozen=True, eq=False)
+class Intervals(Record):
+    """Means of the networks with their intervals over shapes, (N,) each.
+
+    Attributes:
+        estimate, low, high: float64.
+        shapes_skipped: shapes that a network has no value for.
+        shapes: that were measured at all.
+    """
+
+    estimate: Tensor
+    low: Tensor
+    high: Tensor
+    shapes_skipped: Tensor
+    shapes: int
+
+    @classmethod
+    def of(cls, found: Sequence[ShapeInterval], shapes: int) -> Intervals:
+        """The intervals of the networks, in their order."""
+        estimate, low, high = (torch.tensor(x, dtype=torch.float64) for x in list(zip(*found, strict=True))[:3])
+        return cls(estimate, low, high, torch.tensor([one.skipped for one in found]), shapes)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison(Record):
+    """Two networks, first minus second; see :class:`~lightning_semrob.functional.uncertainty.Difference`."""
+
+    first: str
+    second: str
+    estimate: float
+    low: float
+    high: float
+    p_value: float
+    shapes: int
+    skipped: int
+    verdict: str
+    p_holm: float
+    detectable: float
+
+    @property
+    def difference(self) -> Difference:
+        """Without the names."""
+        return Difference(**{name: self[name] for name in Difference._fields})
+
+
+@dataclass(frozen=True, eq=False)
+class VolumeComparison(Comparison):
+    """Two networks by one volume of the boxes of one method (``mean`` of the paper's three)."""
+
+    volume: str
+    method: str
+
+
+@dataclass(frozen=True, eq=False)
+class Viewpoints(Record):
+    """Viewpoint accuracy and mean score, on independent views of the whole space.
+
+    Attributes:
+        views: of each shape; evaluations: of all shapes and networks together.
+        shapes: that were looked at.
+        accuracy, mean_score: of the networks, over all classes.
+        classes: class -> the same two, (N,) each.
+        comparisons: all pairs, by accuracy.
+    """
+
+    views: int
+    evaluations: int
+    shapes: int
+    accuracy: Intervals
+    mean_score: Intervals
+    classes: dict[str, dict[str, Tensor]]
+    comparisons: list[Comparison]
+
+
+@dataclass(frozen=True, eq=False)
+class Stability(Record):
+    """How well several views (methods, or initial points) agree on the order of the networks."""
+
+    views: int
+    kendall_tau: float
+    share_with_the_same_first: float
+
+
+@dataclass(frozen=True, eq=False)
+class Curve(Record):
+    """Verified volume ratio against eps_m: method -> (networks, E)."""
+
+    eps_m: list[float]
+    eps_v: float
+    verified_ratio: dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class AuditedAxis(Record):
+    """Gradients along one axis at ``points``: those with a known slope, those with its sign, and whether it fails."""
+
+    points: int
+    counted: int
+    right: int
+    fails: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Summary(Record):
+    """What a job found; ``summary.json`` has a key for every field.
+
+    Attributes:
+        networks, classes, methods: names.
+        runs: number of them.
+        viewpoints: None where no view was asked for.
+        srvr: volume (``intersected``, ``raw``, ``verified``) -> method, or ``mean`` of the paper's -> (N, C).
+        confidence: of each interval, and of the calls of all pairs of a volume and method.
+        intervals: volume -> method -> SRVR over all classes.
+        comparisons: all pairs of networks, volumes and methods.
+        rank_stability: volume -> ``methods`` or ``points``.
+        eps_m_curve: of verified SRVR.
+        status, verdict: method -> word -> number of runs.
+        u0_robust: method -> initial points that are robust themselves; None where none was checked.
+        cost: kind of evaluations -> method -> number.
+        gradient_audit: method -> axis.
+        evaluations, gradient_evaluations, verification_evaluations: of all runs.
+        trust: of the trust maps, None without any.
+        seconds: of this start, of which ``startup_seconds`` before the first update, ``measuring_seconds`` from there.
+        processes: that worked.
+        executed_evaluations: of f by the first process; computed_evaluations and the like: what this start added.
+        remembered_evaluations: asked for again and not computed.
+        probe_pictures: shown to the networks before the work.
+        runtimes: network -> what computes its logits.
+        precision_change: network -> ``mean`` and ``largest`` change of f against float32.
+        not_measured: shape -> reason.
+        notes: shape -> what is drawn differently from its file.
+        reach: what the budgets ask of a box, in sentences.
+        space: the axes as plain data.
+        profile: section -> seconds, where the job was profiled.
+    """
+
+    networks: list[str]
+    classes: list[str]
+    methods: list[str]
+    runs: int
+    viewpoints: Viewpoints | None
+    srvr: dict[str, dict[str, Tensor]]
+    confidence: float
+    intervals: dict[str, dict[str, Intervals]]
+    comparisons: list[VolumeComparison]
+    rank_stability: dict[str, dict[str, Stability]]
+    eps_m_curve: Curve
+    status: dict[str, dict[str, int]]
+    verdict: dict[str, dict[str, int]]
+    u0_robust: dict[str, int | None]
+    cost: dict[str, dict[str, int]]
+    gradient_audit: dict[str, dict[str, AuditedAxis]]
+    evaluations: int
+    gradient_evaluations: int
+    verification_evaluations: int
+    trust: TrustSummary | None = None
+    seconds: float = 0.0
+    startup_seconds: float = 0.0
+    measuring_seconds: float = 0.0
+    processes: int = 1
+    executed_evaluations: int = 0
+    computed_evaluations: int = 0
+    computed_gradient_evaluations: int = 0
+    computed_audit_evaluations: int = 0
+    computed_verification_evaluations: int = 0
+    remembered_evaluations: int = 0
+    probe_pictures: int = 0
+    runtimes: dict[str, Runtime] = field(default_factory=dict)
+    precision_change: dict[str, dict[str, float]] = field(default_factory=dict)
+    not_measured: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    reach: list[str] = field(default_factory=list)
+    space: list[dict[str, str | float | bool]] = field(default_factory=list)
+    profile: dict[str, float] | None = None
 
 
 def _unique(values: Sequence[str]) -> list[str]:
@@ -74,9 +270,8 @@ def ratios_by_shape(rows: Sequence[Run], volume: str, networks: list[str], metho
 
 def _stability(
     rows: Sequence[Run], volume: str, networks: list[str], classes: list[str], methods: list[str]
-) -> dict[str, Any]:
-    """Whether the order of the networks depends on the method or on the initial point: Kendall's tau, and how often
-    the network that is first on average is first."""
+) -> dict[str, Stability]:
+    """Whether the order of the networks depends on the method or on the initial point."""
     if len(networks) < 2:
         return {}
     points = sorted({row.point for row in rows})
@@ -92,17 +287,11 @@ def _stability(
             for point in points
         ],
     }
-    found = {}
-    for name, values in views.items():
-        tau, share = rank_stability(torch.stack(values))
-        found[name] = {"views": len(values), "kendall_tau": tau, "share_with_the_same_first": share}
-    return found
+    return {name: Stability(len(values), *rank_stability(torch.stack(values))) for name, values in views.items()}
 
 
-def _eps_m_curve(
-    rows: Sequence[Run], networks: list[str], groups: Mapping[str, Sequence[str]], eps_v: float
-) -> dict[str, Any]:
-    """Verified volume ratio against eps_m: method -> (networks, E).
+def _eps_m_curve(rows: Sequence[Run], networks: list[str], groups: Mapping[str, Sequence[str]], eps_v: float) -> Curve:
+    """Verified volume ratio against eps_m.
 
     A box counts at every eps_m for which its bounds imply Eq. 2; at the run's own eps_m, if its verdict is valid.
     """
@@ -119,7 +308,7 @@ def _eps_m_curve(
             curve = srvr_curve(ratio, low, high, eps_m, eps_v)
             per_network.append(curve.nanmean(1))
         curves[name] = torch.stack(per_network)
-    return {"eps_m": list(EPS_M_GRID), "eps_v": eps_v, "verified_ratio": curves}
+    return Curve(list(EPS_M_GRID), eps_v, curves)
 
 
 def _measured(rows: Sequence[Run], methods: Sequence[str]) -> int:
@@ -127,11 +316,11 @@ def _measured(rows: Sequence[Run], methods: Sequence[str]) -> int:
     return len({row.shape for row in rows if row.method in methods and row.status != "not_measured"})
 
 
-def _viewpoints(rows: Sequence[Run], networks: list[str], confidence: float) -> dict[str, Any]:
-    """Viewpoint accuracy and mean score of each network with intervals over shapes, and all pairs; empty if unknown."""
+def _viewpoints(rows: Sequence[Run], networks: list[str], confidence: float) -> Viewpoints | None:
+    """Viewpoint accuracy and mean score of each network with intervals over shapes, and all pairs."""
     seen = [run for run in rows if run.judgement.views]
     if not seen:
-        return {}
+        return None
     shapes = list(dict.fromkeys(run.shape for run in seen))
     classes = _unique([class_name for class_name, _ in shapes])
     labels = torch.tensor([classes.index(class_name) for class_name, _ in shapes])
@@ -139,46 +328,29 @@ def _viewpoints(rows: Sequence[Run], networks: list[str], confidence: float) -> 
     values = torch.full((2, len(networks), len(shapes)), torch.nan, dtype=torch.float64)
     values[0][place] = _known([run.judgement.viewpoint_top1 for run in seen])
     values[1][place] = _known([run.judgement.viewpoint_score for run in seen])
+    views = [run.judgement.views or 0 for run in seen]
     accuracy, score = (
-        _columns([mean_interval_over_shapes(value, labels, confidence) for value in part]) for part in values
+        Intervals.of([mean_interval_over_shapes(value, labels, confidence) for value in part], len(shapes))
+        for part in values
     )
-    return {
-        "views": max(run.judgement.views or 0 for run in seen),
-        "evaluations": sum(run.judgement.views or 0 for run in seen),
-        "shapes": len(shapes),
-        "accuracy": accuracy,
-        "mean_score": score,
-        "classes": {
-            name: {"accuracy": values[0][:, labels == k].nanmean(1), "mean_score": values[1][:, labels == k].nanmean(1)}
-            for k, name in enumerate(classes)
-        },
-        "comparisons": [
-            {"first": networks[first], "second": networks[second]} | difference._asdict()
-            for first, second, difference in paired_differences(values[0], labels, confidence)
-        ],
+    by_class = {
+        name: {"accuracy": values[0][:, labels == k].nanmean(1), "mean_score": values[1][:, labels == k].nanmean(1)}
+        for k, name in enumerate(classes)
     }
+    pairs = paired_differences(values[0], labels, confidence)
+    compared = [Comparison(networks[i], networks[k], *difference) for i, k, difference in pairs]
+    return Viewpoints(max(views), sum(views), len(shapes), accuracy, score, by_class, compared)
 
 
-def _columns(found: Sequence[ShapeInterval]) -> dict[str, Tensor]:
-    """Estimate, ends and shapes left out of the networks, (N,) each."""
-    estimate, low, high = (torch.tensor(x, dtype=torch.float64) for x in list(zip(*found, strict=True))[:3])
-    skipped = torch.tensor([one.skipped for one in found])
-    return {"estimate": estimate, "low": low, "high": high, "shapes_skipped": skipped}
-
-
-def _gradient_audit(rows: Sequence[Run], methods: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Method -> axis -> how often the gradient had the sign of the slope, of methods whose gradients were audited."""
-    result: dict[str, dict[str, dict[str, Any]]] = {}
+def _gradient_audit(rows: Sequence[Run], methods: list[str]) -> dict[str, dict[str, AuditedAxis]]:
+    """How often the gradient had the sign of the slope, of methods whose gradients were audited."""
+    result = {}
     for method in methods:
         audited = [row for row in rows if row.method == method and row.audit_evaluations]
-        if not audited:
-            continue
-        names = list(audited[0].gradient_ratio)
-        ratio = torch.stack([_known(list(row.gradient_ratio.values())) for row in audited])
-        result[method] = {
-            axis.axis: {"points": len(audited), "counted": axis.counted, "right": axis.right, "fails": axis.fails}
-            for axis in agreement(ratio, names)
-        }
+        if audited:
+            ratio = torch.stack([_known(list(row.gradient_ratio.values())) for row in audited])
+            axes = agreement(ratio, list(audited[0].gradient_ratio))
+            result[method] = {x.axis: AuditedAxis(len(audited), x.counted, x.right, x.fails) for x in axes}
     return result
 
 
@@ -190,8 +362,8 @@ def _robust_starts(rows: Sequence[Run]) -> int | None:
 
 def summarize(
     rows: Sequence[Run], paper_methods: Sequence[str], confidence: float = 0.95, eps_m: float = 0.3, eps_v: float = 0.05
-) -> dict[str, Any]:
-    """Everything the summary file holds: SRVR with intervals and comparisons, statuses, verdicts and costs.
+) -> Summary:
+    """SRVR with intervals and comparisons, statuses, verdicts and costs of some runs.
 
     Args:
         rows: the runs.
@@ -203,10 +375,10 @@ def summarize(
     methods = _unique([row.method for row in rows])
     together = {"mean": list(paper_methods)} if set(paper_methods) <= set(methods) else {}
     groups = together | {method: [method] for method in methods}
-    table: dict[str, Any] = {}
-    intervals: dict[str, Any] = {}
-    comparisons: list[dict[str, Any]] = []
-    stability: dict[str, Any] = {}
+    table: dict[str, dict[str, Tensor]] = {}
+    intervals: dict[str, dict[str, Intervals]] = {}
+    comparisons: list[VolumeComparison] = []
+    stability: dict[str, dict[str, Stability]] = {}
     for volume in ("intersected", "raw", "verified"):
         table[volume] = {"mean": _srvr_of(rows, volume, networks, classes, list(paper_methods))} | {
             method: _srvr_of(rows, volume, networks, classes, [method]) for method in methods
@@ -215,20 +387,13 @@ def summarize(
         for name, members in groups.items():
             values, labels = ratios_by_shape(rows, volume, networks, members)
             found = [mean_interval_over_shapes(value, labels, confidence) for value in values]
-            intervals[volume][name] = _columns(found) | {"shapes": _measured(rows, members)}
-            comparisons += [
-                {"first": networks[first], "second": networks[second], "volume": volume, "method": name}
-                | difference._asdict()
-                for first, second, difference in paired_differences(values, labels, confidence)
-            ]
+            intervals[volume][name] = Intervals.of(found, _measured(rows, members))
+            pairs = paired_differences(values, labels, confidence)
+            comparisons += [VolumeComparison(networks[i], networks[k], *x, volume, name) for i, k, x in pairs]
         stability[volume] = _stability(rows, volume, networks, classes, methods)
 
     def counted(column: str) -> dict[str, dict[str, int]]:
-        counts: dict[str, dict[str, int]] = {method: {} for method in methods}
-        for row in rows:
-            word = getattr(row, column)
-            counts[row.method][word] = counts[row.method].get(word, 0) + 1
-        return counts
+        return {m: dict(Counter(getattr(row, column) for row in rows if row.method == m)) for m in methods}
 
     def cost(spent: Callable[[Run], int]) -> dict[str, int]:
         return {method: sum(spent(row) for row in rows if row.method == method) for method in methods}
@@ -239,50 +404,68 @@ def summarize(
         "verification_evaluations": cost(lambda run: run.judgement.verification_evaluations or 0),
         "audit_evaluations": cost(lambda run: run.audit_evaluations),
     }
+    return Summary(
+        networks,
+        classes,
+        methods,
+        len(rows),
+        _viewpoints(rows, networks, confidence),
+        table,
+        confidence,
+        intervals,
+        comparisons,
+        stability,
+        _eps_m_curve(rows, networks, groups, eps_v),
+        counted("status"),
+        counted("verdict"),
+        {method: _robust_starts([row for row in rows if row.method == method]) for method in methods},
+        costs,
+        _gradient_audit(rows, methods),
+        sum(costs["evaluations"].values()),
+        sum(costs["gradient_evaluations"].values()),
+        sum(costs["verification_evaluations"].values()),
+    )
 
-    return {
-        "networks": networks,
-        "classes": classes,
-        "methods": methods,
-        "runs": len(rows),
-        "viewpoints": _viewpoints(rows, networks, confidence),
-        "srvr": table,
-        "confidence": confidence,
-        "intervals": intervals,
-        "comparisons": comparisons,
-        "rank_stability": stability,
-        "eps_m_curve": _eps_m_curve(rows, networks, groups, eps_v),
-        "status": counted("status"),
-        "verdict": counted("verdict"),
-        "u0_robust": {method: _robust_starts([r for r in rows if r.method == method]) for method in methods},
-        "cost": costs,
-        "gradient_audit": _gradient_audit(rows, methods),
-        **{name: sum(costs[name].values()) for name in costs if name != "audit_evaluations"},
-    }
 
-
-def read_summary(path: Path) -> dict[str, Any]:
+def read_summary(path: Path) -> Summary:
     """The saved summary as :func:`summarize` made it: numbers as tensors, null as NaN.
 
     Raises:
         ValueError: the file is absent or not a summary.
     """
+
+    def each(make: Callable[..., Any], tables: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: {key: make(**item) for key, item in table.items()} for name, table in tables.items()}
+
     try:
         saved = read_json(path)
-        for name in ("viewpoints", "srvr", "intervals", "comparisons"):
+        for name in ("srvr", "intervals", "comparisons"):
             saved[name] = _numeric(saved[name])
-        saved["eps_m_curve"]["verified_ratio"] = _numeric(saved["eps_m_curve"]["verified_ratio"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        saved["intervals"] = each(Intervals, saved["intervals"])
+        saved["comparisons"] = [VolumeComparison(**pair) for pair in saved["comparisons"]]
+        saved["rank_stability"] = each(Stability, _numeric(saved["rank_stability"]))
+        saved["gradient_audit"] = each(AuditedAxis, saved["gradient_audit"])
+        saved["runtimes"] = {name: Runtime(**runtime) for name, runtime in saved["runtimes"].items()}
+        saved["trust"] = saved["trust"] and TrustSummary.of_plain(saved["trust"])
+        curve = saved["eps_m_curve"]
+        saved["eps_m_curve"] = Curve(**curve | {"verified_ratio": _numeric(curve["verified_ratio"])})
+        if saved["viewpoints"]:
+            views = _numeric(saved["viewpoints"])
+            parts = {name: Intervals(**views[name]) for name in ("accuracy", "mean_score")}
+            saved["viewpoints"] = Viewpoints(
+                **views | parts | {"comparisons": [Comparison(**pair) for pair in views["comparisons"]]}
+            )
+        return Summary(**saved)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"'{path}' is not the summary of a finished job ({error}): run evaluate.py again") from error
-    summary: dict[str, Any] = saved
-    return summary
 
 
 def _numeric(value: Any) -> Any:
+    """Lists of numbers as tensors, null as NaN."""
     if isinstance(value, dict):
         return {key: _numeric(item) for key, item in value.items()}
     if isinstance(value, list):
         if value and isinstance(value[0], dict):
             return [_numeric(item) for item in value]
         return torch.from_numpy(np.array(value, dtype=np.float64))  # None becomes NaN
-    return float("nan") if value is None else value
+    return nan if value is None else value

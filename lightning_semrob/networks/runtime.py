@@ -20,6 +20,7 @@ from packaging.version import Version
 from torch import Tensor
 
 from lightning_semrob.networks.classifier import Classifier
+from lightning_semrob.utilities.record import Record
 
 __all__ = ["LARGEST_CHANGE", "RUNTIMES", "OnnxClassifier", "Runtime", "export_onnx", "with_runtime"]
 
@@ -35,8 +36,8 @@ _MINIMUM = Version("1.17")
 _INSTALL = "pip install 'onnxruntime>=1.17' onnx onnxscript"
 
 
-@dataclass(frozen=True)
-class Runtime:
+@dataclass(frozen=True, eq=False)
+class Runtime(Record):
     """What computes the logits of one network.
 
     Args:

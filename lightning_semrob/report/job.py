@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.records import read_runs_table
-from lightning_semrob.evaluation.summary import read_summary
+from lightning_semrob.evaluation.summary import Summary, read_summary
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.maps.traps import Trap, find_traps, robust_boxes
 from lightning_semrob.space import Box
@@ -37,7 +37,7 @@ class FinishedJob:
     """
 
     rows: list[dict[str, Any]]
-    summary: Mapping[str, Any]
+    summary: Summary
     config: str
     versions: Mapping[str, str]
 

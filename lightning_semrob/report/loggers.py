@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lightning_semrob.evaluation.records import Run
 from lightning_semrob.evaluation.run_table import volume_ratios
+from lightning_semrob.evaluation.summary import Summary
 from lightning_semrob.report.figures import network_label, plot_map
 from lightning_semrob.report.tables import format_srvr_table, format_verified_table
 from lightning_semrob.sharing.rounds import UpdateCallback
@@ -139,7 +140,7 @@ class Dashboard(UpdateCallback):
         self,
         trainer: pl.Trainer,
         rows: Sequence[Run],
-        summary: Mapping[str, Any],
+        summary: Summary,
         settings: Mapping[str, Any],
         maps: SemanticMaps | None,
     ) -> None:
@@ -165,7 +166,7 @@ class Dashboard(UpdateCallback):
             logger.save()
 
 
-def summary_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
+def summary_metrics(summary: Summary) -> dict[str, float]:
     """``srvr/<network>/<method>``, ``verified_srvr/…`` and the shares of trust maps, percent of the space; no NaN.
 
     The shares are ``trusted_share/<network>``, ``failing_share/…`` and ``top1_share/…`` (right answers). All have
@@ -173,19 +174,18 @@ def summary_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     """
     result: dict[str, float] = {}
     for volume, prefix in (("intersected", "srvr"), ("verified", "verified_srvr")):
-        for method, found in summary["intervals"][volume].items():
-            for number, network in enumerate(summary["networks"]):
-                for end, suffix in (("estimate", ""), ("low", "_low"), ("high", "_high")):
-                    value = 100 * float(found[end][number])
+        for method, found in summary.intervals[volume].items():
+            for number, network in enumerate(summary.networks):
+                for ends, suffix in ((found.estimate, ""), (found.low, "_low"), (found.high, "_high")):
+                    value = 100 * float(ends[number])
                     if value == value:
                         result[f"{prefix}{suffix}/{network_label(network)}/{method}"] = value
-    trust = summary.get("trust") or {"networks": []}
-    for line in trust["networks"]:
+    for line in summary.trust.networks if summary.trust else []:
         for share in ("trusted", "failing", "top1"):
-            for end, suffix in zip(line[share], ("", "_low", "_high"), strict=False):  # further fields: shapes, skipped
+            for end, suffix in zip(getattr(line, share)[:3], ("", "_low", "_high"), strict=True):
                 if end == end:
-                    result[f"{share}_share{suffix}/{network_label(line['network'])}"] = 100 * float(end)
-    for column, costs in summary["cost"].items():
+                    result[f"{share}_share{suffix}/{network_label(line.network)}"] = 100 * float(end)
+    for column, costs in summary.cost.items():
         result[f"cost/{column}"] = float(sum(costs.values()))
     return result
 
@@ -254,7 +254,7 @@ def _pixels(figure: Any) -> Any:
 
 
 def _log_to_tensorboard(
-    logger: TensorBoardLogger, environment: SemanticEnvironment, rows: Sequence[Run], summary: Mapping[str, Any],
+    logger: TensorBoardLogger, environment: SemanticEnvironment, rows: Sequence[Run], summary: Summary,
     maps: SemanticMaps | None,
 ) -> None:  # fmt: skip
     writer: Any = logger.experiment

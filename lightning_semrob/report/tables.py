@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lightning_semrob.functional.uncertainty import MINIMUM_SHAPES
+from lightning_semrob.evaluation.summary import Comparison, Summary
+from lightning_semrob.functional.uncertainty import MINIMUM_SHAPES, Difference
 from lightning_semrob.networks.labels import network_labels
 from lightning_semrob.utilities.messages import percent
 
@@ -39,23 +40,23 @@ __all__ = [
 Table = tuple[list[str], list[list[str]]]
 
 
-def srvr_table(summary: Mapping[str, Any]) -> Table:
+def srvr_table(summary: Summary) -> Table:
     """Columns and lines of :func:`format_srvr_table`."""
-    methods = summary["methods"]
+    methods = summary.methods
     columns = ["network", "class", *methods, "SRVR", "paper's raw", "SRVR verified"]
-    tables = summary["srvr"]
+    tables = summary.srvr
     lines: list[list[str]] = []
-    for i, network in enumerate(network_labels(summary["networks"])):
+    for i, network in enumerate(network_labels(summary.networks)):
         series = [tables["intersected"][method][i] for method in methods]
         series += [tables[volume]["mean"][i] for volume in ("intersected", "raw", "verified")]
-        for j, class_name in enumerate(summary["classes"]):
+        for j, class_name in enumerate(summary.classes):
             lines.append([network, class_name, *(percent(float(values[j])) for values in series)])
-        if len(summary["classes"]) > 1:
+        if len(summary.classes) > 1:
             lines.append([network, "all classes", *(percent(float(values.nanmean())) for values in series)])
     return columns, lines
 
 
-def format_srvr_table(summary: Mapping[str, Any]) -> str:
+def format_srvr_table(summary: Summary) -> str:
     """SRVR in percent of the space by network and class, and over the classes of each network.
 
     One column a method, then the mean of the paper's three methods: intersected, by the paper's formula, verified.
@@ -63,48 +64,45 @@ def format_srvr_table(summary: Mapping[str, Any]) -> str:
     return format_table(*srvr_table(summary), left=2)
 
 
-def format_verified_table(summary: Mapping[str, Any]) -> str:
+def format_verified_table(summary: Summary) -> str:
     """Verified SRVR of every method over all classes, percent of the space.
 
     With its interval over shapes where there are at least ``MINIMUM_SHAPES``.
     """
-    methods = list(summary["intervals"]["verified"])
+    methods = list(summary.intervals["verified"])
     lines = []
-    for i, network in enumerate(network_labels(summary["networks"])):
+    for i, network in enumerate(network_labels(summary.networks)):
         line = [network]
         for method in methods:
-            found = summary["intervals"]["verified"][method]
-            estimate = percent(float(found["estimate"][i]))
-            low, high = percent(float(found["low"][i])), percent(float(found["high"][i]))
-            line.append(f"{estimate} [{low}, {high}]" if found["shapes"] >= MINIMUM_SHAPES else estimate)
+            found = summary.intervals["verified"][method]
+            estimate, low, high = (percent(float(values[i])) for values in (found.estimate, found.low, found.high))
+            line.append(f"{estimate} [{low}, {high}]" if found.shapes >= MINIMUM_SHAPES else estimate)
         lines.append(line)
     return format_table(["network", *("mean of three" if m == "mean" else m for m in methods)], lines, left=1)
 
 
-def format_curve(summary: Mapping[str, Any]) -> str:
+def format_curve(summary: Summary) -> str:
     """Verified SRVR, percent of the space, against eps_m, one line a network and method."""
-    curve = summary["eps_m_curve"]
+    curve = summary.eps_m_curve
     lines = [
         [network, "mean of three" if name == "mean" else name, *(percent(float(x)) for x in values[i])]
-        for i, network in enumerate(network_labels(summary["networks"]))
-        for name, values in curve["verified_ratio"].items()
+        for i, network in enumerate(network_labels(summary.networks))
+        for name, values in curve.verified_ratio.items()
         if name in ("mean", "verified")
     ]
-    return format_table(["network", "method", *(f"{x:g}" for x in curve["eps_m"])], lines, left=2) if lines else ""
+    return format_table(["network", "method", *(f"{x:g}" for x in curve.eps_m)], lines, left=2) if lines else ""
 
 
-def format_stability(summary: Mapping[str, Any], volume: str = "intersected") -> str:
+def format_stability(summary: Summary, volume: str = "intersected") -> str:
     """How far the order of the networks depends on method and initial point."""
     lines = [
-        [name, str(found["views"]), f"{found['kendall_tau']:.2f}", f"{100 * found['share_with_the_same_first']:.0f} %"]
-        for name, found in summary["rank_stability"][volume].items()
+        [name, str(found.views), f"{found.kendall_tau:.2f}", percent(found.share_with_the_same_first, 0, " %")]
+        for name, found in summary.rank_stability[volume].items()
     ]
     return format_table(["order over", "views", "Kendall tau", "same network first"], lines, left=1) if lines else ""
 
 
-def format_comparisons(
-    summary: Mapping[str, Any], volume: str = "verified", names: Mapping[str, str] | None = None
-) -> str:
+def format_comparisons(summary: Summary, volume: str = "verified", names: Mapping[str, str] | None = None) -> str:
     """One sentence for each pair of networks, with what the sign-flip test says after Holm's correction.
 
     A volume is a lower bound of one box around one point: one network's is larger or smaller, which does not call it
@@ -115,71 +113,68 @@ def format_comparisons(
         volume: that is compared.
         names: what networks are called; their labels if None.
     """
-    names = names or dict(zip(summary["networks"], network_labels(summary["networks"]), strict=True))
-    method = "verified" if "verified" in summary["methods"] else "mean"
+    names = names or dict(zip(summary.networks, network_labels(summary.networks), strict=True))
+    method = "verified" if "verified" in summary.methods else "mean"
     what = {"verified": "verified SRVR", "intersected": "SRVR", "raw": "raw SRVR"}[volume]
     lines = []
-    for pair in summary["comparisons"]:
-        if pair["volume"] == volume and pair["method"] == method:
-            first, second = (names.get(pair[end], pair[end]) for end in ("first", "second"))
+    for pair in summary.comparisons:
+        if pair.volume == volume and pair.method == method:
+            first, second = (names.get(name, name) for name in (pair.first, pair.second))
             lines.append(f"{first} against {second}: {difference_in_words(pair, what)}")
     return "\n".join(lines)
 
 
-def viewpoint_table(summary: Mapping[str, Any]) -> Table:
+def viewpoint_table(summary: Summary) -> Table:
     """Columns and lines: viewpoint accuracy of each network over all classes with its interval, and by class."""
-    found = summary["viewpoints"]
-    names = network_labels(summary["networks"])
     lines = []
-    for k, name in enumerate(names):
-        cells = []
-        for what in ("accuracy", "mean_score"):
-            estimate, low, high = (float(found[what][end][k]) for end in ("estimate", "low", "high"))
-            cells.append(percent(estimate))
-            cells += [f"{percent(low)} to {percent(high)}"] if what == "accuracy" else []
-        lines.append([name, *cells, str(found["shapes"] - int(found["accuracy"]["shapes_skipped"][k]))])
+    if summary.viewpoints is not None:
+        accuracy, score, shapes = summary.viewpoints.accuracy, summary.viewpoints.mean_score, summary.viewpoints.shapes
+        for k, name in enumerate(network_labels(summary.networks)):
+            found = (accuracy.estimate, accuracy.low, accuracy.high, score.estimate)
+            estimate, low, high, mean = (percent(float(values[k])) for values in found)
+            lines.append([name, estimate, f"{low} to {high}", mean, str(shapes - int(accuracy.shapes_skipped[k]))])
     return ["network", "accuracy, %", "interval", "mean score, %", "shapes"], lines
 
 
-def format_viewpoints(summary: Mapping[str, Any]) -> str:
+def format_viewpoints(summary: Summary) -> str:
     """Viewpoint accuracy of every network, and who is more robust by it; empty where no view was asked for."""
-    if not summary.get("viewpoints"):
+    if summary.viewpoints is None:
         return ""
     return "\n".join([format_table(*viewpoint_table(summary), left=1), *viewpoint_pairs(summary)])
 
 
-def viewpoint_pairs(summary: Mapping[str, Any]) -> list[str]:
+def viewpoint_pairs(summary: Summary) -> list[str]:
     """One sentence for each pair of networks, by viewpoint accuracy; none where no view was asked for."""
-    names = dict(zip(summary["networks"], network_labels(summary["networks"]), strict=True))
+    names = dict(zip(summary.networks, network_labels(summary.networks), strict=True))
     return [
-        f"{names[pair['first']]} against {names[pair['second']]}: {difference_in_words(pair)}"
-        for pair in (summary.get("viewpoints") or {}).get("comparisons", [])
+        f"{names[pair.first]} against {names[pair.second]}: {difference_in_words(pair)}"
+        for pair in (summary.viewpoints.comparisons if summary.viewpoints else [])
     ]
 
 
-def difference_in_words(pair: Mapping[str, Any], what: str = "") -> str:
-    """A :class:`~lightning_semrob.functional.uncertainty.Difference` as words, in points of percent.
+def difference_in_words(pair: Difference | Comparison, what: str = "") -> str:
+    """A difference as words, in points of percent.
 
     Args:
-        pair: its fields.
+        pair: the difference.
         what: is larger or smaller; empty for a measure of robustness itself.
     """
     called = {"more robust": f"larger {what}", "less robust": f"smaller {what}"} if what else {}
-    text = called.get(pair["verdict"], pair["verdict"])
-    if pair["low"] != pair["low"]:
-        return f"{text} ({pair['shapes']} shapes)" if pair["shapes"] else text
-    interval = f"{percent(pair['estimate'])} [{percent(pair['low'])}, {percent(pair['high'])}]"
+    text = called.get(pair.verdict, pair.verdict)
+    if pair.low != pair.low:
+        return f"{text} ({pair.shapes} shapes)" if pair.shapes else text
+    interval = f"{percent(pair.estimate)} [{percent(pair.low)}, {percent(pair.high)}]"
     return (
-        f"{text} (difference {interval} points, p = {pair['p_value']:.3f}, {pair['p_holm']:.3f} for all pairs, "
-        f"{pair['shapes']} shapes; {power_in_words(pair)})"
+        f"{text} (difference {interval} points, p = {pair.p_value:.3f}, {pair.p_holm:.3f} for all pairs, "
+        f"{pair.shapes} shapes; {power_in_words(pair)})"
     )
 
 
-def power_in_words(pair: Mapping[str, Any]) -> str:
+def power_in_words(pair: Difference | Comparison) -> str:
     """What difference so many shapes would show, as words."""
-    if pair["detectable"] != pair["detectable"]:
+    if pair.detectable != pair.detectable:
         return "so few differ that no difference could be shown"
-    return f"a difference of about {percent(pair['detectable'], 1)} points would be shown"
+    return f"a difference of about {percent(pair.detectable, 1)} points would be shown"
 
 
 def count_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
@@ -189,59 +184,58 @@ def count_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
     return ["method", *words], lines
 
 
-def format_status_table(summary: Mapping[str, Any]) -> str:
+def format_status_table(summary: Summary) -> str:
     """How the runs of every method ended, and what became of their boxes under Eq. 2."""
-    robust = [[method, "n/a" if count is None else str(count)] for method, count in summary["u0_robust"].items()]
+    robust = [[method, "n/a" if count is None else str(count)] for method, count in summary.u0_robust.items()]
     return "\n\n".join(
         [
-            format_table(*count_table(summary["status"]), left=1),
-            format_table(*count_table(summary["verdict"]), left=1),
+            format_table(*count_table(summary.status), left=1),
+            format_table(*count_table(summary.verdict), left=1),
             format_table(["method", "u0 itself robust"], robust, left=1),
         ]
     )
 
 
-def gradient_audit_table(summary: Mapping[str, Any]) -> Table:
+def gradient_audit_table(summary: Summary) -> Table:
     """Columns and lines of :func:`format_gradient_audit`."""
     lines = []
-    for method, axes in summary.get("gradient_audit", {}).items():
+    for method, axes in summary.gradient_audit.items():
         for axis, found in axes.items():
-            verdict = "FAILS: its regions follow a wrong gradient" if found["fails"] else "no failure found"
-            lines.append([method, axis, str(found["points"]), str(found["counted"]), str(found["right"]), verdict])
+            verdict = "FAILS: its regions follow a wrong gradient" if found.fails else "no failure found"
+            lines.append([method, axis, str(found.points), str(found.counted), str(found.right), verdict])
     return ["method", "axis", "points", "slope known", "sign right", "verdict"], lines
 
 
-def format_gradient_audit(summary: Mapping[str, Any]) -> str:
+def format_gradient_audit(summary: Summary) -> str:
     """Whether the gradients that methods follow have the sign of the slope; empty where none was audited."""
     columns, lines = gradient_audit_table(summary)
     return format_table(columns, lines, left=2) if lines else ""
 
 
-def cost_table(summary: Mapping[str, Any]) -> Table:
+def cost_table(summary: Summary) -> Table:
     """Columns and lines of :func:`format_cost_table`."""
-    cost = summary["cost"]
+    cost = summary.cost
     names = ("evaluations", "gradient_evaluations", "verification_evaluations", "audit_evaluations")
-    lines = [[method, *(str(cost[name][method]) for name in names)] for method in summary["methods"]]
+    lines = [[method, *(str(cost[name][method]) for name in names)] for method in summary.methods]
     lines.append(["all", *(str(sum(cost[name].values())) for name in names)])
     return ["method", "growing", "with gradient", "verification", "gradient audit"], lines
 
 
-def format_cost_table(summary: Mapping[str, Any]) -> str:
+def format_cost_table(summary: Summary) -> str:
     """Evaluations of every method: growing, gradients among them, verification, audit of the gradients."""
     return format_table(*cost_table(summary), left=1)
 
 
-def format_summary(summary: Mapping[str, Any], output: Path) -> str:
+def format_summary(summary: Summary, output: Path) -> str:
     """Everything that ``evaluate.py`` prints of a finished job in the folder ``output``, tables first."""
     curve, stability, comparisons = format_curve(summary), format_stability(summary), format_comparisons(summary)
-    audit, level = format_gradient_audit(summary), f"{100 * summary['confidence']:g} %"
-    limited = sum(counts.get("iteration_limit", 0) for counts in summary["status"].values())
+    audit, level = format_gradient_audit(summary), f"{100 * summary.confidence:g} %"
+    limited = sum(counts.get("iteration_limit", 0) for counts in summary.status.values())
     still = f"{limited} runs were still moving at the limit of updates; --model.num_iterations=60 lets them go on"
-    lost = "\n".join(f"not measured: {name}: {reason}" for name, reason in summary["not_measured"].items())
-    notes = (summary.get("notes") or {}).items()
-    noted = "\n".join(f"note: the mesh of {name} {note}" for name, said in notes for note in said)
+    lost = "\n".join(f"not measured: {name}: {reason}" for name, reason in summary.not_measured.items())
+    noted = "\n".join(f"note: the mesh of {name} {note}" for name, notes in summary.notes.items() for note in notes)
     views = format_viewpoints(summary)
-    asked = f"on {summary['viewpoints']['views']} independent views of the space of each shape" if views else ""
+    asked = f"on {summary.viewpoints.views} independent views of the space of each shape" if summary.viewpoints else ""
     parts = [
         views and f"\nViewpoint accuracy: top-1 rate {asked}, mean over classes [{level} over shapes]\n{views}",
         "\nSRVR, percent of the space: mean volume of the boxes, intersected with it, over shapes and initial points.\n"
@@ -249,9 +243,9 @@ def format_summary(summary: Mapping[str, Any], output: Path) -> str:
         + format_srvr_table(summary),
         f"\nVerified SRVR over all classes [{level} interval over shapes, from {MINIMUM_SHAPES} shapes on]\n"
         + format_verified_table(summary),
-        "\n".join(summary.get("reach", [])),
+        "\n".join(summary.reach),
         comparisons and f"\nPairs by verified SRVR, which depends on calibration: how sure a network is\n{comparisons}",
-        curve and f"\nVerified SRVR against eps_m, eps_v = {summary['eps_m_curve']['eps_v']:g}\n{curve}",
+        curve and f"\nVerified SRVR against eps_m, eps_v = {summary.eps_m_curve.eps_v:g}\n{curve}",
         stability and f"\nStability of the order of the networks, by intersected volume\n{stability}",
         f"\nHow the runs ended; verdicts of Eq. 2\n{format_status_table(summary)}",
         f"\n{still}" if limited else "",
@@ -259,7 +253,7 @@ def format_summary(summary: Mapping[str, Any], output: Path) -> str:
         noted,
         audit and f"\nGradients against slopes of f around initial points\n{audit}",
         f"\nEvaluations of f\n{format_cost_table(summary)}",
-        f"\n{summary['runs']} runs in {summary['seconds']:.0f} s; results in {output}/: runs.parquet, runs.csv, …",
+        f"\n{summary.runs} runs in {summary.seconds:.0f} s; results in {output}/: runs.parquet, runs.csv, …",
     ]
     return "\n".join(part for part in parts if part)
 

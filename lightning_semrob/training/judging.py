@@ -197,14 +197,13 @@ def compare(
     result = config.make().run()
     environment = held_out_environment(data, list(networks.values()), shapes, output, accelerator)
     statistics = view_statistics(environment, list(networks), data.clean_window, judging.views)
-    found = result.summary["intervals"]["verified"]["verified"]
+    found = result.summary.intervals["verified"]["verified"]
     runs = {}
     for k, (run, full) in enumerate(networks.items()):
         views = statistics[run]
         if data.real is not None:
             views = replace(views, accuracy_real=_real_accuracy(data, full))
-        estimate, low, high = (float(found[end][k]) for end in ("estimate", "low", "high"))
-        share = VerifiedShare(estimate, low, high, found["shapes"])
+        share = VerifiedShare(float(found.estimate[k]), float(found.low[k]), float(found.high[k]), found.shapes)
         runs[run] = JudgedRun(full, views, share)
     return Verdicts(runs, result)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,12 +14,13 @@ from lightning_semrob.functional.trusted_share import compare_shares, share_inte
 from lightning_semrob.functional.uncertainty import Difference, ShapeInterval
 from lightning_semrob.trust.boxes import box_text
 from lightning_semrob.trust.record import TrustRecord
+from lightning_semrob.utilities.record import Record
 
 __all__ = ["MapLine", "NetworkShares", "Region", "TrustSummary", "summarize_maps"]
 
 
-@dataclass(frozen=True)
-class NetworkShares:
+@dataclass(frozen=True, eq=False)
+class NetworkShares(Record):
     """Shares of one network: mean over classes with its interval over shapes.
 
     Attributes:
@@ -33,8 +35,8 @@ class NetworkShares:
     top1: ShapeInterval
 
 
-@dataclass(frozen=True)
-class Region:
+@dataclass(frozen=True, eq=False)
+class Region(Record):
     """A trusted box or a trap.
 
     Attributes:
@@ -51,8 +53,8 @@ class Region:
     mean: float = math.nan
 
 
-@dataclass(frozen=True)
-class MapLine:
+@dataclass(frozen=True, eq=False)
+class MapLine(Record):
     """One map in short.
 
     Attributes:
@@ -77,8 +79,8 @@ class MapLine:
     traps: int
 
 
-@dataclass(frozen=True)
-class TrustSummary:
+@dataclass(frozen=True, eq=False)
+class TrustSummary(Record):
     """All maps of a job.
 
     Attributes:
@@ -102,6 +104,29 @@ class TrustSummary:
     pairs: list[tuple[str, str]]
     comparisons: list[Difference]
     maps: list[MapLine]
+
+    @classmethod
+    def of_plain(cls, saved: Mapping[str, Any]) -> TrustSummary:
+        """The summary as ``summary.json`` keeps it, null as NaN."""
+
+        def numbers(values: Sequence[Any]) -> list[Any]:
+            return [math.nan if value is None else value for value in values]
+
+        def region(found: Mapping[str, Any] | None) -> Region | None:
+            return None if found is None else Region(**{**found, "mean": numbers([found["mean"]])[0]})
+
+        networks = [
+            NetworkShares(line["network"], *(ShapeInterval(*numbers(line[x])) for x in ("trusted", "failing", "top1")))
+            for line in saved["networks"]
+        ]
+        maps = [
+            MapLine(**line | {name: region(line[name]) for name in ("largest_box", "worst_trap")})
+            for line in saved["maps"]
+        ]
+        pairs = [(first, second) for first, second in saved["pairs"]]
+        compared = [Difference(*numbers(values)) for values in saved["comparisons"]]
+        known = {"tiles": tuple(saved["tiles"]), "networks": networks, "pairs": pairs, "comparisons": compared}
+        return cls(**{**saved, **known, "maps": maps})
 
 
 def _table(records: Sequence[TrustRecord], networks: list[str], shapes: list[tuple[str, str]], value: str) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from lightning_semrob.commands.merge import merge
 from lightning_semrob.commands.verify import main as verify_command
 from lightning_semrob.commands.verify import verify_maps
 from lightning_semrob.evaluation.job import JobConfig
+from lightning_semrob.evaluation.summary import summarize
 from lightning_semrob.report.loggers import summary_metrics
 from lightning_semrob.trust.fresh import call_contradictions
 from lightning_semrob.trust.record import MAPS_FILE, TrustRecord, read_maps, read_records, write_records
@@ -146,10 +147,10 @@ def test_loggers_get_shares_as_numbers(parts: tuple[Path, Path, Path]) -> None:
     records = read_maps(parts[2])
     trust = summarize_maps(records)
     assert trust is not None
-    empty: dict[str, Any] = {"intervals": {"intersected": {}, "verified": {}}, "cost": {}}
-    found = summary_metrics(empty | {"trust": asdict(trust)})
+    empty = replace(summarize([], ["naive"]), intervals={"intersected": {}, "verified": {}}, cost={})
+    found = summary_metrics(replace(empty, trust=trust))
     for network, own in zip(NETWORKS, (records[:2], records[2:]), strict=True):
         for share in ("trusted_share", "failing_share"):
             mean = np.mean([getattr(record.map, share) for record in own])
             assert found[f"{share}/{network}"] == pytest.approx(100 * mean)
-    assert summary_metrics(empty | {"trust": None}) == {}
+    assert summary_metrics(empty) == {}

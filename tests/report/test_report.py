@@ -7,7 +7,7 @@ import io
 import json
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -283,6 +283,8 @@ def hostile_page(folder: Path) -> str:
         names[shape.shape_id] = f"shape {number} {HOSTILE}"
 
     def attacked(value: Any) -> Any:
+        if is_dataclass(value):
+            return type(value)(*map(attacked, vars(value).values()))
         if isinstance(value, dict):
             return {attacked(key): attacked(item) for key, item in value.items()}
         if isinstance(value, list):
@@ -301,7 +303,8 @@ def hostile_page(folder: Path) -> str:
         class_names=tuple(shape.class_name for shape in environment.shapes),
     )
     rows = [attacked(row) | {"status": HOSTILE, "verdict": HOSTILE} for row in job.rows]
-    summary = attacked(job.summary) | {"status": {HOSTILE: {HOSTILE: 1}}, "not_measured": {HOSTILE: HOSTILE}}
+    status = {HOSTILE: {HOSTILE: 1}}
+    summary = replace(attacked(job.summary), status=status, not_measured={HOSTILE: HOSTILE})
     job = FinishedJob(rows, summary, f"{job.config}\n# {HOSTILE}", {HOSTILE: HOSTILE})
     return build_page(environment, job, maps, sheets)
 

@@ -142,6 +142,6 @@ def test_viewpoint_accuracy_comes_first_and_calls_a_network_more_robust() -> Non
     text = format_viewpoints(summary)
     assert "good against bad: more robust (difference 50.00 [" in text
     assert "p = 0.008, 0.008 for all pairs, 8 shapes" in text
-    said = format_summary(summary | {"not_measured": {}, "seconds": 1.0}, Path("out"))
+    said = format_summary(replace(summary, seconds=1.0), Path("out"))
     assert said.index("Viewpoint accuracy") < said.index("SRVR, percent of the space")
     assert format_viewpoints(summarize(table(0.0), PAPER)) == ""

@@ -18,6 +18,7 @@ from lightning_semrob.commands.train import train
 from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.evaluation.records import Run
 from lightning_semrob.evaluation.statements import JobDescription
+from lightning_semrob.evaluation.summary import summarize
 from lightning_semrob.shapes.classes import read_class_table
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.training.photographs import RealImages
@@ -35,7 +36,8 @@ def part_of_a_job(path: Path) -> Path:
     folder.open(yaml.safe_dump(config))
     side = dict.fromkeys(space.names, 1.0)
     job = folder.note_job(JobDescription(adversarial={"naive": False}))
-    folder.finish([Run("net", "cup", "cup:0", 0, "naive", "1", side, side, side, ratio=0.1)], space, {}, job)
+    runs = [Run("net", "cup", "cup:0", 0, "naive", "1", side, side, side, ratio=0.1)]
+    folder.finish(runs, space, summarize(runs, ["naive"]), job)
     return path
 
 

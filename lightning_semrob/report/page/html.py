@@ -124,7 +124,7 @@ def write_report(
     maps, sheets, evaluations = measure_maps(environment, folder, grid)
     size = " x ".join(str(count) for count in maps.grid)
     cost = f"its {size} maps took {evaluations} evaluations of f" if evaluations else f"maps taken from {MAPS_FILE}"
-    records = read_records(Path(folder) / TRUST_FILE) if job.summary.get("trust") else []
+    records = read_records(Path(folder) / TRUST_FILE) if job.summary.trust else []
     first = [Trust.of(records, environment)] if records else []
     return save_page(build_page(environment, job, maps, sheets, first), Path(folder), say, f"; {cost}")
 

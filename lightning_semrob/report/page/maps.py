@@ -83,7 +83,7 @@ class Maps(Section):
             job: whose runs are drawn.
             maps, sheets: as of :func:`lightning_semrob.report.page.pictures.measure_maps`.
         """
-        methods = list(job.summary["methods"])
+        methods = list(job.summary.methods)
         regions = regions_of(job, environment, maps.axes, methods)
         shapes: dict[str, list[ShapeMaps]] = {}
         for number, (shape, sheet) in enumerate(zip(environment.shapes, sheets, strict=True)):

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-
+from lightning_semrob.evaluation.summary import Summary
 from lightning_semrob.functional.uncertainty import MINIMUM_SHAPES
 from lightning_semrob.report.job import FinishedJob
 from lightning_semrob.report.tables import (
@@ -107,40 +106,38 @@ class Verdict(Section):
     def of(cls, job: FinishedJob) -> Verdict:
         """The verdict of a job: by its verified finder, or by the paper's three."""
         summary = job.summary
-        method = "verified" if "verified" in summary["methods"] else "mean"
-        if method not in summary["intervals"]["verified"]:
-            method = summary["methods"][0]
-        found, paper = summary["intervals"]["verified"][method], summary["intervals"]["intersected"].get("mean")
-        enough = found["shapes"] >= MINIMUM_SHAPES
+        method = "verified" if "verified" in summary.methods else "mean"
+        if method not in summary.intervals["verified"]:
+            method = summary.methods[0]
+        found, paper = summary.intervals["verified"][method], summary.intervals["intersected"].get("mean")
+        enough = found.shapes >= MINIMUM_SHAPES
         lines = []
-        for k, network in enumerate(summary["networks"]):
+        for k, network in enumerate(summary.networks):
             verdicts = [row["verdict"] for row in job.rows if row["network"] == network]
             lines.append(
                 NetworkVerdict(
                     network,
-                    float(found["estimate"][k]),
-                    float(found["low"][k]) if enough else math.nan,
-                    float(found["high"][k]) if enough else math.nan,
-                    math.nan if paper is None else float(paper["estimate"][k]),
+                    float(found.estimate[k]),
+                    float(found.low[k]) if enough else math.nan,
+                    float(found.high[k]) if enough else math.nan,
+                    math.nan if paper is None else float(paper.estimate[k]),
                     verdicts.count("valid"),
                     sum(verdict in ("valid", "invalid", "undecided") for verdict in verdicts),
                 )
             )
         findings = [
             f"viewpoint accuracy of {name}: {accuracy} % [{interval}], on {shapes} shapes"
-            for name, accuracy, interval, _, shapes in (viewpoint_table(summary)[1] if summary["viewpoints"] else [])
+            for name, accuracy, interval, _, shapes in viewpoint_table(summary)[1]
         ]
         findings += [f"by viewpoint accuracy, {pair}" for pair in viewpoint_pairs(summary)]
         findings += format_comparisons(summary).splitlines()
         if len(lines) > 1 and not findings:
             findings = ["the networks are not compared: that takes the verified finder, or all three of the paper's"]
-        failures = (summary.get("not_measured") or {}).items()
-        findings += [f"not measured: {name}: {reason}" for name, reason in failures]
-        notes = (summary.get("notes") or {}).items()
-        findings += [f"note: the mesh of {name} {note}" for name, said in notes for note in said]
+        findings += [f"not measured: {name}: {reason}" for name, reason in summary.not_measured.items()]
+        findings += [f"note: the mesh of {name} {note}" for name, notes in summary.notes.items() for note in notes]
         who = {"verified": "of the verified finder", "mean": "of the paper's three finders"}.get(method, f"of {method}")
-        level = f"{100 * summary['confidence']:g} %"
-        return cls(lines, who, found["shapes"], MINIMUM_SHAPES, level, findings)
+        level = f"{100 * summary.confidence:g} %"
+        return cls(lines, who, found.shapes, MINIMUM_SHAPES, level, findings)
 
     @property
     def largest(self) -> float:
@@ -161,7 +158,7 @@ class Numbers(Section):
     """
 
     anchor, title, template = "numbers", "Numbers", "numbers.html"
-    summary: Mapping[str, Any]
+    summary: Summary
     srvr: Table
     endings: Mapping[str, Table]
     curve: Mapping[str, Any] | None
@@ -172,18 +169,18 @@ class Numbers(Section):
         """The numbers of a job, and the price of the page's maps."""
         summary = job.summary
         endings = {
-            "status": count_table(summary["status"]),
-            "verdict of Eq. 2": count_table(summary["verdict"]),
+            "status": count_table(summary.status),
+            "verdict of Eq. 2": count_table(summary.verdict),
             "evaluations of f": cost_table(summary),
         }
-        curve = summary.get("eps_m_curve")
+        curve = summary.eps_m_curve
         lines = [
-            {"network": k, "dash": dash, "values": rounded((100 * torch.as_tensor(values)).tolist())}
+            {"network": k, "dash": dash, "values": rounded((100 * values).tolist())}
             for dash, name in enumerate(("verified", "mean"))
-            if curve and name in curve["verified_ratio"]
-            for k, values in enumerate(curve["verified_ratio"][name])
+            if name in curve.verified_ratio
+            for k, values in enumerate(curve.verified_ratio[name])
         ]
-        drawn = {"eps_m": list(curve["eps_m"]), "lines": lines} if curve and lines else None
+        drawn = {"eps_m": curve.eps_m, "lines": lines} if lines else None
         return cls(summary, srvr_table(summary), endings, drawn, evaluations)
 
     def data(self) -> dict[str, Any]:
