@@ -35,10 +35,9 @@ from lightning_semrob.functional.uncertainty import bootstrap_interval
 from lightning_semrob.functions import RenderedFunction
 from lightning_semrob.maps import SemanticMaps, compute_maps
 from lightning_semrob.maps.traps import shared_holes
-from lightning_semrob.networks import build_network
+from lightning_semrob.networks import build_network, network_labels
 from lightning_semrob.rendering.raster import Rasterizer
 from lightning_semrob.report.figures import (
-    network_label,
     plot_data_map,
     plot_growth,
     plot_map_grid,
@@ -183,7 +182,7 @@ def over_azimuth(arguments: argparse.Namespace, output: Path) -> Path:
         ends = [float(scores[network][0, i % len(values)]) for i in (place, place + steps)]
         title = (
             f"{thing}, elevation {arguments.elevation:g} degrees: {steps * 360 / arguments.views:g} degrees of azimuth "
-            f"take the score of {network_label(network)} from {max(ends):.2f} to {min(ends):.2f}"
+            f"take the score of {network_labels([network])[0]} from {max(ends):.2f} to {min(ends):.2f}"
         )
         marked = [float(values[i % len(values)]) for i in (place, place + steps)]
         shown = chosen_views(values, place, steps)
@@ -230,7 +229,7 @@ def map_grid(source: Source, shapes: list[int], output: Path) -> Path:
         maps.scores[:, shapes].transpose(0, 1),
         maps.axes,
         [maps.class_names[shape].replace("_", " ") for shape in shapes],
-        [network_label(name) for name in maps.networks],
+        network_labels(maps.networks),
         pictures=pictures,
     )
     return save_figure(figure, output)
@@ -244,7 +243,7 @@ def class_maps(source: Source, class_name: str, output: Path) -> Path:
         average.scores.transpose(0, 1),
         average.axes,
         [f"{class_name.replace('_', ' ')}"],
-        [network_label(name) for name in average.networks],
+        network_labels(average.networks),
         title=f"mean of {len(rows)} shapes of class {class_name.replace('_', ' ')}",
         cell=(2.9, 2.3),
     )
@@ -273,7 +272,7 @@ def growth(source: Source, network: int, shape: int, point: int, output: Path) -
     """Figures 11 and 12: boxes as they grow."""
     maps = source.maps
     bounds, steps = source.growth(network, shape, point)
-    title = f"{network_label(maps.networks[network])}, {maps.class_names[shape].replace('_', ' ')}"
+    title = f"{network_labels(maps.networks)[network]}, {maps.class_names[shape].replace('_', ' ')}"
     figure = plot_growth(maps.scores[network, shape], maps.axes, bounds, steps=steps, title=title)
     return save_figure(figure, output)
 
@@ -301,7 +300,7 @@ def region_views(source: Source, network: int, shape: int, output: Path) -> Path
     scores, pictures = f(u[None], index)[0], source.pictures(shape, u)
     views = [(text, u[i], pictures[i], float(scores[i])) for i, text in enumerate(where)]
     title = (
-        f"{network_label(maps.networks[network])}, {maps.class_names[shape].replace('_', ' ')}; views of a {name} box"
+        f"{network_labels(maps.networks)[network]}, {maps.class_names[shape].replace('_', ' ')}; views of a {name} box"
     )
     figure = plot_region_views(maps.scores[network, shape], maps.axes, boxes, views, points=source.points, title=title)
     return save_figure(figure, output)
@@ -354,8 +353,9 @@ def trust(arguments: argparse.Namespace, output: Path) -> Path:
     view = (boxes.a[0] + boxes.b[0]) / 2 if len(boxes) else (low + high) / 2
     thing = arguments.shape.replace("_", " ")
     title = (
-        f"{thing}, {network_label(network)}: trusted in {percent(m.trusted_share, 0, ' %')} of the views, failing in "
-        f"{percent(m.failing_share, 0, ' %')} ({m.evaluations} evaluations, wrong calls <= {percent(m.alpha, 0, ' %')})"
+        f"{thing}, {network_labels([network])[0]}: trusted in {percent(m.trusted_share, 0, ' %')} of the views, "
+        f"failing in {percent(m.failing_share, 0, ' %')} ({m.evaluations} evaluations, wrong calls <= "
+        f"{percent(m.alpha, 0, ' %')})"
     )
     print(title)
     with torch.no_grad():

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from lightning_semrob.report.figures import network_color, network_label, plot_scores_over_axis
+from lightning_semrob.networks.labels import labels_by_name
+from lightning_semrob.report.figures import network_color, plot_scores_over_axis
 from lightning_semrob.report.figures.maps import draw_field, draw_methods, wrapped
 from lightning_semrob.report.figures.style import (
     GREY,
@@ -119,6 +120,7 @@ def plot_srvr_bars(
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     width = 0.8 / len(networks)
+    labels = labels_by_name(networks)
     hatches = dict(zip(networks, dashes_of(map(network_color, networks), ("", "//", "..", "xx")), strict=True))
     for k, network in enumerate(networks):
         for place, found in enumerate(values.values()):
@@ -134,7 +136,7 @@ def plot_srvr_bars(
                 hatch=hatches[network],
                 edgecolor="white",
                 linewidth=0.5,
-                label=network_label(network) if place == 0 else None,
+                label=labels[network] if place == 0 else None,
             )
             if math.isfinite(low) and math.isfinite(high):
                 error = [[max(0.0, estimate - low)], [max(0.0, high - estimate)]]
@@ -175,7 +177,7 @@ def plot_srvr_against_accuracy(
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     top, middle = 0.0, (min(accuracy[x] for x in networks) + max(accuracy[x] for x in networks)) / 2
-    for name, marker in zip(networks, cycle("osD^vP")):
+    for (name, text), marker in zip(labels_by_name(networks).items(), cycle("osD^vP")):
         estimate, low, high = (100 * x for x in srvr[name])
         known = math.isfinite(low) and math.isfinite(high)
         error = [[max(0.0, estimate - low)], [max(0.0, high - estimate)]] if known else None
@@ -185,7 +187,7 @@ def plot_srvr_against_accuracy(
         )
         left = accuracy[name] > middle
         axes.annotate(
-            network_label(name),
+            text,
             (accuracy[name], estimate),
             (-9 if left else 9, 5),
             textcoords="offset points",

@@ -7,13 +7,8 @@ from pathlib import Path
 
 from lightning_semrob.commands.parsing import Parser
 from lightning_semrob.maps import SemanticMaps
-from lightning_semrob.report.figures import (
-    network_label,
-    plot_data_map,
-    plot_map_grid,
-    plot_scores_over_axis,
-    save_figure,
-)
+from lightning_semrob.networks.labels import network_labels
+from lightning_semrob.report.figures import plot_data_map, plot_map_grid, plot_scores_over_axis, save_figure
 
 __all__ = ["main"]
 
@@ -39,7 +34,7 @@ def main(args: Sequence[str]) -> list[Path]:
     maps, folder = SemanticMaps.load(config.maps), Path(config.output)
     if len(maps.axes) > 2:
         raise ValueError(f"these maps have the axes {maps.axes.names}: map one or two and fix or average the others")
-    networks = [network_label(name) for name in maps.networks]
+    networks = network_labels(maps.networks)
     first = maps.axes.axes[0]
     written = []
     for class_name in dict.fromkeys(maps.class_names):

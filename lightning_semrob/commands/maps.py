@@ -16,6 +16,7 @@ from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.functions.precision import set_arithmetic
 from lightning_semrob.functions.trusted import refuse_code
 from lightning_semrob.maps import SemanticMapper, SemanticMaps
+from lightning_semrob.networks.labels import network_labels
 from lightning_semrob.networks.probe import probe_in_words
 from lightning_semrob.report.tables import format_table
 from lightning_semrob.sharing.strategies import SharedTableStrategy, check_devices
@@ -100,7 +101,7 @@ def print_maps(maps: SemanticMaps) -> None:
     """Mean score of every network and class, and where all networks fail."""
     average = maps.class_average()
     lines = []
-    for i, network in enumerate(maps.networks):
+    for i, network in enumerate(network_labels(maps.networks)):
         for j, class_name in enumerate(average.class_names):
             score = average.scores[i, j]
             line = [network, class_name, f"{score.nanmean():.3f}", f"{(score >= 0.7).double().mean():.2f}"]

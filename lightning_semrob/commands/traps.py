@@ -15,7 +15,8 @@ from lightning_semrob.finders import OIRBlackBoxFinder, VerifiedFinder
 from lightning_semrob.functions.trusted import UntrustedError
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.maps.traps import Trap, find_traps
-from lightning_semrob.report.figures import network_label, plot_contact_sheet, save_figure
+from lightning_semrob.networks.labels import labels_by_name
+from lightning_semrob.report.figures import plot_contact_sheet, save_figure
 from lightning_semrob.report.job import FinishedJob
 from lightning_semrob.report.tables import format_traps
 from lightning_semrob.space import Box
@@ -75,7 +76,7 @@ def _save_pictures(path: Path, maps: SemanticMaps, traps: Sequence[Trap], trust:
     environment = environment_of(maps, trust)
     environment.setup()
     names = environment.space.names
-    images, labels = [], []
+    images, labels, names_of = [], [], labels_by_name(maps.networks)
     for trap in traps[:most]:
         same = [i for i, spec in enumerate(environment.shapes) if spec.class_name == trap.class_name]
         shape = next((i for i in same if environment.shapes[i].shape_id == trap.shape), same[0])
@@ -84,7 +85,7 @@ def _save_pictures(path: Path, maps: SemanticMaps, traps: Sequence[Trap], trust:
         u = torch.tensor([[known.get(name, default[name].default) for name in names]], dtype=torch.float64)
         with torch.no_grad():
             images.append(environment.renderer(environment.mesh(shape), u.to(environment.device), names)[0].cpu())
-        who = network_label(trap.networks[0]) if len(trap.networks) == 1 else f"all {len(trap.networks)} networks"
+        who = names_of[trap.networks[0]] if len(trap.networks) == 1 else f"all {len(trap.networks)} networks"
         labels.append(f"{trap.kind}, {trap.class_name}\n{who}\nf = {trap.worst_score:.2f}")
     return save_figure(plot_contact_sheet(torch.stack(images), labels, title="worst views", cell=1.9), path)
 

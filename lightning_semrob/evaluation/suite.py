@@ -23,6 +23,7 @@ from lightning_semrob.finders.statuses import RUNNING
 from lightning_semrob.finders.trapezoid import TrapezoidFinder
 from lightning_semrob.finders.verified.finder import VerifiedFinder
 from lightning_semrob.functional.srvr import verified_ratio
+from lightning_semrob.networks.labels import network_labels
 from lightning_semrob.sharing.work import TaskBatch
 from lightning_semrob.utilities.messages import unknown_name
 
@@ -337,6 +338,6 @@ class FinderSuite(Measurement):
         self.environment.gather_failures()
         self.table.gather()
         self.srvr_values = self.srvr.compute()
-        for number, network in enumerate(self.environment.networks):
+        for number, network in enumerate(network_labels(self.environment.networks)):
             for name, values in self.srvr_values["intersected"].items():
                 self.log(f"srvr/{network}/{name}", values[number].nanmean().to(self.device), sync_dist=True)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["network_labels"]
+__all__ = ["labels_by_name", "network_labels"]
 
 
 def network_labels(names: Sequence[str]) -> list[str]:
@@ -32,6 +32,11 @@ def network_labels(names: Sequence[str]) -> list[str]:
             return [labels[name] for name in names]
         for name in again:
             chosen[name] += 1
+
+
+def labels_by_name(names: Sequence[str]) -> dict[str, str]:
+    """Name of each network -> its label."""
+    return dict(zip(names, network_labels(names), strict=True))
 
 
 def _forms(name: str) -> list[str]:

@@ -23,7 +23,8 @@ from lightning_semrob.finders.base import RegionFinder
 from lightning_semrob.finders.trace import trace_growth
 from lightning_semrob.functional.scores import SCORES
 from lightning_semrob.maps import SemanticMaps, compute_maps
-from lightning_semrob.report.figures import axis_label, method_color, network_label, tick_step
+from lightning_semrob.networks.labels import network_labels
+from lightning_semrob.report.figures import axis_label, method_color, tick_step
 from lightning_semrob.report.figures.maps import box_outlines
 from lightning_semrob.shapes.classes import imagenet_names
 from lightning_semrob.space import Axis, Box
@@ -272,7 +273,8 @@ def build_app(explorer: Explorer) -> Any:
         style={"maxWidth": "1150px", "margin": "0 auto", "padding": "1rem", "fontFamily": "system-ui, sans-serif"},
         children=[
             html.H1(
-                f"{explorer.shape.class_name} seen by {network_label(explorer.network)}", style={"fontSize": "1.4rem"}
+                f"{explorer.shape.class_name} seen by {network_labels([explorer.network])[0]}",
+                style={"fontSize": "1.4rem"},
             ),
             html.P("Click the map or move a slider. " + (f"The map holds for {fixed}." if fixed else "")),
             html.Div(

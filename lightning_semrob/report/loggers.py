@@ -14,7 +14,8 @@ from torch import Tensor
 from lightning_semrob.evaluation.records import Run
 from lightning_semrob.evaluation.run_table import volume_ratios
 from lightning_semrob.evaluation.summary import Summary
-from lightning_semrob.report.figures import network_label, plot_map
+from lightning_semrob.networks.labels import labels_by_name
+from lightning_semrob.report.figures import plot_map
 from lightning_semrob.report.tables import format_srvr_table, format_verified_table
 from lightning_semrob.sharing.rounds import UpdateCallback
 from lightning_semrob.space import Box
@@ -73,8 +74,9 @@ class RunCurves:
         """(step, metrics) in the order of the steps: mean volume ratio and loss, running runs, evaluations so far."""
         last = max((max(steps) for steps in self.running.values()), default=0)
         metrics: list[dict[str, float]] = [{} for _ in range(last)]
+        labels = labels_by_name(sorted({network for _, network, _ in self.running}))
         for (finder, network, class_name), steps in sorted(self.running.items()):
-            name = f"{network_label(network)} {class_name}"
+            name = f"{labels[network]} {class_name}"
             kept = [0.0] * 6
             for step in range(1, last + 1):
                 values = [a + b for a, b in zip(kept, steps.get(step, [0.0] * 6), strict=True)]
@@ -173,18 +175,19 @@ def summary_metrics(summary: Summary) -> dict[str, float]:
     ``_low`` and ``_high``.
     """
     result: dict[str, float] = {}
+    labels = labels_by_name(summary.networks)
     for volume, prefix in (("intersected", "srvr"), ("verified", "verified_srvr")):
         for method, found in summary.intervals[volume].items():
-            for number, network in enumerate(summary.networks):
+            for number, label in enumerate(labels.values()):
                 for ends, suffix in ((found.estimate, ""), (found.low, "_low"), (found.high, "_high")):
                     value = 100 * float(ends[number])
                     if value == value:
-                        result[f"{prefix}{suffix}/{network_label(network)}/{method}"] = value
+                        result[f"{prefix}{suffix}/{label}/{method}"] = value
     for line in summary.trust.networks if summary.trust else []:
         for share in ("trusted", "failing", "top1"):
             for end, suffix in zip(getattr(line, share)[:3], ("", "_low", "_high"), strict=True):
                 if end == end:
-                    result[f"{share}_share{suffix}/{network_label(line.network)}"] = 100 * float(end)
+                    result[f"{share}_share{suffix}/{labels[line.network]}"] = 100 * float(end)
     for column, costs in summary.cost.items():
         result[f"cost/{column}"] = float(sum(costs.values()))
     return result
@@ -212,12 +215,12 @@ def draw_figures(rows: Sequence[Run], maps: SemanticMaps | None, most: int = 12)
     figures: dict[str, Any] = {}
     if maps is None or len(maps.axes) != 2:
         return figures
-    for n, network in enumerate(maps.networks):
+    for n, (network, label) in enumerate(labels_by_name(maps.networks).items()):
         for s, (class_name, shape_id) in enumerate(zip(maps.class_names, maps.shapes, strict=True)):
             if len(figures) < most:
                 boxes, points = _boxes_of(rows, network, (class_name, shape_id), maps.axes.names)
                 shape = shape_id if class_name in shape_id else f"{class_name}: {shape_id}"
-                title = f"{network_label(network)}, {shape}"
+                title = f"{label}, {shape}"
                 figures[title] = plot_map(maps.scores[n, s], maps.axes, boxes=boxes, points=points, title=title)
     return figures
 

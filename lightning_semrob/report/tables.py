@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lightning_semrob.evaluation.summary import Comparison, Summary
 from lightning_semrob.functional.uncertainty import MINIMUM_SHAPES, Difference
-from lightning_semrob.networks.labels import network_labels
+from lightning_semrob.networks.labels import labels_by_name, network_labels
 from lightning_semrob.utilities.messages import percent
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def format_comparisons(summary: Summary, volume: str = "verified", names: Mappin
         volume: that is compared.
         names: what networks are called; their labels if None.
     """
-    names = names or dict(zip(summary.networks, network_labels(summary.networks), strict=True))
+    names = names or labels_by_name(summary.networks)
     method = "verified" if "verified" in summary.methods else "mean"
     what = {"verified": "verified SRVR", "intersected": "SRVR", "raw": "raw SRVR"}[volume]
     lines = []
@@ -145,7 +145,7 @@ def format_viewpoints(summary: Summary) -> str:
 
 def viewpoint_pairs(summary: Summary) -> list[str]:
     """One sentence for each pair of networks, by viewpoint accuracy; none where no view was asked for."""
-    names = dict(zip(summary.networks, network_labels(summary.networks), strict=True))
+    names = labels_by_name(summary.networks)
     return [
         f"{names[pair.first]} against {names[pair.second]}: {difference_in_words(pair)}"
         for pair in (summary.viewpoints.comparisons if summary.viewpoints else [])
@@ -280,13 +280,13 @@ def format_traps(traps: Sequence[Trap], names: Sequence[str], most: int = 30) ->
         names: of the axes.
         most: lines at most; the last line says how many are left out.
     """
-    lines = []
+    lines, labels = [], labels_by_name([name for trap in traps for name in trap.networks])
     for number, trap in enumerate(traps[:most], 1):
         sides = [
             f"{a:.0f}" if a == b else f"{a:.0f} to {b:.0f}"
             for a, b in zip(trap.a.tolist(), trap.b.tolist(), strict=True)
         ]
-        networks = trap.networks[0] if len(trap.networks) == 1 else f"all {len(trap.networks)}"
+        networks = labels[trap.networks[0]] if len(trap.networks) == 1 else f"all {len(trap.networks)}"
         worst = f"{trap.worst_score:.2f}"
         size = [percent(trap.volume), f"{trap.mean:.2f}", f"{trap.depth:.2f}", worst, trap.verdict]
         lines.append([str(number), trap.kind, networks, trap.class_name, trap.shape, *sides, *size])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lightning_semrob.functional.uncertainty import ShapeInterval
-from lightning_semrob.networks.labels import network_labels
+from lightning_semrob.networks.labels import labels_by_name
 from lightning_semrob.report.tables import format_table
 from lightning_semrob.trust.summary import TrustSummary
 from lightning_semrob.utilities.messages import percent
@@ -17,8 +17,7 @@ Table = tuple[list[str], list[list[str]]]
 
 
 def _labels(trust: TrustSummary) -> dict[str, str]:
-    names = [line.network for line in trust.networks]
-    return dict(zip(names, network_labels(names), strict=True))
+    return labels_by_name([line.network for line in trust.networks])
 
 
 def _interval(found: ShapeInterval) -> str:

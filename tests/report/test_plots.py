@@ -20,10 +20,10 @@ from benchmarks.paper_figures import (
     plot_srvr_bars,
     save_turntable,
 )
+from lightning_semrob.networks import network_labels
 from lightning_semrob.report.figures import (
     method_color,
     network_color,
-    network_label,
     plot_contact_sheet,
     plot_data_map,
     plot_growth,
@@ -62,9 +62,14 @@ def test_a_network_has_one_colour_everywhere() -> None:
     # The same in every process, and for all weights and options of one architecture.
     for name in ("timm/x", "timm/x@/some/folder/weights.pth?input_size=64", "timm/x?normalize=none"):
         assert network_color(name) == "#E69F00"
-    assert network_label("timm/x@/some/folder/weights.pth?input_size=64") == "timm/x@weights.pth?input_size=64"
-    assert network_label("efficientnet_lite0?normalize=none") == "efficientnet_lite0?normalize=none"
     assert len({method_color(name) for name in ("naive", "trapezoid", "oir_b", "oir_w", "verified", "exhaustive")}) == 6
+
+
+def test_the_legend_names_networks_by_short_labels() -> None:
+    names = ["timm/x@/some/folder/weights.pth?input_size=64", "timm/x", "torchvision/resnet50?label=mine"]
+    figure = plot_scores_over_axis(VALUES, dict.fromkeys(names, CURVE), AZIMUTH)
+    labels = [line.get_label() for line in figure.axes[0].lines]
+    assert labels == network_labels(names) == ["x@weights", "timm/x", "mine"]
 
 
 def test_networks_of_one_colour_differ_in_line_style() -> None:

@@ -12,6 +12,7 @@ from matplotlib.patches import ConnectionPatch
 from scipy import stats
 from torch import Tensor
 
+from lightning_semrob.networks.labels import network_labels
 from lightning_semrob.report.figures.style import (
     GREY,
     add_legend,
@@ -19,7 +20,6 @@ from lightning_semrob.report.figures.style import (
     dashes_of,
     finish_axis,
     network_color,
-    network_label,
     picture_of,
     titled,
 )
@@ -70,14 +70,16 @@ def plot_scores_over_axis(
     grid = figure.add_gridspec(2 if views else 1, 1, height_ratios=(1, 2.2) if views else None, hspace=0.0)
     axes = figure.add_subplot(grid[-1, 0])
     largest = 1
-    for (name, values_of), dashes in zip(scores.items(), dashes_of(map(network_color, scores)), strict=True):
+    labels = network_labels(list(scores))
+    styles = dashes_of(map(network_color, scores))
+    for (name, values_of), text, dashes in zip(scores.items(), labels, styles, strict=True):
         y = np.atleast_2d(array_of(values_of))
         if y.ndim != 2 or y.shape[1] != len(values):
             raise ValueError(f"scores of '{name}' must be ({len(values)},) or (S, {len(values)}), got {y.shape}")
         y = np.concatenate([y, y[:, :1]], axis=1) if closed else y
         largest = max(largest, len(y))
         mean, color = y.mean(0), network_color(name)
-        axes.plot(x, mean, color=color, linestyle=dashes, linewidth=1.8, label=network_label(name))
+        axes.plot(x, mean, color=color, linestyle=dashes, linewidth=1.8, label=text)
         if len(y) > 1:
             half = stats.t.ppf((1 + confidence) / 2, len(y) - 1) * y.std(0, ddof=1) / math.sqrt(len(y))
             low, high, alpha = (mean - half).clip(0), (mean + half).clip(max=1), 0.2 if len(scores) < 3 else 0.08

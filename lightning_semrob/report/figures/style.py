@@ -7,7 +7,6 @@ Ito, and a network, or a method, has the same colour in every figure.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from torch import Tensor
 from lightning_semrob.space import Axis, SemanticSpace
 from lightning_semrob.utilities.files import write_atomically
 
-__all__ = ["axis_label", "method_color", "network_color", "network_label", "save_figure", "tick_step"]
+__all__ = ["axis_label", "method_color", "network_color", "save_figure", "tick_step"]
 
 # Okabe and Ito, without black (annotations) and yellow (hard to see on white).
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -49,15 +48,6 @@ MAP_COLORS = "cividis"  # even in lightness, and alike to every kind of colour v
 SPREAD_COLORS = "magma"
 GREY = "#555555"
 INITIAL: dict[str, Any] = {"marker": "o", "markersize": 5, "color": "white", "markeredgecolor": "black"}
-
-
-def network_label(name: str) -> str:
-    """A network's name for people: its option ``label``, or the name without the folders of a state dict's path."""
-    if given := re.search(r"[?&]label=([^&]+)", name):
-        return given[1]
-    head, at, tail = name.partition("@")
-    path, mark, options = tail.partition("?")
-    return f"{head}{at}{Path(path).name if path else ''}{mark}{options}"
 
 
 def _slot(name: str, table: Mapping[str, int]) -> int:

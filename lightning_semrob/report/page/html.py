@@ -16,6 +16,7 @@ import torch
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.folder import environment_of
 from lightning_semrob.maps import SemanticMaps
+from lightning_semrob.networks.labels import labels_by_name
 from lightning_semrob.networks.probe import probe_in_words
 from lightning_semrob.report.job import FinishedJob
 from lightning_semrob.report.page.maps import Maps, cividis_gradient
@@ -69,7 +70,7 @@ def build_page(
     shapes, classes = len(environment.shapes), len(environment.class_names)
     return fill(
         "page.html",
-        networks=environment.networks,
+        labels=labels_by_name(environment.networks),
         counts=[
             plural(len(environment.networks), "network"),
             f"{plural(shapes, 'shape')} of {plural(classes, 'class')}",

@@ -10,7 +10,8 @@ import numpy as np
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.maps import SemanticMaps
-from lightning_semrob.report.figures import axis_label, method_color, network_color, network_label, tick_step
+from lightning_semrob.networks.labels import labels_by_name
+from lightning_semrob.report.figures import axis_label, method_color, network_color, tick_step
 from lightning_semrob.report.job import FinishedJob
 from lightning_semrob.report.page.pictures import Sheet
 from lightning_semrob.report.page.regions import Region, region_views, regions_of
@@ -126,7 +127,9 @@ class Maps(Section):
         return {
             "axes": [axis_data(axis, self.maps.values(k).tolist()) for k, axis in enumerate(self.maps.axes)],
             "space": [axis_data(axis, []) for axis in self.space],
-            "networks": [{"name": network_label(name), "color": network_color(name)} for name in networks],
+            "networks": [
+                {"name": label, "color": network_color(name)} for name, label in labels_by_name(networks).items()
+            ],
             "methods": [{"name": name, "color": method_color(name)} for name in self.methods],
             "shapes": self._shapes(),
             "classes": [{"mean": one.mean, "spread": one.spread} for one in self.classes],

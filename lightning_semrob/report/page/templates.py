@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightning_semrob.report.figures import method_color, network_color, network_label
+from lightning_semrob.report.figures import method_color, network_color
 from lightning_semrob.space import Axis
 from lightning_semrob.utilities.messages import percent
 
@@ -72,7 +72,7 @@ def _templates() -> Any:
         "amount": amount,
         "breakable": _breakable,
         "ends": lambda axis: f"{words(axis.name)} {amount(axis.low, axis)} to {amount(axis.high, axis)}",
-        "label": network_label,
+        "label": jinja2.pass_context(lambda page, name: page.get("labels", {}).get(name, name)),
         "method_color": method_color,
         "network_color": network_color,
         "percent": lambda share: percent(share, unit=" %"),
