@@ -1,21 +1,24 @@
-"""Four ways to draw training views, several seeds each, at equal numbers of rendered images, on held-out shapes.
+"""Does training that aims beat training that does not? Six ways to draw views, judged where the difference is visible.
 
-    python benchmarks/training.py                       # 4 modes x 3 seeds, two hours on 2 shared CPU cores
-    python benchmarks/training.py --seeds 0 --modes uniform regions --output outputs/short
+    python benchmarks/training.py --output outputs/training            # tunes, trains, judges, prints the tables
+    python benchmarks/training.py --output outputs/training --only uniform aimed --seeds 0 1 --tuning-seeds 100
 
-Everything but the views is that of configs/train_demo.yaml. Trains with `train.py`'s own code, judges
-with that of `evaluate.py`, and prints what each run spent, every network's line, mean and spread over the
-seeds, and the paired differences of `regions` with bootstrap intervals over seeds and shapes. The same command in the
-same folder goes on where it stopped.
+Network, classes, budget and everything else but the views are those of configs/train_demo.yaml; more shapes are held
+out. First the learning rates are tuned: each rate trains `uniform` and `aimed` with seeds of its own, and each of the
+two gets the rate with the fewest top-1 failures on validation shapes; the other arms get that of `uniform`. Then every
+arm is trained with its seeds and judged on the held-out shapes: 128 Sobol views of each shape, and on the first shapes
+of each class trust maps and verified regions. Each run has a folder with its results, so the same command in the same
+folder goes on where it stopped, and more seeds can be added.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
+import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,150 +27,359 @@ import yaml
 from torch import Tensor
 
 from lightning_semrob.commands.evaluate import config_folder
-from lightning_semrob.report.page.training import training_table
+from lightning_semrob.functional.tails import swap_p_value
+from lightning_semrob.functional.uncertainty import paired_difference, symmetric_interval
 from lightning_semrob.report.tables import format_table
+from lightning_semrob.shapes import ShapeSpec
 from lightning_semrob.training.data import RenderedViews
+from lightning_semrob.training.dense import DenseViews, look_at
 from lightning_semrob.training.job import TrainingCost, train_run
-from lightning_semrob.training.judging import JudgedRun, Judging, compare, held_out_ratios
+from lightning_semrob.training.judging import (
+    Judging,
+    evaluation_job,
+    held_out_environment,
+    held_out_ratios,
+    network_names,
+    trusted_share,
+    write_class_table,
+)
 from lightning_semrob.training.module import SemanticTraining
 from lightning_semrob.training.views import (
+    AimedViews,
     CleanViews,
     RegionViews,
-    RenderedRegionViews,
     UniformViews,
     ViewSampler,
     WorstOfKViews,
 )
+from lightning_semrob.utilities.files import read_json, write_atomically
 
-MODES = ("clean", "uniform", "worst_of_4", "regions")
-#: Columns of the table of means: key of the statistics, heading.
-COLUMNS = {
-    "verified": "verified SRVR",
-    "score": "mean score",
-    "worst_score": "worst score",
-    "accuracy": "accuracy",
-    "accuracy_clean": "clean accuracy",
+TUNED = ("uniform", "aimed")
+VIEWS = 128
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to draw views; ``factor`` times the images of the demo."""
+
+    views: Callable[[], ViewSampler]
+    factor: int = 1
+
+
+ARMS = {
+    "uniform": Arm(UniformViews),
+    "aimed": Arm(AimedViews),
+    "clean": Arm(CleanViews),
+    "worst_of_4": Arm(WorstOfKViews),
+    "worst_of_4_equal_steps": Arm(WorstOfKViews, 4),
+    "aimed_to_the_end": Arm(lambda: AimedViews(settle=0)),
+    "regions": Arm(RegionViews),
 }
 
 
-def views_of(mode: str, regions: Mapping[str, Any]) -> ViewSampler:
-    """A fresh sampler of a mode."""
-    if mode.startswith("worst_of_"):
-        return WorstOfKViews(int(mode.removeprefix("worst_of_")))
-    if mode == "regions":
-        return RegionViews(**regions)
-    if mode == "rendered_regions":
-        return RenderedRegionViews()
-    return {"clean": CleanViews, "uniform": UniformViews}[mode]()
+class WholeEpochs(RenderedViews):
+    """Renders the views of an epoch shape by shape, in fewer calls of the renderer; the pictures are the same."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._plans: dict[tuple[int, int], Any] = {}
+        self._pictures: dict[tuple[ShapeSpec, bytes], Tensor] = {}
+
+    def train_dataloader(self) -> Any:
+        loader = super().train_dataloader()
+        trainer: Any = self.trainer
+        epoch, views = trainer.current_epoch, trainer.lightning_module.views
+        self._plans = {
+            (epoch, step): super(WholeEpochs, self).train_plan(views, epoch, step) for step in range(len(loader))
+        }
+        rows: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        for plan in self._plans.values():
+            for shape, u, extra in zip(plan.groups.shape.tolist(), plan.groups.u, plan.randomized, strict=True):
+                rows.setdefault(shape, []).append((u, extra))
+        for number, own in rows.items():
+            shape = self.splits["train"][number]
+            images = super().render(shape, torch.cat([u for u, _ in own]), torch.cat([extra for _, extra in own]))
+            for (u, _), part in zip(own, images.split([len(u) for u, _ in own]), strict=True):
+                self._pictures[shape, u.numpy().tobytes()] = part
+        return loader
+
+    def train_plan(self, views: Any, epoch: int, step: int) -> Any:
+        return self._plans.pop((epoch, step))
+
+    def render(self, shape: ShapeSpec, u: Tensor, randomized: Tensor) -> Tensor:
+        known = self._pictures.pop((shape, u.numpy().tobytes()), None)
+        return super().render(shape, u, randomized) if known is None else known
 
 
-def bootstrap(difference: Tensor, draws: int = 10_000) -> tuple[float, float]:
-    """95 % interval of the mean of differences (seeds, shapes): seeds and shapes are both drawn with replacement."""
-    generator = torch.Generator().manual_seed(0)
-    seeds, shapes = difference.shape
-    rows = torch.randint(seeds, (draws, seeds), generator=generator)
-    columns = torch.randint(shapes, (draws, shapes), generator=generator)
-    means = torch.stack([difference[r][:, c].mean() for r, c in zip(rows, columns, strict=True)])
-    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=means.dtype)).tolist()
-    return low, high
+def make_data(config: Mapping[str, Any], train: int, validation: int, held_out: int) -> WholeEpochs:
+    """The data of a configuration with other numbers of shapes a class."""
+    count = train + validation + held_out
+    changes = {
+        "shapes": [f"{spec.partition(':')[0]}:0-{count - 1}" for spec in config["data"]["shapes"]],
+        "validation_per_class": validation,
+        "held_out_per_class": held_out,
+        "num_workers": 0,
+    }
+    data = WholeEpochs(**(dict(config["data"]) | changes))
+    data.setup()
+    return data
 
 
-def train_all(
-    config: Mapping[str, Any], modes: Sequence[str], seeds: Sequence[int], output: Path, regions: Mapping[str, Any]
-) -> tuple[RenderedViews, dict[str, Path], dict[str, TrainingCost]]:
-    """Train every mode with every seed; the data, the state dicts and what was spent, by ``mode-seed``."""
+@dataclass(frozen=True)
+class Run:
+    """One training run, in its folder."""
+
+    arm: str
+    rate: float
+    seed: int
+    output: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where its state dict and results are."""
+        return self.output / f"{self.arm}-{1000 * self.rate:g}e-3-{self.seed}"
+
+    @property
+    def weights(self) -> Path:
+        """The trained state dict."""
+        return self.folder / f"{ARMS[self.arm].views().name}.pth"
+
+    @property
+    def cost(self) -> TrainingCost:
+        """What it spent."""
+        return TrainingCost(**read_json(self.weights.with_suffix(".json")))
+
+
+def train(data: RenderedViews, config: Mapping[str, Any], run: Run) -> None:
+    """Train a run, unless its state dict is there."""
     import pytorch_lightning as pl  # after the package, which makes torchvision importable on a CPU-only torch
 
-    data = RenderedViews(**config["data"])
-    data.setup()
-    weights: dict[str, Path] = {}
-    costs: dict[str, TrainingCost] = {}
-    arguments = {key: value for key, value in config["model"].items() if key != "views"}
-    for seed in seeds:
-        for mode in modes:
-            data.seed = seed
-            module = SemanticTraining(views=views_of(mode, regions), **arguments)
-            trainer = pl.Trainer(
-                accelerator="cpu",
-                devices=1,
-                max_epochs=config["trainer"]["max_epochs"],
-                logger=False,
-                enable_checkpointing=False,
-                enable_model_summary=False,
-                enable_progress_bar=False,
-                num_sanity_val_steps=0,
-                limit_val_batches=0,
-                reload_dataloaders_every_n_epochs=1,
+    if run.weights.is_file():
+        return
+    arguments = {k: v for k, v in config["model"].items() if k not in ("views", "learning_rate")}
+    module = SemanticTraining(views=ARMS[run.arm].views(), learning_rate=run.rate, **arguments)
+    data.seed, data.images = run.seed, config["data"]["images"] * ARMS[run.arm].factor
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=config["trainer"]["max_epochs"],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        reload_dataloaders_every_n_epochs=1,
+    )
+    start = time.process_time()
+    train_run(module, trainer, data, run.folder)
+    print(f"{run.folder.name}: {time.process_time() - start:.0f} CPU s", flush=True)
+
+
+def dense(data: RenderedViews, network: str, runs: Sequence[Run], split: str) -> DenseViews:
+    """Scores of runs on Sobol views of all shapes of a split; each run keeps its own as ``<split>.pt``."""
+    shapes, names = data.splits[split], [run.folder.name for run in runs]
+    files = [run.folder / f"{split}-{len(shapes)}.pt" for run in runs]
+    missing = [k for k, file in enumerate(files) if not file.is_file()]
+    data.seed = 0  # the same views of every run
+    write_class_table(runs[0].output / "class_table.yaml", data.classes)
+    for start in range(0, len(missing), 8):  # the pictures of a shape are rendered once for the networks of a call
+        part = missing[start : start + 8]
+        full = network_names(data, network, {names[k]: runs[k].weights for k in part})
+        environment = held_out_environment(data, list(full.values()), shapes, runs[0].output, "cpu")
+        found = look_at(environment, list(full), data.clean_window, VIEWS)
+        for row, k in enumerate(part):
+            one = DenseViews(
+                [names[k]],
+                found.classes,
+                found.regions,
+                *(x[row : row + 1].clone() for x in (found.score, found.hit, found.clean_hit)),
             )
-            name = f"{mode}-{seed}"
-            folder = output / str(seed)
-            costs[name] = train_run(module, trainer, data, folder)
-            weights[name] = folder / f"{module.views.name}.pth"
-    return data, weights, costs
+            write_atomically(files[k], lambda path, one=one: torch.save(vars(one), path))
+    kept = [DenseViews(**torch.load(file)) for file in files]
+    joined = (torch.cat([getattr(one, name) for one in kept]) for name in ("score", "hit", "clean_hit"))
+    return DenseViews(names, kept[0].classes, kept[0].regions, *joined)
 
 
-def judge(
-    data: RenderedViews, network: str, weights: Mapping[str, Path], output: Path, judging: Judging
-) -> tuple[dict[str, JudgedRun], dict[str, Tensor]]:
-    """Judge every network, all from the same initial points; the runs by name, and verified volume by shape."""
+def volumes(data: RenderedViews, network: str, run: Run, each: int) -> dict[str, Tensor]:
+    """Trusted, failing and verified share of the first ``each`` held-out shapes of each class, (S,), of one run."""
+    count = dict.fromkeys(data.classes, 0)
+    shapes = []
+    for shape in data.splits["held_out"]:
+        count[shape.class_name] += 1
+        shapes += [shape] if count[shape.class_name] <= each else []
     renderer = {
         "class_path": "lightning_semrob.rendering.raster.Rasterizer",
         "init_args": {"image_size": data.renderer.image_size, "supersampling": 1},
     }
-    runs: dict[str, JudgedRun] = {}
-    ratios: dict[str, Tensor] = {}
-    data.seed = 0
-    for name, path in weights.items():
-        folder = output / name.rpartition("-")[2]
-        found = compare(data, network, {name: path}, folder, judging, renderer, "cpu", progress=False)
-        runs |= found.runs
-        ratios |= held_out_ratios(found.evaluation.runs, {name: found.runs[name].network})
-    return runs, ratios
+    data.seed, weights = 0, {run.folder.name: run.weights}
+    job = evaluation_job(data, network, weights, shapes, run.folder, Judging(1, 400), renderer, "cpu", progress=False)
+    names = network_names(data, network, weights)
+    shares = trusted_share(job, list(names.values())).shares()[:, 0]
+    return {"trusted": shares[0], "failing": shares[1], "verified": held_out_ratios(job.runs, names)[run.folder.name]}
 
 
-def print_means(runs: Mapping[str, JudgedRun], modes: Sequence[str], seeds: Sequence[int]) -> None:
-    """Mean and, behind +-, standard deviation over the seeds, percent."""
+def tune(
+    data: RenderedViews, config: Mapping[str, Any], rates: Sequence[float], seeds: Sequence[int], output: Path
+) -> dict[str, float]:
+    """Train with every rate, print the failures on validation shapes, and return the best rate of either arm."""
+    runs = [Run(arm, rate, seed, output) for seed in seeds for rate in rates for arm in TUNED]
+    for run in runs:
+        train(data, config, run)
+    found = dense(data, config["model"]["network"], runs, "validation")
+    failures = {run: 1 - float(hit.mean()) for run, hit in zip(runs, found.hit, strict=True)}
+    best, lines = {}, []
+    for arm in TUNED:
+        means = {}
+        for rate in rates:
+            each = [failures[run] for run in runs if run.arm == arm and run.rate == rate]
+            means[rate] = sum(each) / len(each)
+            lines.append([arm, f"{rate:g}", f"{100 * means[rate]:.2f}", ", ".join(f"{100 * x:.2f}" for x in each)])
+        best[arm] = min(means, key=lambda rate: means[rate])
+    print(f"\nTop-1 failures on {len(data.splits['validation'])} validation shapes, percent, seeds {list(seeds)}")
+    print(format_table(["views", "learning rate", "failures", "each seed"], lines, left=1))
+    print(f"best: {', '.join(f'{arm} {rate:g}' for arm, rate in best.items())}", flush=True)
+    return best
+
+
+MEASURES = ("top-1 failures", "mean f", "5 % quantile", "worst tenth")
+
+
+def measures(views: DenseViews) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    """The measures as functions of scores and hits (..., S, V)."""
+    tails = views.tails
+    return {
+        "top-1 failures": lambda score, hit: 1 - hit.mean((-2, -1)),
+        "mean f": lambda score, hit: score.mean((-2, -1)),
+        "5 % quantile": lambda score, hit: tails["low_score"](score),
+        "worst tenth": lambda score, hit: tails["worst_regions"](score),
+    }
+
+
+def print_means(runs: Sequence[Run], views: DenseViews, shares: Mapping[Run, Mapping[str, Tensor]]) -> None:
+    """Mean of each arm over its seeds and, behind +-, standard deviation over them; percent."""
     lines = []
-    for mode in modes:
-        line = [mode]
-        for key in COLUMNS:
-            names = [f"{mode}-{seed}" for seed in seeds]
-            found = [
-                runs[name].verified.estimate if key == "verified" else getattr(runs[name].statistics, key)
-                for name in names
-            ]
-            values = 100 * torch.tensor(found, dtype=torch.float64)
-            line.append(f"{values.mean():.1f}" + (f" +- {values.std():.1f}" if len(seeds) > 1 else ""))
-        lines.append(line)
-    print(format_table(["views", *COLUMNS.values()], lines, left=1))
-
-
-def print_differences(ratios: Mapping[str, Tensor], modes: Sequence[str], seeds: Sequence[int]) -> None:
-    """Verified volume of `regions` minus that of the others, percent of the space."""
-    if "regions" not in modes or len(modes) == 1:
-        return
-    lines = []
-    for other in modes:
-        if other == "regions":
-            continue
-        difference = torch.stack([ratios[f"regions-{seed}"] - ratios[f"{other}-{seed}"] for seed in seeds])
-        low, high = bootstrap(difference)
-        each = ", ".join(f"{100 * value:+.1f}" for value in difference.mean(1).tolist())
-        lines.append([other, f"{100 * difference.mean():+.1f}", f"[{100 * low:+.1f}, {100 * high:+.1f}]", each])
-    columns = ["regions minus", "verified SRVR", "95 % over seeds and shapes", "each seed"]
+    for arm in dict.fromkeys(run.arm for run in runs):
+        rows = [k for k, run in enumerate(runs) if run.arm == arm]
+        own = [runs[k] for k in rows]
+        columns = [measure(views.score[rows], views.hit[rows]) for measure in measures(views).values()]
+        columns.append(views.clean_hit[rows].mean((1, 2)))
+        columns += [
+            torch.tensor([float(shares[run][name].nanmean()) for run in own if run in shares])
+            for name in ("trusted", "failing", "verified")
+        ]
+        cells = []
+        for column in columns:
+            spread = f" +- {100 * column.std():.1f}" if len(column) > 1 else ""
+            cells.append(f"{100 * column.mean():.1f}{spread}" if len(column) else "n/a")
+        lines.append(
+            [arm, str(len(own)), f"{own[0].rate:g}", str(own[0].cost.rendered), str(own[0].cost.steps), *cells]
+        )
+    columns = [
+        "views",
+        "seeds",
+        "rate",
+        "images",
+        "steps",
+        *MEASURES,
+        "clean accuracy",
+        "trusted",
+        "failing",
+        "verified",
+    ]
     print(format_table(columns, lines, left=1))
 
 
+def print_differences(runs: Sequence[Run], views: DenseViews, base: str, resamples: int) -> None:
+    """Every arm minus ``base`` at the seeds of both, points of percent."""
+    lines = []
+    place = {(run.arm, run.seed): k for k, run in enumerate(runs)}
+    for arm in dict.fromkeys(run.arm for run in runs if run.arm != base):
+        seeds = [run.seed for run in runs if run.arm == arm and (base, run.seed) in place]
+        new, old = ([place[name, seed] for seed in seeds] for name in (arm, base))
+        for name, measure in measures(views).items():
+            each = measure(views.score[new], views.hit[new]) - measure(views.score[old], views.hit[old])
+            low, high = symmetric_interval(each)
+            same = int((each * each.mean() > 0).sum())
+            source = views.hit if name == "top-1 failures" else views.score
+            if name in MEASURES[:2]:
+                sign = -1 if name == "top-1 failures" else 1
+                first, second = (source[rows].mean((0, 2)) for rows in (new, old))
+                shapes = paired_difference(first, second, views.classes)
+                p, interval = shapes.p_value, sorted((sign * shapes.low, sign * shapes.high))
+                words = f"[{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]"
+            else:
+                tail = views.tails["low_score" if name == "5 % quantile" else "worst_regions"]
+                p, words = swap_p_value(source[new], source[old], tail, resamples), "none"
+            over = f"[{100 * low:+.1f}, {100 * high:+.1f}]" if low == low else "too few seeds"
+            lines.append([arm, name, f"{100 * each.mean():+.2f}", f"{same} of {len(seeds)}", over, words, f"{p:.4f}"])
+    columns = [
+        f"minus {base}",
+        "measure",
+        "difference",
+        "seeds agree",
+        "95 % over seeds",
+        "95 % over shapes",
+        "p over shapes",
+    ]
+    print(format_table(columns, lines, left=2))
+
+
+def print_shares(runs: Sequence[Run], shares: Mapping[Run, Mapping[str, Tensor]], base: str) -> None:
+    """Trusted, failing and verified share of every arm minus ``base``, paired by seed and shape."""
+    lines = []
+    place = {(run.arm, run.seed): run for run in runs if run in shares}
+    for arm in dict.fromkeys(run.arm for run in runs if run.arm != base):
+        pairs = [(place[arm, s], place[base, s]) for a, s in place if a == arm and (base, s) in place]
+        for name in ("trusted", "failing", "verified") if pairs else ():
+            new, old = (torch.stack([shares[pair[k]][name] for pair in pairs]) for k in range(2))
+            each = (new - old).nanmean(1)
+            low, high = symmetric_interval(each)
+            classes = torch.arange(new.shape[1]) // (new.shape[1] // 12)
+            shapes = paired_difference(new.nanmean(0), old.nanmean(0), classes)
+            over = f"[{100 * low:+.1f}, {100 * high:+.1f}]" if low == low else "too few seeds"
+            same = int((each * each.mean() > 0).sum())
+            interval = f"[{100 * shapes.low:+.1f}, {100 * shapes.high:+.1f}]"
+            lines.append(
+                [
+                    arm,
+                    name,
+                    f"{100 * each.mean():+.2f}",
+                    f"{same} of {len(pairs)}",
+                    over,
+                    interval,
+                    f"{shapes.p_value:.4f}",
+                ]
+            )
+    columns = [
+        f"minus {base}",
+        "share",
+        "difference",
+        "seeds agree",
+        "95 % over seeds",
+        "95 % over shapes",
+        "p over shapes",
+    ]
+    print(format_table(columns, lines, left=2))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, judge, print."""
+    """Tune, train, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--modes", nargs="+", default=list(MODES), help=f"of {MODES}, and worst_of_<k>")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only", nargs="+", choices=list(ARMS), default=list(ARMS), help="arms to train")
+    parser.add_argument("--rates", type=float, nargs="+", default=[4e-3, 8e-3, 16e-3], help="learning rates to tune")
+    parser.add_argument("--tuning-seeds", type=int, nargs="+", default=[100, 101])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(8)), help="of uniform and aimed")
+    parser.add_argument("--side-seeds", type=int, nargs="+", default=[0, 1, 2], help="of the other arms")
     parser.add_argument("--images", type=int, default=None, help="rendered images of a run; the demo's if absent")
+    parser.add_argument("--validation", type=int, default=4, help="validation shapes of a class")
+    parser.add_argument("--held-out", type=int, default=8, help="held-out shapes of a class")
+    parser.add_argument(
+        "--mapped", type=int, default=2, help="of these with trust maps and verified regions, 0 for none"
+    )
+    parser.add_argument("--mapped-seeds", type=int, default=8, help="most seeds of an arm with maps and regions")
+    parser.add_argument("--resamples", type=int, default=1000, help="random swaps of each test of a tail")
     parser.add_argument("--config", default=str(config_folder() / "train_demo.yaml"))
-    parser.add_argument("--regions", type=json.loads, default={}, help="changed arguments of RegionViews, JSON")
-    parser.add_argument("--points", type=int, default=1, help="initial points of each held-out shape")
-    parser.add_argument("--evaluations", type=int, default=400, help="of each run of the verified finder")
     parser.add_argument("--output", type=Path, default=Path("outputs/training"))
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -176,18 +388,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = yaml.safe_load(Path(options.config).read_text())
     if options.images is not None:
         config["data"]["images"] = options.images
-    regions = config["model"]["views"]["init_args"] | options.regions
-    print(f"regions: {regions}", flush=True)
-    data, weights, costs = train_all(config, options.modes, options.seeds, options.output, regions)
-    judging = Judging(options.points, options.evaluations, views=64, maps=0)
-    runs, ratios = judge(data, config["model"]["network"], weights, options.output, judging)
-    shapes = len(data.splits["held_out"])
-    print(f"\n{shapes} held-out shapes of {len(data.classes)} classes, percent")
-    print(format_table(*training_table(runs, costs), left=1))
-    print(f"\nMean and standard deviation over seeds {options.seeds}, percent")
-    print_means(runs, options.modes, options.seeds)
-    print("\nPaired differences of verified volume, percent of the space")
-    print_differences(ratios, options.modes, options.seeds)
+    network = config["model"]["network"]
+    data = make_data(config, 24, options.validation, options.held_out)
+    best = tune(data, config, options.rates, options.tuning_seeds, options.output)
+    seeds = {arm: options.seeds if arm in TUNED else options.side_seeds for arm in options.only}
+    runs = [
+        Run(arm, best.get(arm, best["uniform"]), own[k], options.output)
+        for arm, own in seeds.items()
+        for k in range(len(own))
+    ]
+    for run in sorted(runs, key=lambda run: (list(ARMS).index(run.arm) >= len(TUNED), seeds[run.arm].index(run.seed))):
+        train(data, config, run)
+    views = dense(data, network, runs, "held_out")
+    shares = {}
+    if options.mapped:
+        chosen = [run for run in runs if seeds[run.arm].index(run.seed) < options.mapped_seeds]
+        shares = {run: volumes(data, network, run, options.mapped) for run in chosen}
+    shapes, pixels = len(data.splits["held_out"]), data.renderer.image_size
+    print(f"\n{shapes} held-out shapes of {len(data.classes)} classes, {VIEWS} views each, {pixels} pixels; percent")
+    print(
+        f"Mean and standard deviation over seeds; trusted, failing and verified on {options.mapped} shapes of a class"
+    )
+    print_means(runs, views, shares)
+    if "uniform" in seeds:
+        print("\nPaired differences to uniform, points of percent")
+        print_differences(runs, views, "uniform", options.resamples)
+        if shares:
+            print("\nPaired differences of shares of the space, points of percent")
+            print_shares(runs, shares, "uniform")
 
 
 if __name__ == "__main__":

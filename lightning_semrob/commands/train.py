@@ -22,7 +22,7 @@ from lightning_semrob.commands import console
 from lightning_semrob.commands.evaluate import JobCLI
 from lightning_semrob.commands.parsing import program_name, quiet
 from lightning_semrob.evaluation.folder import RunFolder, versions
-from lightning_semrob.report.page.training import format_verdicts, training_table, write_training_report
+from lightning_semrob.report.page.training import format_verdicts, gains_table, training_table, write_training_report
 from lightning_semrob.report.tables import Table, format_summary, format_table
 from lightning_semrob.training.data import RenderedViews
 from lightning_semrob.training.job import train_run
@@ -189,8 +189,9 @@ class TrainCLI(JobCLI):
         folder.write_json("training.json", kept)
         folder.write_json("versions.json", versions())
         table = training_table(found.runs, costs)
-        findings = format_verdicts(found)
-        print_result(found, table, findings, output, kept["seconds"])
+        findings, names = format_verdicts(found), list(found.runs)
+        gains = gains_table(found.gains, names[0], names[-1]) if found.gains else None
+        print_result(found, table, gains, findings, output, kept["seconds"])
         tables = format_summary(found.evaluation.summary, found.evaluation.output)
         write_text(found.evaluation.output / "tables.txt", tables)
         if judging.maps:
@@ -198,7 +199,7 @@ class TrainCLI(JobCLI):
             networks = [run.network for run in found.runs.values()]
             environment = held_out_environment(datamodule, networks, shapes, output)
             lines = findings.splitlines()
-            write_training_report(environment, output, found.evaluation.output, table, lines, list(found.runs))
+            write_training_report(environment, output, found.evaluation.output, table, gains, lines, names)
 
     def before_test(self) -> None:
         """A checkpoint of ``fit`` remembers callbacks of that command, which this one does not have."""
@@ -248,11 +249,16 @@ def refuse_settings_of_fit(words: Sequence[str]) -> None:
             )
 
 
-def print_result(found: Verdicts, table: Table, findings: str, output: Path, seconds: float) -> None:
-    """The table of the runs, who is more robust, and where the files are."""
+def print_result(
+    found: Verdicts, table: Table, gains: Table | None, findings: str, output: Path, seconds: float
+) -> None:
+    """The table of the runs, what the last gained over the first, and where the files are."""
     shapes = next(iter(found.runs.values())).verified.shapes
     print(f"\nHeld-out shapes ({shapes}), percent; images count everything that was rendered for training")
     print(format_table(*table, left=1))
+    if gains is not None:
+        print("\nGained, points of percent, paired by shape")
+        print(format_table(*gains, left=1))
     print(f"\nBy verified volume\n{findings}")
     for name, run in found.runs.items():
         network, classes = f"'[{run.network}]'", f"{output}/{CLASS_TABLE_FILE}"

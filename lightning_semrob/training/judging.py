@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.job import JobConfig, JobResult
+from lightning_semrob.evaluation.metrics import TrustedShare
 from lightning_semrob.evaluation.records import Run
 from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.functional.srvr import shape_means
@@ -21,6 +22,7 @@ from lightning_semrob.networks import build_network, with_weights
 from lightning_semrob.shapes import ShapeSpec
 from lightning_semrob.sharing.strategies import device_of
 from lightning_semrob.training.data import RenderedViews
+from lightning_semrob.training.dense import DenseViews, Gain, ViewStatistics, compare_shape_means, correct, look_at
 from lightning_semrob.utilities.files import write_text
 
 __all__ = [
@@ -29,13 +31,14 @@ __all__ = [
     "Judging",
     "Verdicts",
     "VerifiedShare",
-    "ViewStatistics",
     "compare",
+    "evaluation_job",
     "held_out_environment",
     "held_out_ratios",
+    "network_names",
     "shape_specification",
     "shapes_to_map",
-    "view_statistics",
+    "trusted_share",
     "write_class_table",
 ]
 
@@ -50,14 +53,17 @@ class Judging:
     Args:
         initial_points: of each held-out shape, for the verified finder.
         verified_evaluations: budget of a run of the verified finder; None for its own.
-        views: uniform and clean views of each held-out shape for scores and accuracies.
+        views: Sobol views of each held-out shape for scores and failures, and a quarter as many clean views.
         maps: held-out shapes, each of another class, whose maps of all runs are drawn side by side; 0 for none.
+        trust_evaluations: largest number of evaluations of each trust map of a held-out shape; 8 a tile if None, 0 for
+            no trust maps.
     """
 
     initial_points: int = 2
     verified_evaluations: int | None = 400
-    views: int = 64
+    views: int = 128
     maps: int = 6
+    trust_evaluations: int | None = None
 
     def __post_init__(self) -> None:
         if self.initial_points < 1 or self.views < 1 or self.maps < 0:
@@ -74,26 +80,8 @@ class Judging:
 
 
 @dataclass(frozen=True)
-class ViewStatistics:
-    """How a network scores views of the held-out shapes.
-
-    Attributes:
-        score: mean of f over the space and the shapes.
-        worst_score: mean over the shapes of the smallest f.
-        accuracy, accuracy_clean: over the space, and on clean views.
-        accuracy_real: on held-out real images, None if there are none.
-    """
-
-    score: float
-    worst_score: float
-    accuracy: float
-    accuracy_clean: float
-    accuracy_real: float | None = None
-
-
-@dataclass(frozen=True)
 class VerifiedShare:
-    """Verified SRVR with its interval over shapes."""
+    """Share of the space with its interval over shapes: verified SRVR, or the trusted or failing share."""
 
     estimate: float
     low: float
@@ -103,29 +91,64 @@ class VerifiedShare:
 
 @dataclass(frozen=True)
 class JudgedRun:
-    """One trained network: its full name, its views and its verified volume."""
+    """One trained network: its full name, scores of views, verified volume; trusted and failing share if mapped."""
 
     network: str
     statistics: ViewStatistics
     verified: VerifiedShare
+    trusted: VerifiedShare | None = None
+    failing: VerifiedShare | None = None
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """The judged runs by name, and the evaluation job behind them."""
+    """The judged runs by name, the evaluation job behind them, and what the last run gained over the first."""
 
     runs: dict[str, JudgedRun]
     evaluation: JobResult
+    gains: list[Gain]
 
     def as_dict(self) -> dict[str, Any]:
-        """As ``training.json`` keeps them: run -> value under ``networks``, ``statistics`` and ``verified``."""
+        """As ``training.json`` keeps them: run -> value under each name; ``gains`` as a list."""
         statistics = {name: asdict(run.statistics) for name, run in self.runs.items()}
-        return {
+        kept: dict[str, Any] = {
             "networks": {name: run.network for name, run in self.runs.items()},
             "statistics": {name: {k: v for k, v in x.items() if v is not None} for name, x in statistics.items()},
-            "verified": {name: asdict(run.verified) for name, run in self.runs.items()},
             "evaluation": str(self.evaluation.output),
         }
+        for share in ("verified", "trusted", "failing"):
+            found = {name: getattr(run, share) for name, run in self.runs.items()}
+            kept[share] = {name: asdict(value) for name, value in found.items() if value is not None}
+        kept["gains"] = [asdict(gain) for gain in self.gains]
+        return kept
+
+
+def _gains(views: DenseViews, job: JobResult, networks: Mapping[str, str]) -> list[Gain]:
+    """The last network minus the first, paired by shape and corrected for the number of measures."""
+    names = list(networks)
+    if len(names) < 2:
+        return []
+    pair = {name: networks[name] for name in (names[0], names[-1])}
+    found = views.gains(names[0], names[-1])
+    if job.trust_maps:
+        shares = trusted_share(job, list(pair.values())).shares()
+        for words, share in zip(("trusted share", "failing share"), shares, strict=True):
+            found.append(compare_shape_means(words, share[0], share[1], views.classes))
+    ratios = held_out_ratios(job.runs, pair)
+    found.append(compare_shape_means("verified SRVR", ratios[names[0]], ratios[names[-1]], views.classes))
+    return correct(found)
+
+
+def trusted_share(job: JobResult, networks: Sequence[str]) -> TrustedShare:
+    """The metric of some networks over the trust maps of a job; shapes in the order of its runs."""
+    shapes = list(dict.fromkeys(run.shape for run in job.runs))
+    names = list(dict.fromkeys(class_name for class_name, _ in shapes))
+    metric = TrustedShare(len(networks), [names.index(class_name) for class_name, _ in shapes])
+    own = [record for record in job.trust_maps if record.network in networks]
+    place = [[networks.index(record.network) for record in own], [shapes.index(record.shape) for record in own]]
+    shares = [[record.map.trusted_share for record in own], [record.map.failing_share for record in own]]
+    metric.update(*torch.tensor(shares, dtype=torch.float64), *torch.tensor(place))
+    return metric
 
 
 def shape_specification(shape: ShapeSpec) -> str:
@@ -170,12 +193,57 @@ def compare(
         renderer: class path and arguments of the renderer.
         accelerator, progress: as of a Trainer.
     """
+    networks = network_names(data, network, weights)
+    shapes = data.splits["held_out"]
+    result = evaluation_job(data, network, weights, shapes, output, judging, renderer, accelerator, progress)
+    environment = held_out_environment(data, list(networks.values()), shapes, output, accelerator)
+    views = look_at(environment, list(networks), data.clean_window, judging.views)
+    statistics = views.statistics()
+    found = result.summary.intervals["verified"]["verified"]
+    shares: dict[str, Tensor] = {}
+    if result.trust_maps:
+        shares = trusted_share(result, list(networks.values())).intervals()
+    runs = {}
+    for k, (run, full) in enumerate(networks.items()):
+        seen = statistics[run]
+        if data.real is not None:
+            seen = replace(seen, accuracy_real=_real_accuracy(data, full))
+        share = VerifiedShare(float(found.estimate[k]), float(found.low[k]), float(found.high[k]), found.shapes)
+        own = {
+            name: VerifiedShare(float(table[k, 0]), float(table[k, 1]), float(table[k, 2]), len(shapes))
+            for name, table in shares.items()
+        }
+        runs[run] = JudgedRun(full, seen, share, **own)
+    return Verdicts(runs, result, _gains(views, result, networks))
+
+
+def network_names(data: RenderedViews, network: str, weights: Mapping[str, Path]) -> dict[str, str]:
+    """Name of each run -> the name under which its state dict is evaluated."""
+    return {name: with_weights(network, path, len(data.classes)) for name, path in weights.items()}
+
+
+def evaluation_job(
+    data: RenderedViews,
+    network: str,
+    weights: Mapping[str, Path],
+    shapes: Sequence[ShapeSpec],
+    output: Path,
+    judging: Judging,
+    renderer: Mapping[str, Any],
+    accelerator: str = "auto",
+    progress: bool = True,
+) -> JobResult:
+    """Verified regions and trust maps of trained networks on some shapes, in ``output/evaluation-<hash>``.
+
+    Args:
+        data, network, weights: as of :func:`compare`.
+        shapes: what is looked at.
+        output, judging, renderer, accelerator, progress: as of :func:`compare`.
+    """
     table = output / CLASS_TABLE_FILE
     write_class_table(table, data.classes)
-    networks = {name: with_weights(network, path, len(data.classes)) for name, path in weights.items()}
-    shapes = data.splits["held_out"]
     settings = {
-        "networks": list(networks.values()),
+        "networks": list(network_names(data, network, weights).values()),
         "shapes": [shape_specification(shape) for shape in shapes],
         "class_table": str(table),
         "space": {axis.name: [axis.low, axis.high] for axis in data.space},
@@ -183,8 +251,9 @@ def compare(
         "renderer": dict(renderer),
         "micro_batch_size": 16,
     }
+    trust = {"max_evaluations": judging.trust_evaluations}
     model = {"finders": ["verified"], "verified_evaluations": judging.verified_evaluations}
-    name = _digest(weights.values(), json.dumps([settings, model, data.seed], sort_keys=True))
+    name = _digest(weights.values(), json.dumps([settings, model, trust, data.seed], sort_keys=True))
     config = JobConfig(
         settings,
         model,
@@ -192,20 +261,9 @@ def compare(
         output / f"evaluation-{name}",
         accelerator=accelerator,
         progress=progress,
-        trust={"max_evaluations": 0},
+        trust=trust,
     )
-    result = config.make().run()
-    environment = held_out_environment(data, list(networks.values()), shapes, output, accelerator)
-    statistics = view_statistics(environment, list(networks), data.clean_window, judging.views)
-    found = result.summary.intervals["verified"]["verified"]
-    runs = {}
-    for k, (run, full) in enumerate(networks.items()):
-        views = statistics[run]
-        if data.real is not None:
-            views = replace(views, accuracy_real=_real_accuracy(data, full))
-        share = VerifiedShare(float(found.estimate[k]), float(found.low[k]), float(found.high[k]), found.shapes)
-        runs[run] = JudgedRun(full, views, share)
-    return Verdicts(runs, result)
+    return config.make().run()
 
 
 def held_out_environment(
@@ -214,33 +272,12 @@ def held_out_environment(
     """The environment of trained networks over some shapes, set up, with the class table in the folder ``output``."""
     space: dict[str, list[float] | None] = {axis.name: [axis.low, axis.high] for axis in data.space}
     words, table = [shape_specification(shape) for shape in shapes], str(output / CLASS_TABLE_FILE)
-    made = SemanticEnvironment(list(networks), words, space, 1, data.renderer, class_table=table, seed=data.seed)
+    made = SemanticEnvironment(
+        list(networks), words, space, 1, data.renderer, micro_batch_size=32, class_table=table, seed=data.seed
+    )
     made.device = device_of(accelerator)
     made.setup()
     return made
-
-
-def view_statistics(
-    environment: SemanticEnvironment, names: Sequence[str], clean: Tensor, views: int
-) -> dict[str, ViewStatistics]:
-    """Scores of each network of an environment on Sobol views of every shape, by the f that is evaluated.
-
-    Args:
-        environment: set up; its networks are called ``names``.
-        clean: bounds of the clean views, (2, n).
-        views: uniform and clean views of each shape.
-    """
-    space, (low, high) = environment.space, clean
-    x = torch.quasirandom.SobolEngine(len(space), scramble=True, seed=environment.seed).draw(views, dtype=torch.float64)
-    points = torch.cat([space.from_unit(x), low + x * (high - low)])[None]
-    found: list[list[list[float]]] = [[] for _ in names]
-    for shape in range(len(environment.shapes)):
-        for number in range(len(names)):
-            score, hit = (part[0] for part in environment.function(number, shape).scores_and_hits(points))
-            parts = (score[:views].mean(), score[:views].amin(), hit[:views].mean(), hit[views:].mean())
-            found[number].append([float(part) for part in parts])
-    means = [torch.tensor(rows, dtype=torch.float64).mean(0).tolist() for rows in found]
-    return {name: ViewStatistics(*values) for name, values in zip(names, means, strict=True)}
 
 
 def shapes_to_map(shapes: Sequence[ShapeSpec], count: int) -> list[ShapeSpec]:

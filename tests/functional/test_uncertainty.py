@@ -17,6 +17,7 @@ from lightning_semrob.functional.uncertainty import (
     paired_difference,
     paired_differences,
     sign_flip_p_value,
+    symmetric_interval,
 )
 
 
@@ -106,6 +107,30 @@ def test_exact_and_random_sign_flips_agree_with_what_is_known() -> None:
     bits = torch.arange(2**20)[:, None] >> torch.arange(20) & 1
     exact = float((((2.0 * bits - 1) @ many.float()).abs() >= float(many.sum()) - 1e-5).double().mean())
     assert random == pytest.approx(exact, abs=0.002)
+
+
+def test_the_symmetric_interval_holds_what_sign_flips_do_not_reject() -> None:
+    """At its ends the p-value of the exact test crosses 1 - confidence; it covers as often as it says."""
+    one = torch.zeros(9, dtype=torch.int64)
+    difference = torch.randn(9, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.4
+    low, high = symmetric_interval(difference)
+    for end, inside in ((low, 1e-6), (high, -1e-6)):
+        assert (
+            sign_flip_p_value(difference - (end + inside), one)
+            > 0.05
+            >= sign_flip_p_value(difference - (end - inside), one)
+        )
+    covered = 0
+    for seed in range(1000):
+        drawn = torch.randn(7, generator=torch.Generator().manual_seed(seed)) ** 3
+        low, high = symmetric_interval(drawn, 0.9)
+        covered += low <= 0 <= high
+    assert binomtest(covered, 1000, 1 - 2 * 6 / 2**7).pvalue > 1e-3
+    many = torch.randn(100, generator=torch.Generator().manual_seed(1))
+    low, high = symmetric_interval(many)
+    assert low == pytest.approx(float(many.mean()) - 0.2, abs=0.05)
+    assert high == pytest.approx(float(many.mean()) + 0.2, abs=0.05)
+    assert all(math.isnan(end) for end in symmetric_interval(torch.ones(5)))
 
 
 def test_holm_is_that_of_the_definition() -> None:

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.environment import SemanticEnvironment
-from lightning_semrob.training.judging import view_statistics
+from lightning_semrob.training.dense import look_at
 from lightning_semrob.training.monitor import SemanticRobustnessCallback
 
 
@@ -147,7 +147,8 @@ def test_the_numbers_are_those_of_evaluate(tmp_path: Path) -> None:
     expected = float(summary["srvr"]["verified"]["verified"][0].nanmean())
     assert expected > 0
     assert found["verified_srvr"] == pytest.approx(expected, abs=1e-6)
-    statistics = view_statistics(made, ["net"], made.space.from_unit(torch.tensor([[0.0, 0.0], [1.0, 1.0]])), 16)
+    clean = made.space.from_unit(torch.tensor([[0.0, 0.0], [1.0, 1.0]]))
+    statistics = look_at(made, ["net"], clean, 16).statistics()
     assert found["mean_score"] == pytest.approx(statistics["net"].score, abs=1e-6)
     assert found["worst_score"] == pytest.approx(statistics["net"].worst_score, abs=1e-6)
 

@@ -401,6 +401,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
         "--judging.verified_evaluations=40",
         "--judging.views=8",
         "--judging.maps=1",
+        "--judging.trust_evaluations=48",
         "--trainer.max_epochs=2",
         "--trainer.accelerator=cpu",
         "--trainer.enable_progress_bar=false",
@@ -417,8 +418,18 @@ def test_fit_trains_both_runs_and_judges_them(trained: tuple[Path, dict[str, Any
         assert (folder / name / "last.ckpt").is_file()
         assert 150 < result["costs"][name]["rendered"] <= 160
         assert 0 <= result["statistics"][name]["worst_score"] <= result["statistics"][name]["score"] <= 1
-        assert 0 <= result["verified"][name]["estimate"] <= 1
+        for share in ("verified", "trusted", "failing"):
+            assert 0 <= result[share][name]["low"] <= result[share][name]["estimate"] <= result[share][name]["high"]
     assert result["costs"]["rendered_regions"]["finder_images"] > 0
+    gains = {gain["measure"]: gain for gain in result["gains"]}
+    assert list(gains)[-3:] == ["trusted share", "failing share", "verified SRVR"]
+    for side, name in (("before", "clean"), ("after", "rendered_regions")):
+        statistics = result["statistics"][name]
+        assert gains["mean f"][side] == pytest.approx(statistics["score"])
+        assert gains["top-1 failures"][side] == pytest.approx(1 - statistics["accuracy"])
+        assert gains["5 % quantile of f"][side] == statistics["low_score"]
+        assert gains["trusted share"][side] == pytest.approx(result["trusted"][name]["estimate"])
+        assert gains["verified SRVR"][side] == pytest.approx(result["verified"][name]["estimate"])
     assert result["srvr"]["networks"] == list(result["networks"].values())
     assert result["srvr"]["runs"] == 2 * 2  # networks x held-out shapes
     assert (folder / "class_table.yaml").read_text() == "street_sign: 0\nfolding_chair: 1\n"
@@ -434,7 +445,8 @@ def test_the_page_shows_maps_before_and_after(trained: tuple[Path, dict[str, Any
     folder, result, _ = trained
     page = (folder / "report.html").read_text()
     section = page[page.index('<section id="training">') : page.index('<section id="verdict"')]
-    assert section.count("<tr>") == 3  # columns, before, after
+    assert section.count("<tr>") == 3 + 8  # columns, before, after; columns and seven measures
+    assert "<td>worst tenth of regions</td>" in section
     assert "judged on 2 shapes" in section
     for name in ("clean", "rendered_regions"):
         assert f"<strong>{name}</strong> is <code>small_resnet@{name}.pth?num_classes=2</code>" in section
@@ -453,7 +465,7 @@ def test_the_page_shows_maps_before_and_after(trained: tuple[Path, dict[str, Any
 
 def test_a_section_shows_names_as_text() -> None:
     table = (["views", "score"], [["<b>", "1.0"]])
-    section = fill("training.html", section=Training(table, ["a < b"], {"<b>": "net<i>@w.pth"}, 3, 1))
+    section = fill("training.html", section=Training(table, None, ["a < b"], {"<b>": "net<i>@w.pth"}, 3, 1))
     assert "<b>" not in section
     assert "<i>" not in section
     assert "<li>a &lt; b</li>" in section
@@ -557,7 +569,14 @@ def test_two_processes_spend_the_same_images(tmp_path: Path, repository: Path) -
         assert cost["rendered"] == 8 * cost["steps"] + cost["finder_images"]
         assert cost["finder_images"] > 0
     for result in found:
-        assert set(result["statistics"]["rendered_regions"]) == {"score", "worst_score", "accuracy", "accuracy_clean"}
+        assert set(result["statistics"]["rendered_regions"]) == {
+            "score",
+            "worst_score",
+            "accuracy",
+            "accuracy_clean",
+            "low_score",
+            "worst_regions",
+        }
 
 
 def test_a_class_table_maps_names_to_outputs(tmp_path: Path) -> None:

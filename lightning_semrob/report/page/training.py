@@ -19,11 +19,12 @@ from lightning_semrob.report.page.html import build_page, missing_packages, save
 from lightning_semrob.report.page.pictures import DEFAULT_GRID, measure_maps
 from lightning_semrob.report.page.sections import Section
 from lightning_semrob.report.tables import Table, format_comparisons
+from lightning_semrob.training.dense import Gain
 from lightning_semrob.training.job import TrainingCost
-from lightning_semrob.training.judging import JudgedRun, Verdicts
+from lightning_semrob.training.judging import JudgedRun, Verdicts, VerifiedShare
 from lightning_semrob.utilities.messages import percent
 
-__all__ = ["MAPS_PICTURE", "Training", "format_verdicts", "training_table", "write_training_report"]
+__all__ = ["MAPS_PICTURE", "Training", "format_verdicts", "gains_table", "training_table", "write_training_report"]
 
 MAPS_PICTURE = "maps.png"
 
@@ -34,6 +35,7 @@ class Training(Section):
 
     Args:
         table: a line a run, as printed at the end of a training.
+        gains: a line a measure, the last run minus the first; None of a single run.
         findings: sentences on which run is more robust.
         networks: run -> name of its network.
         judged: held-out shapes behind the table.
@@ -42,6 +44,7 @@ class Training(Section):
 
     anchor, title, template = "training", "Training", "training.html"
     table: Table
+    gains: Table | None
     findings: Sequence[str]
     networks: Mapping[str, str]
     judged: int
@@ -51,24 +54,46 @@ class Training(Section):
 def training_table(runs: Mapping[str, JudgedRun], costs: Mapping[str, TrainingCost]) -> Table:
     """One line a run: what it spent, and how it does on held-out shapes; percent."""
     real = any(run.statistics.accuracy_real is not None for run in runs.values())
-    columns = ["views", "images", "of the finder", "steps", "verified SRVR", "mean score", "worst score"]
-    columns += ["accuracy", "clean accuracy", *(["real accuracy"] if real else [])]
+    mapped = any(run.trusted is not None for run in runs.values())
+    columns = ["views", "images", "of the finder", "steps", "failures", "mean f", "5 % quantile", "worst tenth"]
+    columns += [*(["trusted", "failing"] if mapped else []), "verified SRVR", "clean accuracy"]
+    columns += ["real accuracy"] if real else []
     lines = []
     for name, run in runs.items():
-        cost, views, share = costs[name], run.statistics, run.verified
-        interval = f" [{percent(share.low, 1)}, {percent(share.high, 1)}]" if share.shapes >= MINIMUM_SHAPES else ""
-        line = [
-            name,
-            str(cost.rendered),
-            str(cost.finder_images),
-            str(cost.steps),
-            percent(share.estimate, 1) + interval,
-        ]
-        line += [percent(x, 1) for x in (views.score, views.worst_score, views.accuracy, views.accuracy_clean)]
+        cost, views = costs[name], run.statistics
+        line = [name, str(cost.rendered), str(cost.finder_images), str(cost.steps)]
+        line += [percent(x, 1) for x in (views.failures, views.score, views.low_score, views.worst_regions)]
+        line += [_share(share) for share in (run.trusted, run.failing) if mapped]
+        line += [_share(run.verified), percent(views.accuracy_clean, 1)]
         if real:
             line.append(percent(math.nan if views.accuracy_real is None else views.accuracy_real, 1))
         lines.append(line)
     return columns, lines
+
+
+def _share(share: VerifiedShare | None) -> str:
+    """A share with its interval where enough shapes carry one; percent."""
+    if share is None:
+        return "n/a"
+    interval = f" [{percent(share.low, 1)}, {percent(share.high, 1)}]" if share.shapes >= MINIMUM_SHAPES else ""
+    return percent(share.estimate, 1) + interval
+
+
+def gains_table(gains: Sequence[Gain], before: str, after: str) -> Table:
+    """One line a measure: both runs, their difference with its interval over shapes, p-values; points of percent."""
+    lines = []
+    for gain in gains:
+        known = gain.low == gain.low
+        interval = f"[{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]" if known else "none"
+        line = [
+            gain.measure,
+            percent(gain.before, 1),
+            percent(gain.after, 1),
+            f"{100 * gain.difference:+.1f}",
+            interval,
+        ]
+        lines.append([*line, *("n/a" if p != p else f"{p:.4f}" for p in (gain.p_value, gain.p_holm))])
+    return ["measure", before, after, "difference", "95 % over shapes", "p", "p of all measures"], lines
 
 
 def format_verdicts(verdicts: Verdicts) -> str:
@@ -90,6 +115,7 @@ def write_training_report(
     folder: Path,
     evaluation: Path,
     table: Table,
+    gains: Table | None,
     findings: Sequence[str],
     names: Sequence[str],
     grid: Sequence[int] | None = None,
@@ -101,7 +127,7 @@ def write_training_report(
         environment: set up; the shapes to map and the networks of the runs.
         folder: of the training; ``maps.nc`` of an earlier call is taken over.
         evaluation: output folder of the evaluation that judged the runs, on these shapes and others.
-        table, findings: as of :class:`Training`.
+        table, gains, findings: as of :class:`Training`.
         names: of the runs, in the order of the networks.
         grid: samples of the mapped axes; ``DEFAULT_GRID`` if None.
         say: hears what is missing, or how large the page is.
@@ -121,5 +147,5 @@ def write_training_report(
     job = FinishedJob.read(evaluation)
     judged = len({(row["class_name"], row["shape_id"]) for row in job.rows})
     networks = dict(zip(names, environment.networks, strict=True))
-    section = Training(table, findings, networks, judged, len(environment.shapes))
+    section = Training(table, gains, findings, networks, judged, len(environment.shapes))
     return save_page(build_page(environment, job, maps, sheets, [section]), folder, say)
