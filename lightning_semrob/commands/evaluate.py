@@ -205,7 +205,8 @@ def evaluate(args: Sequence[str] | None = None, devices: int | str = 1) -> Summa
         estimate = job.estimate()
         print(f"{estimate.describe()} in '{output}'")
         if with_report:
-            print(f"report: {missing_packages() or f'{maps} evaluations of f for its maps'}")
+            few = "at most " if grid is None and job.trust.max_evaluations != 0 else ""
+            print(f"report: {missing_packages() or f'{few}{maps} evaluations of f for its maps'}")
         return estimate
     dashboard = Dashboard() if trainer.loggers else None
     try:

@@ -333,6 +333,11 @@ class Job:
         if environment.starts_trusted:
             starts = {place: trusted_start(record) for place, record in mapper.records.items()}
             environment.start_from(starts)
+        self.suite.judge.known_views = {
+            place: (record.map.tiles.count, record.top1, record.map.first_mean)
+            for place, record in mapper.records.items()
+            if record.top1 is not None
+        }
         return [mapper.records[place] for place in sorted(mapper.records)]
 
     def _interrupted(self, leaving: CleanExit, error: BaseException) -> None:

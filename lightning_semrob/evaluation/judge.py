@@ -55,6 +55,8 @@ class Judge:
             raise ValueError(f"views must not be negative, got {views}")
         self.eps_m, self.eps_v, self.confidence, self.verification = eps_m, eps_v, confidence, verification
         self.views = views
+        #: Of a network and shape, by index: views that are known already, top-1 rate and mean score on them.
+        self.known_views: dict[tuple[int, int], tuple[int, float, float]] = {}
         self._initial_scores: dict[int, float] = {}
 
     def judge(
@@ -127,8 +129,12 @@ class Judge:
     def with_viewpoints(self, judgement: Judgement, batch: TaskBatch, environment: SemanticEnvironment) -> Judgement:
         """Add the viewpoint accuracy of the group to a judgement; it depends on no finder, initial point or threshold.
 
-        All networks are asked about the same views of a shape.
+        All networks are asked about the same views of a shape. Where its trust map has as many, one drawn from each
+        tile, they serve for it.
         """
+        known = self.known_views.get((batch.network, batch.shape))
+        if known is not None and known[0] >= self.views:
+            return replace(judgement, views=known[0], viewpoint_top1=known[1], viewpoint_score=known[2])
         shape = environment.shapes[batch.shape]
         seed = named_seed(environment.seed, shape.class_name, shape.shape_id, "views")
         u = draw_views(environment.space, self.views, seed, environment.density)

@@ -125,6 +125,10 @@ class Renderer(nn.Module, ABC):
         }
         return self.render(mesh, parameters)
 
+    def resized(self, image_size: int) -> Renderer:
+        """The same renderer with smaller images, where it can make them; itself otherwise."""
+        return self
+
     def space(self, *names: str) -> SemanticSpace:
         """The space of the named parameters over their widest useful ranges."""
         return SemanticSpace(tuple(self.parameter(name).axis for name in names))

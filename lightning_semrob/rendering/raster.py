@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -113,6 +114,12 @@ class Rasterizer(MeshRenderer):
             limit = _free_bytes(device) // 2 if device.type == "cuda" else 2**30
         once = self.memory_bytes(mesh, 0, gradient)
         return max(1, (limit - once) // (self.memory_bytes(mesh, 1, gradient) - once))
+
+    def resized(self, image_size: int) -> Rasterizer:
+        """The same renderer with images of another size; what it knows of meshes is shared."""
+        other = copy.copy(self)
+        other.image_size = image_size
+        return other
 
     def lay_out(self, geometry: Geometry) -> Engine:
         """How to draw the geometry."""

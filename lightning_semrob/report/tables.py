@@ -235,7 +235,7 @@ def format_summary(summary: Summary, output: Path) -> str:
     lost = "\n".join(f"not measured: {name}: {reason}" for name, reason in summary.not_measured.items())
     noted = "\n".join(f"note: the mesh of {name} {note}" for name, notes in summary.notes.items() for note in notes)
     views = format_viewpoints(summary)
-    asked = f"on {summary.viewpoints.views} independent views of the space of each shape" if summary.viewpoints else ""
+    asked = f"on {summary.viewpoints.views} views of the space of each shape" if summary.viewpoints else ""
     parts = [
         views and f"\nViewpoint accuracy: top-1 rate {asked}, mean over classes [{level} over shapes]\n{views}",
         "\nSRVR, percent of the space: mean volume of the boxes, intersected with it, over shapes and initial points.\n"

@@ -17,7 +17,7 @@ from lightning_semrob.functional.calls import CALLS, call_sides
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.trust.boxes import TrustedBoxes, trusted_boxes
-from lightning_semrob.trust.sampling import MapSamples, sample_maps
+from lightning_semrob.trust.sampling import sample_maps, sampled_points
 from lightning_semrob.trust.tiles import Tiles
 from lightning_semrob.trust.traps import EnclosedTrap, enclosed_traps
 from lightning_semrob.verification.region import Density
@@ -43,6 +43,8 @@ class TrustMap:
             of a called tile is then cut at the threshold of its call, which errs with the call.
         mean: float64 mean of the samples of each tile; NaN where f is not finite.
         count: int64 samples of each tile.
+        scores: (evaluations,) float64, the sampled scores, tile by tile, NaN where f is not finite.
+        stream: of the samples; with the seed it fixes where they were taken.
         evaluations: of f in all.
     """
 
@@ -56,6 +58,8 @@ class TrustMap:
     high: NDArray[np.float64]
     mean: NDArray[np.float64]
     count: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    stream: int
     evaluations: int
 
     @property
@@ -83,6 +87,17 @@ class TrustMap:
         """Share of the space that fails; 1 minus it bounds from above what could ever be trusted."""
         return self.share("failing")
 
+    @property
+    def points(self) -> Tensor:
+        """Where ``scores`` were sampled, (evaluations, n) float64."""
+        return sampled_points(self.tiles, self.stream, self.seed, torch.from_numpy(self.count.ravel()))
+
+    @property
+    def first_mean(self) -> float:
+        """Mean of the first score of every tile: an estimate of the mean over the space."""
+        count = self.count.ravel()
+        return float(self.scores[(count.cumsum() - count)[count > 0]].mean())
+
     def boxes(self, count: int = 8) -> TrustedBoxes:
         """The largest boxes of trusted tiles, greedily by what each adds."""
         return trusted_boxes(self.call == 0, self.tiles, count)
@@ -99,16 +114,12 @@ def default_tiles(space: SemanticSpace) -> tuple[int, ...]:
     return tuple(size[0] if axis.periodic else size[1] for axis in space)
 
 
-def _intervals(samples: MapSamples, map_row: int, count: Tensor, level: float) -> tuple[Tensor, Tensor]:
-    """Betting interval of every tile of one map, two of (T,)."""
-    here = samples.row == map_row
-    tile, score = samples.tile[here], samples.score[here]
-    order = tile.argsort(stable=True)
-    parts = score[order].split(torch.bincount(tile, minlength=len(count)).tolist())
+def _intervals(scores: Tensor, count: Tensor, level: float) -> tuple[Tensor, Tensor]:
+    """Betting interval of every tile of one map from its scores, tile by tile: two of (T,)."""
+    parts = scores.split(count.tolist())
     low, high = torch.zeros(len(count), dtype=torch.float64), torch.ones(len(count), dtype=torch.float64)
-    sizes = torch.tensor([len(part) for part in parts])
-    for size in sizes.unique().tolist():
-        chosen = [k for k in (sizes == size).nonzero().flatten().tolist() if bool(parts[k].isfinite().all())]
+    for size in count.unique().tolist():
+        chosen = [k for k in (count == size).nonzero().flatten().tolist() if bool(parts[k].isfinite().all())]
         if size and chosen:
             low[chosen], high[chosen] = mean_interval(torch.stack([parts[k] for k in chosen]), level)
     return low, high
@@ -150,6 +161,7 @@ def trust_maps(
             "fewer tiles or more evaluations"
         )
     index = torch.as_tensor(index, dtype=torch.int64)
+    streams = index.tolist() if streams is None else streams
     samples = sample_maps(
         prepare_function(f, space),
         grid,
@@ -159,7 +171,7 @@ def trust_maps(
         error=error,
         max_evaluations=max_evaluations,
         seed=seed,
-        streams=index.tolist() if streams is None else streams,
+        streams=streams,
     )
     words = np.array([*CALLS, "undecided"])
     tested = int((grid.mass > 0).sum())
@@ -167,7 +179,7 @@ def trust_maps(
     for row in range(len(index)):
         call = samples.call[row]
         called = max(1, int((call >= 0).sum())) if error == "fdr" else 1
-        low, high = _intervals(samples, row, samples.count[row], alpha * called / tested)
+        low, high = _intervals(samples.scores(row), samples.count[row], alpha * called / tested)
         low = torch.where(call == 0, low.clamp_min(1 - eps), torch.where(call == 2, low.clamp_min(eps), low))
         high = torch.where(call == 1, high.clamp_max(eps), torch.where(call == 2, high.clamp_max(1 - eps), high))
         result.append(
@@ -182,6 +194,8 @@ def trust_maps(
                 high=high.view(grid.shape).numpy(),
                 mean=samples.mean[row].view(grid.shape).numpy(),
                 count=samples.count[row].view(grid.shape).numpy(),
+                scores=samples.scores(row).numpy(),
+                stream=streams[row],
                 evaluations=int(samples.evaluations[row]),
             )
         )

@@ -257,7 +257,6 @@ class TrustMapper(pl.LightningModule):
             tuple(spec.target),
             environment.score,
             found,
-            stream,
             settings.budget(space),
             rate,
             low,

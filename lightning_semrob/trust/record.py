@@ -22,12 +22,12 @@ from lightning_semrob.verification.region import AxisDensity
 __all__ = ["MAPS_FILE", "RECORD_VERSION", "TrustRecord", "read_maps", "read_records", "write_records"]
 
 #: Version of the records; a field that changes its meaning or goes raises it.
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 
 #: The file of a job's output folder that holds one record a line.
 MAPS_FILE = "trust_maps.jsonl"
 
-_ARRAYS = ("verdict", "low", "high", "mean", "count")
+_ARRAYS = ("verdict", "low", "high", "mean", "count", "scores")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,6 @@ class TrustRecord:
         target: network outputs that count as right.
         score: what the maps are about.
         map: the map.
-        stream: of its samples; networks of a shape have the same one.
         max_evaluations: the budget.
         top1, top1_low, top1_high: rate of right answers over the space with its interval, from one view of every tile;
             None where the views are weighed by a density.
@@ -53,7 +52,6 @@ class TrustRecord:
     target: tuple[int, ...]
     score: str
     map: TrustMap
-    stream: int
     max_evaluations: int
     top1: float | None
     top1_low: float | None
@@ -123,7 +121,7 @@ class TrustRecord:
             "alpha": m.alpha,
             "error": m.error,
             "seed": m.seed,
-            "stream": self.stream,
+            "stream": m.stream,
             "max_evaluations": self.max_evaluations,
             "evaluations": m.evaluations,
             "trusted_share": m.trusted_share,
@@ -172,7 +170,7 @@ class TrustRecord:
             density = None
             if weights is not None:
                 density = [AxisDensity(weights[name]) if name in weights else None for name in space.names]
-            arrays = {name: np.array(content[name], dtype=np.float64) for name in ("low", "high", "mean")}
+            arrays = {name: np.array(content[name], dtype=np.float64) for name in ("low", "high", "mean", "scores")}
             found = TrustMap(
                 Tiles(space, tuple(content["tiles"]), density),
                 content["eps"],
@@ -182,6 +180,7 @@ class TrustRecord:
                 verdict=np.array(content["verdict"]),
                 **arrays,
                 count=np.array(content["count"], dtype=np.int64),
+                stream=content["stream"],
                 evaluations=content["evaluations"],
             )
             own = ("axes", "density", "tiles", "boxes", "traps", "eps", "alpha", "error", "seed", "evaluations")
@@ -195,7 +194,6 @@ class TrustRecord:
                 tuple(content["target"]),
                 content["score"],
                 found,
-                content["stream"],
                 content["max_evaluations"],
                 top1["estimate"],
                 top1["low"],

@@ -20,7 +20,7 @@ from lightning_semrob.functional.calls import call_evidence, call_sides, called_
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.trust.tiles import Tiles
 
-__all__ = ["MapSamples", "first_points", "sample_maps"]
+__all__ = ["MapSamples", "first_points", "sample_maps", "sampled_points"]
 
 # Points of a round, over all tiles: enough to fill the batches of a renderer, few enough to react.
 _ROUND = 48
@@ -60,6 +60,11 @@ class MapSamples:
     tile: Tensor
     score: Tensor
 
+    def scores(self, map_row: int) -> Tensor:
+        """The scores of one map, tile by tile, in the order in which they were sampled."""
+        here = self.row == map_row
+        return self.score[here][self.tile[here].argsort(stable=True)]
+
 
 class _Points:
     """The j-th point of a tile of a map: fixed by the seed, the stream of the map, the tile and j."""
@@ -89,9 +94,14 @@ class _Points:
 
 def first_points(tiles: Tiles, stream: int, seed: int) -> Tensor:
     """The first sampled point of every tile that has mass, (T, n): one each, whatever the scores turn out to be."""
-    real = (tiles.mass > 0).nonzero().flatten()
-    zero = torch.zeros_like(real)
-    return tiles.points(real, _Points(tiles, [stream], seed)(zero, real, zero))
+    return sampled_points(tiles, stream, seed, (tiles.mass > 0).long())
+
+
+def sampled_points(tiles: Tiles, stream: int, seed: int, count: Tensor) -> Tensor:
+    """The first ``count`` (T,) points of every tile, (count.sum(), n), tile by tile."""
+    tile = torch.arange(tiles.count).repeat_interleave(count)
+    number = torch.arange(len(tile)) - (count.cumsum(0) - count)[tile]
+    return tiles.points(tile, _Points(tiles, [stream], seed)(torch.zeros_like(tile), tile, number))
 
 
 class _State:
@@ -254,6 +264,7 @@ def sample_maps(
         take(active[going], tile[going, place], times[going, place])
         active = active[(times > 0).any(-1)]
 
+    row, tile, score = (torch.cat(column) for column in zip(*record, strict=True))
     evidence = state.evidence()
     best = evidence.max(-1)
     called = called_tiles(best.values, alpha, error, len(real))
@@ -261,10 +272,12 @@ def sample_maps(
     return MapSamples(
         torch.where(called, best.indices, -1),
         state.log_e,
-        state.count.long(),
+        torch.bincount(row * tiles.count + tile, minlength=maps * tiles.count).view(maps, -1),
         torch.where(lost, torch.nan, state.total / state.count.clamp_min(1)),
         used,
-        *(torch.cat(column) for column in zip(*record, strict=True)),
+        row,
+        tile,
+        score,
     )
 
 

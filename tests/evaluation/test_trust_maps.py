@@ -58,7 +58,7 @@ def test_every_network_and_shape_has_a_map(done: Path) -> None:
         assert len(list((done / "parts").glob("trust-*.jsonl"))) == 4
     # Networks of a shape share their points; each map is what the network alone would have given.
     first, second = records[0], records[2]
-    assert first.stream == second.stream
+    assert first.map.stream == second.map.stream
     f = RenderedFunction.of("dumbbell", "tiny_network:build_other", image_size=32, micro_batch_size=8)
     alone = trust_map(f, SemanticSpace.default(), (4, 2), 0.4, max_evaluations=120)
     assert alone.verdict.shape == records[3].map.verdict.shape

@@ -133,7 +133,7 @@ def test_the_page_is_made_again_without_evaluating(finished: Path, capsys: pytes
     assert evaluations == 0
     assert all(sheet is not None for sheet in sheets)
     assert report_folder(finished, trust=True) == finished / "report.html"
-    assert "taken from maps.nc" in capsys.readouterr().out
+    assert "maps took no evaluations of f" in capsys.readouterr().out
     assert (finished / "report.html").read_text() == before
 
 

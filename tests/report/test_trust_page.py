@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -12,7 +13,9 @@ import torch
 
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.folder import environment_of
+from lightning_semrob.evaluation.records import read_runs
 from lightning_semrob.functions import AnalyticFunction
+from lightning_semrob.maps import SemanticMaps, grid_points
 from lightning_semrob.report.figures import plot_trust_map, save_figure
 from lightning_semrob.report.figures.trust import VERDICT_COLORS, tile_opacity
 from lightning_semrob.report.page import trust as page
@@ -36,7 +39,7 @@ TILES = (6, 3)
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trust")
     trust = ["--trust.max_evaluations=180", f"--trust.tiles=[{TILES[0]},{TILES[1]}]"]
-    evaluate([*SMALL, "--model.finders=[oir_b]", *trust, "--output", str(folder)])
+    evaluate([*SMALL, "--model.finders=[oir_b]", *trust, "--report_grid=null", "--output", str(folder)])
     return folder
 
 
@@ -144,3 +147,40 @@ def test_the_figure(records: list[TrustRecord], tmp_path: Path) -> None:
     assert image.get_array().shape == (TILES[1], TILES[0], 4)
     assert "trusted" in figure.legends[0].get_texts()[0].get_text()
     assert save_figure(figure, tmp_path / "map.png").stat().st_size > 1000
+
+
+def test_the_maps_are_drawn_from_the_views_of_the_trust_maps(finished: Path, records: list[TrustRecord]) -> None:
+    maps = SemanticMaps.load(finished / "maps.nc")
+    assert maps.evaluations == 0
+    assert maps.grid == (24, 11)
+    assert maps.measured is not None
+    assert not maps.measured.any()
+    assert maps.error is not None
+    assert float(maps.error.max()) <= 0.1
+    assert "drawn from the views that the trust maps evaluated" in (finished / "report.html").read_text()
+    environment = environment_of(finished, trust=True)
+    environment.setup()
+    f = environment.rendered_function(0, 0)
+    m = records[0].map
+    assert len(m.points) == len(m.scores) == m.evaluations
+    torch.testing.assert_close(f(m.points[None])[0], torch.from_numpy(m.scores), atol=1e-5, rtol=0)
+    samples = grid_points(maps.axes, maps.grid)
+    away = float((f(samples[None])[0] - maps.scores[0, 0].double().flatten()).abs().mean())
+    assert away <= 3 * float(maps.error[0, 0]) + 0.01
+
+
+def test_viewpoint_accuracy_takes_the_first_view_of_every_tile(finished: Path, tmp_path: Path) -> None:
+    def viewpoints(folder: Path) -> dict[str, float]:
+        return json.loads((folder / "summary.json").read_text())["viewpoints"]
+
+    assert viewpoints(finished)["views"] == 32  # 18 tiles are fewer than model.views
+    words = [*SMALL, "--model.finders=[oir_b]", "--model.views=18", "--trust.max_evaluations=60", "--report_grid=[]"]
+    evaluate([*words, f"--trust.tiles=[{TILES[0]},{TILES[1]}]", "--output", str(tmp_path / "few")])
+    assert viewpoints(tmp_path / "few")["views"] == 18
+    for record in read_records(tmp_path / "few" / MAPS_FILE):
+        (run,) = [
+            run for run in read_runs(tmp_path / "few" / "runs.parquet")
+            if (run.network, run.shape_id, run.point) == (record.network, record.shape_id, 0)
+        ]  # fmt: skip
+        assert run.judgement.viewpoint_top1 == record.top1
+        assert run.judgement.viewpoint_score == pytest.approx(record.map.first_mean)

@@ -1,8 +1,8 @@
 """One page that a person reads: verdicts, maps with boxes and renderings, traps, and what repeats the job.
 
-``report.html`` is a single file that needs no network. The maps behind it are measured on a coarse grid, every view
-rendered once for all networks, and saved as ``maps.nc`` beside it, so that the page can be made again without a
-network call.
+``report.html`` is a single file that needs no network. The maps behind it are drawn from the views that the trust maps
+evaluated, or measured on a coarse grid, and saved as ``maps.nc`` beside it, so that the page can be made again without
+a network call.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from lightning_semrob.networks.labels import labels_by_name
 from lightning_semrob.networks.probe import probe_in_words
 from lightning_semrob.report.job import FinishedJob
 from lightning_semrob.report.page.maps import Maps, cividis_gradient
-from lightning_semrob.report.page.pictures import MAPS_FILE, Sheet, has_maps, measure_maps, saved_grid
+from lightning_semrob.report.page.pictures import Sheet, has_maps, measure_maps, saved_grid
 from lightning_semrob.report.page.sections import Numbers, Repeat, Section, Verdict
 from lightning_semrob.report.page.templates import Script, fill, plural
 from lightning_semrob.report.page.traps import Traps
 from lightning_semrob.report.page.trust import Trust
-from lightning_semrob.trust.record import MAPS_FILE as TRUST_FILE
-from lightning_semrob.trust.record import read_records
+from lightning_semrob.trust.record import read_maps
 from lightning_semrob.utilities.files import write_text
 
 __all__ = ["REPORT_FILE", "build_page", "missing_packages", "report_folder", "save_page", "write_report"]
@@ -124,8 +123,8 @@ def write_report(
     job.check(environment, weights=not has_maps(environment, folder, grid))
     maps, sheets, evaluations = measure_maps(environment, folder, grid)
     size = " x ".join(str(count) for count in maps.grid)
-    cost = f"its {size} maps took {evaluations} evaluations of f" if evaluations else f"maps taken from {MAPS_FILE}"
-    records = read_records(Path(folder) / TRUST_FILE) if job.summary.trust else []
+    cost = f"its {size} maps took {evaluations or 'no'} evaluations of f"
+    records = read_maps(Path(folder)) if job.summary.trust else []
     first = [Trust.of(records, environment)] if records else []
     return save_page(build_page(environment, job, maps, sheets, first), Path(folder), say, f"; {cost}")
 

@@ -15,6 +15,9 @@ from torch import Tensor
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.maps import SemanticMapper, SemanticMaps
+from lightning_semrob.maps.scattered import interpolate_views
+from lightning_semrob.rendering import Renderer
+from lightning_semrob.trust.record import read_maps
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,6 +41,8 @@ DEFAULT_GRID = (24, 11)
 #: Side of a small rendering in pixels: as large as all of them together may be.
 _SIDES = (48, 128)
 _PIXELS = 20_000_000
+#: Estimated mean error of a map that is drawn from the views of a trust map; where it is larger, f is measured.
+_LARGEST_ERROR = 0.1
 #: Views of a shape that a page can show.
 _MOST_VIEWS = 20_000
 
@@ -97,15 +102,15 @@ def sheet_side(views: int) -> int:
 
 
 def map_evaluations(environment: SemanticEnvironment, grid: Sequence[int] | None = None) -> int:
-    """How often f is evaluated for the maps of a page."""
+    """How often f is evaluated for the maps of a page where no trust map shows them."""
     environment.setup()
     return math.prod(_steps(environment, grid)) * len(environment.networks) * len(environment.shapes)
 
 
 @torch.no_grad()
-def pictures(environment: SemanticEnvironment, shape: int, points: Tensor) -> Tensor:
-    """Renderings of a shape at points (P, n) of the swept space."""
-    images: Tensor = environment.pictures.to(environment.device)(
+def pictures(environment: SemanticEnvironment, shape: int, points: Tensor, renderer: Renderer | None = None) -> Tensor:
+    """Renderings of a shape at points (P, n) of the swept space, by another renderer than the job's if one is given."""
+    images: Tensor = (renderer or environment.pictures).to(environment.device)(
         environment.mesh(shape), points.to(environment.device), environment.space.names
     )
     return images
@@ -166,6 +171,30 @@ def _settings(folder: Path) -> dict[str, Any]:
     return {"seed": int(config.get("seed_everything") or 0)} | dict(config.get("data") or {})
 
 
+def _draw_trust_maps(mapper: SemanticMapper, environment: SemanticEnvironment, folder: Path) -> set[int]:
+    """Fill the table of the mapper from the views that the trust maps evaluated; returns the shapes that are known.
+
+    A shape is known where the estimated error of its maps is at most ``_LARGEST_ERROR`` for every network.
+    """
+    if mapper.axes != environment.space:
+        return set()
+    records = {record.key: record for record in read_maps(folder)}
+    known: set[int] = set()
+    for shape, spec in enumerate(environment.shapes):
+        keys = [(network, spec.class_name, spec.shape_id) for network in environment.networks]
+        views = [records[key].map for key in keys if key in records and records[key].map.space == environment.space]
+        if len(views) < len(keys):
+            continue
+        found = [
+            interpolate_views(m.points, torch.from_numpy(m.scores), m.space, mapper.points[:, 0], m.seed) for m in views
+        ]
+        if max(error for _, error in found) <= _LARGEST_ERROR:
+            known.add(shape)
+            for network, (values, error) in enumerate(found):
+                mapper.table[network, shape], mapper.error[network, shape] = values, error
+    return known
+
+
 def has_maps(environment: SemanticEnvironment, folder: str | Path, grid: Sequence[int] | None = None) -> bool:
     """Whether a folder holds the maps that :func:`measure_maps` would measure."""
     environment.setup()
@@ -179,7 +208,8 @@ def measure_maps(
 ) -> tuple[SemanticMaps, list[Sheet | None], int]:
     """Maps over the first two axes and a small rendering of each of their views.
 
-    The maps are taken from ``maps.nc`` in the folder where they are the same, and saved there otherwise.
+    The maps are taken from ``maps.nc`` in the folder where they are the same, and saved there otherwise. Without a
+    grid they are drawn from the views that the trust maps of the job evaluated, where these show the shape well.
 
     Args:
         environment: networks, shapes and renderer.
@@ -188,30 +218,36 @@ def measure_maps(
 
     Returns:
         The maps; a sheet of renderings a shape, its columns along the first axis, None where a shape cannot be loaded;
-        and how often f was evaluated now (0 where the maps were there).
+        and how often f was evaluated now (0 where everything was known).
     """
     environment.setup()
     mapper = SemanticMapper(steps=_steps(environment, grid))
     mapper.prepare(environment)
     path = Path(folder) / MAPS_FILE
     maps = _saved_maps(path, environment, mapper)
-    known = maps is not None
+    every = set(range(len(environment.shapes)))
+    known = every if maps is not None else set() if grid else _draw_trust_maps(mapper, environment, Path(folder))
     views = math.prod(mapper.grid)
     side = sheet_side(views * len(environment.shapes))
+    small = environment.renderer.resized(min(side, environment.renderer.image_size))
     sheets: list[Sheet | None] = [Sheet(side, mapper.grid[0], views) for _ in environment.shapes]
     cells = torch.arange(views).view(-1, mapper.grid[0]).T.flatten().tolist()  # of a view, whose last axis is fastest
     for batch in mapper.batches(environment):
-        if not known:
+        if batch.shape not in known:
             mapper.measure(environment, batch)
         try:
             sheet = sheets[batch.shape]
             if sheet is not None:  # the pictures that the networks have just seen: nothing is rendered twice
                 seen = slice(batch.start, batch.stop)
-                sheet.add(pictures(environment, batch.shape, mapper.points[seen, 0]), cells[seen])
+                points = mapper.points[seen, 0]
+                drawn = pictures(environment, batch.shape, points, small if batch.shape in known else None)
+                sheet.add(drawn, cells[seen])
         except (ValueError, OSError) as error:
             environment.report_failure(batch.shape, error)
             sheets[batch.shape] = None
     if maps is None:
         maps = replace(mapper.maps(environment), settings=_settings(Path(folder)))
+        if known:
+            maps = replace(maps, measured=mapper.seen.bool().unflatten(-1, mapper.grid), error=mapper.error)
         maps.save(path)
-    return maps, sheets, 0 if known else maps.evaluations
+    return maps, sheets, maps.evaluations if known != every else 0
