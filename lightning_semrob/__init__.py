@@ -50,44 +50,24 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-#: Public name -> the module that it is imported from at its first use.
+#: Module -> the public names that are imported from it at their first use.
 _LAZY = {
-    "SemanticEnvironment": "evaluation.environment",
-    "ExhaustiveFinder": "finders",
-    "NaiveFinder": "finders",
-    "OIRBlackBoxFinder": "finders",
-    "OIRWhiteBoxFinder": "finders",
-    "RegionFinder": "finders",
-    "TrapezoidFinder": "finders",
-    "VerifiedFinder": "finders",
-    "AnalyticFunction": "functions",
-    "FiniteDifference": "functions",
-    "RecordedFunction": "functions",
-    "RenderedFunction": "functions",
-    "SemanticFunction": "functions",
-    "score_map": "maps",
-    "RegionQuality": "evaluation.metrics",
-    "SRVR": "evaluation.metrics",
-    "TrustedShare": "evaluation.metrics",
-    "SemanticRobustnessCallback": "training.monitor",
-    "build_network": "networks",
-    "register_network": "networks",
-    "CallableRenderer": "rendering",
-    "Rasterizer": "rendering",
-    "Renderer": "rendering",
-    "SemanticParameter": "rendering",
-    "plot_contact_sheet": "report.figures",
-    "plot_map": "report.figures",
-    "save_figure": "report.figures",
-    "register_class": "shapes",
-    "resolve_shapes": "shapes",
-    "TrustMap": "trust",
-    "trust_map": "trust",
-    "trust_maps": "trust",
-    "verify": "verification",
-    "CMAESSearch": "finders.worst_views",
-    "RandomSearch": "finders.worst_views",
+    "evaluation.environment": "SemanticEnvironment",
+    "finders": "ExhaustiveFinder NaiveFinder OIRBlackBoxFinder OIRWhiteBoxFinder RegionFinder TrapezoidFinder",
+    "finders.verified.finder": "VerifiedFinder",
+    "functions": "AnalyticFunction FiniteDifference RecordedFunction RenderedFunction SemanticFunction",
+    "maps": "score_map",
+    "evaluation.metrics": "RegionQuality SRVR TrustedShare",
+    "training.monitor": "SemanticRobustnessCallback",
+    "networks": "build_network register_network",
+    "rendering": "CallableRenderer Rasterizer Renderer SemanticParameter",
+    "report.figures": "plot_contact_sheet plot_map save_figure",
+    "shapes": "register_class resolve_shapes",
+    "trust": "TrustMap trust_map trust_maps",
+    "verification": "verify",
+    "finders.worst_views": "CMAESSearch RandomSearch",
 }
+_MODULE = {name: module for module, names in _LAZY.items() for name in names.split()}
 
 __all__ = [
     "SRVR",
@@ -133,9 +113,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name not in _MODULE:
         raise AttributeError(f"module 'lightning_semrob' has no attribute '{name}'")
-    value = getattr(import_module(f"lightning_semrob.{_LAZY[name]}"), name)
+    value = getattr(import_module(f"lightning_semrob.{_MODULE[name]}"), name)
     globals()[name] = value
     return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.maps.traps import Trap, find_traps
 from lightning_semrob.networks.labels import labels_by_name
 from lightning_semrob.report.figures import plot_contact_sheet, save_figure
-from lightning_semrob.report.job import FinishedJob
+from lightning_semrob.report.job import Demand, FinishedJob
 from lightning_semrob.report.tables import format_traps
 from lightning_semrob.space import Box
 from lightning_semrob.utilities.files import write_csv
@@ -118,15 +119,15 @@ def main(args: Sequence[str]) -> list[Trap]:
     maps = SemanticMaps.load(config.maps)
     given = {name: config[name] for name in ("eps_m", "eps_v", "seed") if config[name] is not None}
     if config.run is None:
-        demand = {"eps_m": 0.3, "eps_v": 0.05, "confidence": 0.95, "seed": 0} | given
-        box, index = grown_boxes(maps, config.points, demand["eps_m"], demand["eps_v"], demand["seed"])
+        demand = replace(Demand(), **given)
+        box, index = grown_boxes(maps, config.points, demand.eps_m, demand.eps_v, demand.seed)
     else:
-        demand = FinishedJob.read(config.run).demand | given
+        demand = replace(FinishedJob.read(config.run).demand, **given)
         box, index = boxes_of_run(maps, config.run)
     traps = find_traps(maps, box, index, threshold=config.threshold, **demand)
     folder = Path(config.output).expanduser()
     print(format_traps(traps, maps.axes.names))
-    level = f"{100 * demand['confidence']:g} %"
+    level = f"{100 * demand.confidence:g} %"
     print(f"\nBoxes are judged by Eq. 2 on the map, robust ones and traps in them, each at {level} confidence.")
     written = [str(_save_table(folder / "traps.csv", traps, maps.axes.names))]
     if maps.settings:

@@ -128,13 +128,11 @@ class Stopwatch(Callback):
         self.ended = time.perf_counter()
 
 
-class MapProgress(ProgressBar):
-    """One line: the number of trust maps that this process has made."""
+class _Line(ProgressBar):
+    """A bar on the first process, which is closed when the work ends in whatever way."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._bar: Any = None
-        self._enabled = True
+    _bar: Any = None
+    _enabled = True
 
     def disable(self) -> None:
         """Lightning calls it on every process but the first."""
@@ -144,14 +142,27 @@ class MapProgress(ProgressBar):
         """Show the bar."""
         self._enabled = True
 
+    def _open(self, total: float, unit: str, text: str, **more: Any) -> None:
+        if self._enabled:
+            form = f"{{l_bar}}{{bar}}| {{n_fmt}}/{{total_fmt}} {text} [{{elapsed}}<{{remaining}}]{{postfix}}"
+            self._bar = tqdm(total=total, unit=unit, file=sys.stderr, dynamic_ncols=True, bar_format=form, **more)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Close the bar."""
+        self._close()
+
+
+class MapProgress(_Line):
+    """One line: the number of trust maps that this process has made."""
+
     def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Open the bar."""
-        if self._enabled:
-            total = trainer.num_predict_batches[0]
-            self._bar = tqdm(
-                total=total, desc="mapping", unit="map", file=sys.stderr, dynamic_ncols=True,
-                bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} trust maps [{elapsed}<{remaining}]",
-            )  # fmt: skip
+        self._open(trainer.num_predict_batches[0], "map", "trust maps", desc="mapping")
 
     def on_predict_batch_end(self, *arguments: Any, **named: Any) -> None:
         """One more map is made."""
@@ -162,51 +173,20 @@ class MapProgress(ProgressBar):
         """Close the bar."""
         self._close()
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Close the bar."""
-        self._close()
 
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-
-class RunProgress(ProgressBar, UpdateCallback):
+class RunProgress(_Line, UpdateCallback):
     """One line: tasks that have ended on all processes, and this process's methods, runs and evaluations per second.
 
     A task is one network, shape and initial point with all its finders and the verification of their boxes.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._bar: Any = None
-        self._enabled = True
-        self._start = 0.0
-        self._evaluations = 0
-
-    def disable(self) -> None:
-        """Lightning calls it on every process but the first."""
-        self._enabled = False
-
-    def enable(self) -> None:
-        """Show the bar."""
-        self._enabled = True
+    _start, _evaluations = 0.0, 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Open the bar."""
-        if not self._enabled:
-            return
         work: Work = trainer.datamodule.work  # type: ignore[attr-defined]
-        self._evaluations = pl_module.spent()
-        self._start = time.perf_counter()
-        self._bar = tqdm(
-            total=len(work.owners),
-            unit="task",
-            file=sys.stderr,
-            dynamic_ncols=True,
-            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} tasks [{elapsed}<{remaining}]{postfix}",
-        )
+        self._evaluations, self._start = pl_module.spent(), time.perf_counter()
+        self._open(len(work.owners), "task", "tasks")
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Tasks that have ended; other processes' as of the last meeting."""
@@ -217,13 +197,12 @@ class RunProgress(ProgressBar, UpdateCallback):
 
     def on_update_end(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
         """Refresh the line."""
-        if self._bar is None:
-            return
-        methods = [finder.name for finder in module if len(finder.active(batch.rows))]
-        active = sum(len(finder.active(batch.rows)) for finder in module)
-        rate = (module.spent() - self._evaluations) / max(time.perf_counter() - self._start, 1e-9)
-        self._bar.set_description("+".join(methods) or "verifying", refresh=False)
-        self._bar.set_postfix_str(f"{active} active, {rate:.0f} evaluations/s", refresh=True)
+        if self._bar is not None:
+            active = {finder.name: len(finder.active(batch.rows)) for finder in module}
+            rate = (module.spent() - self._evaluations) / max(time.perf_counter() - self._start, 1e-9)
+            growing = "+".join(name for name, count in active.items() if count)
+            self._bar.set_description(growing or "verifying", refresh=False)
+            self._bar.set_postfix_str(f"{sum(active.values())} active, {rate:.0f} evaluations/s", refresh=True)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Close the bar, full."""
@@ -231,12 +210,3 @@ class RunProgress(ProgressBar, UpdateCallback):
             self._bar.n = self._bar.total
             self._bar.set_description("measured", refresh=True)
         self._close()
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Close the bar."""
-        self._close()
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None

@@ -9,6 +9,7 @@ from torch import Tensor
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.records import Judgement
 from lightning_semrob.finders.base import RegionFinder, prepare_function
+from lightning_semrob.finders.statement import BoxStatement
 from lightning_semrob.finders.statuses import Status
 from lightning_semrob.functional.betting import eq2_start
 from lightning_semrob.functions import SemanticFunction
@@ -26,6 +27,12 @@ DESCRIPTION_EVALUATIONS = 100
 def known_number(value: Tensor) -> float | None:
     """A float for a table of results, None for NaN (not measured, not defined)."""
     return None if bool(value.isnan()) else float(value)
+
+
+def _as_stated(judgement: Judgement, own: BoxStatement, further: int) -> Judgement:
+    """A judgement with what the finder itself knows, after so many further evaluations."""
+    known = {name: value for name, value in vars(own).items() if value is not None}
+    return replace(judgement, **known | {"verification_evaluations": own.verification_evaluations + further})
 
 
 class Judge:
@@ -82,9 +89,7 @@ class Judge:
         # the top-1 rate and the worst view.
         own = finder.statement(row) if environment.density is None else None
         if own is not None and own.verdict != "valid":
-            known = Judgement(confidence=self.confidence, u0_robust=robust)
-            spent = own.verification_evaluations + 1  # u0
-            return replace(known, **own.columns() | {"verification_evaluations": spent})
+            return _as_stated(Judgement(confidence=self.confidence, u0_robust=robust), own, 1)  # u0
         limit = int(finder.evaluations[row]) if self.verification == "growing" else int(self.verification)
         budget = finder.verification_budget(len(space))
         if budget is not None:
@@ -121,10 +126,7 @@ class Judge:
             samples + 1,
             worst=dict(zip(space.names, map(known_number, found.worst_point[0]), strict=True)),
         )
-        if own is None:
-            return judgement
-        spent = own.verification_evaluations + samples + 1
-        return replace(judgement, **own.columns() | {"verification_evaluations": spent})
+        return judgement if own is None else _as_stated(judgement, own, samples + 1)
 
     def with_viewpoints(self, judgement: Judgement, batch: TaskBatch, environment: SemanticEnvironment) -> Judgement:
         """Add the viewpoint accuracy of the group to a judgement; it depends on no finder, initial point or threshold.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,32 @@ from lightning_semrob.functional.srvr import grouped_sums, srvr_from_sums
 from lightning_semrob.functional.trusted_share import compare_shares, share_by_class, share_intervals
 from lightning_semrob.functional.uncertainty import Difference
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = ["SRVR", "RegionQuality", "SRVRTable", "TrustedShare"]
 
 
-class SRVR(Metric):
+class _Shares(Metric):
+    """Shares of the space in [0, 1]: the larger the better, always float64."""
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+
+    def set_dtype(self, dst_type: str | torch.dtype) -> Self:
+        """Shares stay float64."""
+        return self
+
+    def plot(self, val: Any = None, ax: Any = None) -> tuple[Any, Any]:
+        """Draw one result, several in turn, or that of ``compute()`` if None; figure and axis."""
+        figure, axis = self._plot(self.compute() if val is None else val, ax)
+        return figure, axis
+
+
+class SRVR(_Shares):
     """Semantic Robustness Volume Ratio per network and class (Eq. 19).
 
     The mean of ``Vol(D) / Vol(Omega)`` over shapes and initial points for each method, then the mean over methods,
@@ -37,10 +59,6 @@ class SRVR(Metric):
     """
 
     is_differentiable = True  # in the ratios
-    higher_is_better = True
-    full_state_update = False
-    plot_lower_bound = 0.0
-    plot_upper_bound = 1.0
 
     total: Tensor
     count: Tensor
@@ -101,17 +119,11 @@ class SRVR(Metric):
         Returns:
             figure (None where ``ax`` is given) and axis.
         """
-        if val is None:
-            val = self.compute()
+        val = self.compute() if val is None else val
         results = [val] if isinstance(val, Tensor) else list(val)
         labels = [f"{network}, {name}" for network in self.network_names for name in self.class_names]
         values = [dict(zip(labels, result.detach().reshape(-1), strict=True)) for result in results]
-        figure, axis = self._plot(values[0] if isinstance(val, Tensor) else values, ax)
-        return figure, axis
-
-    def set_dtype(self, dst_type: str | torch.dtype) -> SRVR:
-        """Volumes stay float64."""
-        return self
+        return super().plot(values[0] if isinstance(val, Tensor) else values, ax)
 
 
 class SRVRTable(nn.Module):
@@ -165,7 +177,7 @@ class SRVRTable(nn.Module):
         return values
 
 
-class RegionQuality(Metric):
+class RegionQuality(_Shares):
     """How many regions satisfy Eq. 2, judged from scores sampled in them, and how much of the space these fill.
 
     A region is ``valid`` if its samples show that mean f >= 1 - eps_m and variance of f <= eps_v, ``invalid`` if they
@@ -186,12 +198,6 @@ class RegionQuality(Metric):
         >>> {name: round(float(value), 2) for name, value in metric(scores, torch.tensor([0.4, 0.6])).items()}
         {'valid': 0.5, 'invalid': 0.5, 'undecided': 0.0, 'verified_ratio': 0.2}
     """
-
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
-    plot_lower_bound = 0.0
-    plot_upper_bound = 1.0
 
     verdicts: Tensor
     ratio: Tensor
@@ -235,17 +241,8 @@ class RegionQuality(Metric):
         shares = dict(zip(("valid", "invalid", "undecided"), self.verdicts / total, strict=True))
         return shares | {"verified_ratio": self.ratio / total}
 
-    def plot(self, val: Any = None, ax: Any = None) -> tuple[Any, Any]:
-        """Draw the shares: of one result, of several in turn, or of ``compute()`` if None; figure and axis."""
-        figure, axis = self._plot(self.compute() if val is None else val, ax)
-        return figure, axis
 
-    def set_dtype(self, dst_type: str | torch.dtype) -> RegionQuality:
-        """Volumes stay float64."""
-        return self
-
-
-class TrustedShare(Metric):
+class TrustedShare(_Shares):
     """Shares of the space that trust maps call trusted and failing, per network and class.
 
     Args:
@@ -264,12 +261,6 @@ class TrustedShare(Metric):
         >>> {name: value.tolist() for name, value in metric.compute().items()}
         {'trusted': [[0.25, 0.5]], 'failing': [[0.75, 0.125]]}
     """
-
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
-    plot_lower_bound = 0.0
-    plot_upper_bound = 1.0
 
     total: Tensor
     count: Tensor
@@ -330,10 +321,6 @@ class TrustedShare(Metric):
     def comparisons(self) -> list[tuple[int, int, Difference]]:
         """Every pair of networks by trusted share, as of ``functional.trusted_share.compare_shares``."""
         return compare_shares(self.shares()[0], self.classes, self.confidence)
-
-    def set_dtype(self, dst_type: str | torch.dtype) -> TrustedShare:
-        """Shares stay float64."""
-        return self
 
 
 def _names(names: Sequence[str] | None, count: int, kind: str) -> list[str]:

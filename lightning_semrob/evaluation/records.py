@@ -23,6 +23,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "Judgement",
     "Run",
+    "config_of_runs",
     "origin_of_runs",
     "read_runs",
     "read_runs_table",
@@ -76,15 +77,9 @@ class Judgement:
     worst: dict[str, float | None] = field(default_factory=dict)
 
 
-#: The columns of verification, and those of them that are no float64.
+#: The columns of verification.
 _VERIFICATION = tuple(item.name for item in fields(Judgement) if item.name != "worst")
-_KINDS = {
-    "verdict": pa.string(),
-    "u0_robust": pa.bool_(),
-    "samples": pa.int64(),
-    "verification_evaluations": pa.int64(),
-    "views": pa.int64(),
-}
+_KINDS = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 #: Fields of a run that are one column an axis.
 _BY_AXIS = ("u0", "a", "b", "gradient_ratio")
 
@@ -210,31 +205,12 @@ def run_schema(space: SemanticSpace) -> pa.Schema:
     first run of a shape and network. Verification columns are null and the verdict ``not verified`` for a box that
     nobody checked.
     """
-    number, whole, word = pa.float64(), pa.int64(), pa.string()
-    columns: list[tuple[str, pa.DataType]] = [
-        ("network", word),
-        ("class_name", word),
-        ("shape_id", word),
-        ("point", whole),
-        ("method", word),
-        ("target", word),
-        *[(f"{side}_{axis}", number) for side in ("u0", "a", "b") for axis in space.names],
-        ("volume", number),
-        ("ratio", number),
-        ("raw_ratio", number),
-        ("status", word),
-        ("steps", whole),
-        ("evaluations", whole),
-        ("gradient_evaluations", whole),
-        ("loss", number),
-        ("micro_batch_size", whole),
-        ("weights_sha256", word),
-        ("mesh_sha256", word),
-        ("audit_evaluations", whole),
-        *[(f"gradient_ratio_{axis}", number) for axis in space.names],
-        *[(name, _KINDS.get(name, number)) for name in _VERIFICATION],
-        *[(f"worst_{axis}", number) for axis in space.names],
-    ]
+    columns: list[tuple[str, pa.DataType]] = []
+    for item in [*fields(Run), *fields(Judgement)]:
+        if "dict" in str(item.type):
+            columns += [(f"{item.name}_{axis}", pa.float64()) for axis in space.names]
+        elif item.name != "judgement":
+            columns.append((item.name, _KINDS[str(item.type).removesuffix(" | None")]))
     return pa.schema(
         [pa.field(name, kind) for name, kind in columns],
         metadata={"schema_version": str(SCHEMA_VERSION), "space": json.dumps(space.as_dict())},
@@ -315,6 +291,12 @@ def origin_of_runs(path: Path, remedy: str) -> Origin:
         return Origin.of_plain(json.loads(_metadata(path.read_bytes(), b"origin")))
     except ValueError as error:
         raise ValueError(f"'{path}' cannot be read ({error}): {remedy}") from error
+
+
+def config_of_runs(path: Path) -> str | None:
+    """SHA-256 of the configuration that a table of runs is of; None where it does not say so."""
+    found = (pa.parquet.read_schema(path).metadata or {}).get(b"config")
+    return None if found is None else str(found.decode())
 
 
 def _metadata(content: bytes, name: bytes) -> str:

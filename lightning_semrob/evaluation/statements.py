@@ -77,7 +77,7 @@ def region_statement(run: Run, space: SemanticSpace, job: JobDescription) -> dic
     """
     known = run.judgement
 
-    def estimate(name: str) -> dict[str, Any]:
+    def estimate(name: str) -> dict[str, float | None]:
         return {
             end: getattr(known, column)
             for end, column in (("estimate", name), ("low", f"{name}_low"), ("high", f"{name}_high"))

@@ -434,7 +434,7 @@ def read_summary(path: Path) -> Summary:
         ValueError: the file is absent or not a summary.
     """
 
-    def each(make: Callable[..., Any], tables: Mapping[str, Any]) -> dict[str, Any]:
+    def each(make: Callable[..., Record], tables: Mapping[str, Any]) -> dict[str, dict[str, Record]]:
         return {name: {key: make(**item) for key, item in table.items()} for name, table in tables.items()}
 
     try:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 __all__ = ["BoxStatement"]
 
@@ -29,7 +28,3 @@ class BoxStatement:
     variance: float | None = None
     variance_low: float | None = None
     variance_high: float | None = None
-
-    def columns(self) -> dict[str, Any]:
-        """What is known, as columns of the table of runs."""
-        return {name: value for name, value in asdict(self).items() if value is not None}

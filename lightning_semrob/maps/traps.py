@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from lightning_semrob.evaluation.records import Run
 from lightning_semrob.finders.base import prepare_function
 from lightning_semrob.finders.verified.finder import VerifiedFinder
 from lightning_semrob.functions import Complement, SemanticFunction
@@ -253,23 +253,22 @@ def _same(first: Trap, second: Trap, space: SemanticSpace) -> bool:
     return bool(shared > 0.5 * torch.minimum((first.b - first.a).prod(), (second.b - second.a).prod()))
 
 
-def robust_boxes(rows: Sequence[Mapping[str, Any]], maps: SemanticMaps) -> tuple[Box, Tensor]:
+def robust_boxes(runs: Sequence[Run], maps: SemanticMaps) -> tuple[Box, Tensor]:
     """The boxes of a job's runs that satisfy Eq. 2, and the rows (K,) of ``maps.function()`` that they lie on.
 
     Boxes over other axes than the mapped ones, and those of networks and shapes that are not mapped, are left out.
 
     Args:
-        rows: runs as in :func:`lightning_semrob.evaluation.records.run_schema`.
+        runs: of the job.
         maps: where the traps are looked for.
     """
     names, shapes = maps.axes.names, list(zip(maps.class_names, maps.shapes, strict=True))
     bounds, index = [], []
-    for row in rows:
-        shape = (row["class_name"], row["shape_id"])
-        swept = {key.removeprefix("a_") for key in row if key.startswith("a_")}
-        if row["verdict"] == "valid" and swept == set(names) and row["network"] in maps.networks and shape in shapes:
-            bounds.append([[row[f"{side}_{name}"] for name in names] for side in ("a", "b")])
-            index.append(maps.index(maps.networks.index(row["network"]), shapes.index(shape)))
+    for run in runs:
+        mapped = run.network in maps.networks and run.shape in shapes and set(run.a) == set(names)
+        if run.verdict == "valid" and mapped:
+            bounds.append([[side[name] for name in names] for side in (run.a, run.b)])
+            index.append(maps.index(maps.networks.index(run.network), shapes.index(run.shape)))
     both = torch.tensor(bounds, dtype=torch.float64).view(-1, 2, len(names))
     return Box(both[:, 0], both[:, 1]), torch.tensor(index, dtype=torch.int64)
 

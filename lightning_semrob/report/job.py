@@ -12,17 +12,26 @@ from typing import Any
 from torch import Tensor
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
-from lightning_semrob.evaluation.records import read_runs_table
+from lightning_semrob.evaluation.records import Run, config_of_runs, read_runs
 from lightning_semrob.evaluation.summary import Summary, read_summary
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.maps.traps import Trap, find_traps, robust_boxes
 from lightning_semrob.space import Box
 from lightning_semrob.utilities.files import read_json
 from lightning_semrob.utilities.origin import text_sha256
+from lightning_semrob.utilities.record import Record
 
-__all__ = ["FinishedJob"]
+__all__ = ["Demand", "FinishedJob"]
 
-Row = Mapping[str, Any]
+
+@dataclass(frozen=True, eq=False)
+class Demand(Record):
+    """Eq. 2 and the seed of a job, as :func:`~lightning_semrob.maps.traps.find_traps` takes them."""
+
+    eps_m: float = 0.3
+    eps_v: float = 0.05
+    confidence: float = 0.95
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -30,13 +39,13 @@ class FinishedJob:
     """What the output folder of a finished job holds.
 
     Args:
-        rows: runs as in :func:`lightning_semrob.evaluation.records.run_schema`.
+        rows: the runs.
         summary: as of :func:`lightning_semrob.evaluation.summary.summarize`.
         config: the configuration that decides the numbers, as yaml.
         versions: of the packages that the numbers depend on.
     """
 
-    rows: list[dict[str, Any]]
+    rows: list[Run]
     summary: Summary
     config: str
     versions: Mapping[str, str]
@@ -55,15 +64,14 @@ class FinishedJob:
             )
         summary = read_summary(folder / "summary.json")
         try:
-            table = read_runs_table(folder / "runs.parquet", "delete it, and run evaluate.py again")
+            runs = read_runs(folder / "runs.parquet", "delete it, and run evaluate.py again")
             config = (folder / "config.yaml").read_text(encoding="utf-8")
             versions = read_json(folder / "versions.json")
         except (OSError, ValueError) as error:
             raise ValueError(f"'{folder}' does not hold a finished job ({error}): run evaluate.py again") from error
-        about = (table.schema.metadata or {}).get(b"config")
-        if about is not None and about.decode() != text_sha256(config):
+        if config_of_runs(folder / "runs.parquet") not in (None, text_sha256(config)):
             raise ValueError(f"'{folder / 'config.yaml'}' has changed since the runs beside it were written: undo that")
-        return cls(table.to_pylist(), summary, config, versions)
+        return cls(runs, summary, config, versions)
 
     def check(self, environment: SemanticEnvironment, weights: bool) -> None:
         """Refuse an environment that is not the one that the runs are of: new pictures would lie under old boxes.
@@ -76,8 +84,8 @@ class FinishedJob:
             ValueError: outputs of a class, a mesh or weights that have changed; it is named.
         """
         shapes = {(spec.class_name, spec.shape_id): number for number, spec in enumerate(environment.shapes)}
-        columns = ("network", "class_name", "shape_id", "target", "weights_sha256", "mesh_sha256")
-        for network, class_name, name, *known in {tuple(row[column] for column in columns) for row in self.rows}:
+        stated = {(run.network, *run.shape, run.target, run.weights_sha256, run.mesh_sha256) for run in self.rows}
+        for network, class_name, name, *known in stated:
             number = shapes.get((class_name, name))
             if number is None or network not in environment.networks or None in known:
                 continue
@@ -90,52 +98,30 @@ class FinishedJob:
                 now[2] = environment.mesh_sha256[number]
             what = (f"the outputs of class '{class_name}'", f"network '{network}'", f"shape '{name}'")
             for title, before, after in zip(what, known, now, strict=True):
-                if after is not None and before != after:
+                if before is not None and after is not None and before != after:
                     raise ValueError(
                         f"{title} changed since the runs of this job (then {before[:12]}, now {after[:12]}): undo "
                         "that, or evaluate anew in another --output"
                     )
 
     @cached_property
-    def settings(self) -> dict[str, Any]:
+    def _settings(self) -> Mapping[str, Any]:
         """The configuration as plain data."""
         import yaml
 
         return yaml.safe_load(self.config) or {}
 
-    def _model(self, name: str, default: float) -> float:
-        value = (self.settings.get("model") or {}).get(name)
-        return default if value is None else float(value)
-
-    @property
-    def seed(self) -> int:
-        """The seed of everything random in the job."""
-        return int(self.settings.get("seed_everything") or 0)
-
     @property
     def adversarial(self) -> bool:
         """Whether its boxes are about 1 - f."""
-        return bool(self._model("adversarial", 0))
+        return bool((self._settings.get("model") or {}).get("adversarial"))
 
-    @property
-    def eps_m(self) -> float:
-        """Eq. 2 asks for a mean of at least 1 - eps_m ..."""
-        return self._model("eps_m", 0.3)
-
-    @property
-    def eps_v(self) -> float:
-        """... and a variance of at most eps_v."""
-        return self._model("eps_v", 0.05)
-
-    @property
-    def confidence(self) -> float:
-        """That of a verdict, in (0, 1)."""
-        return self._model("confidence", 0.95)
-
-    @property
-    def demand(self) -> dict[str, Any]:
-        """Eq. 2 and the seed, as :func:`~lightning_semrob.maps.traps.find_traps` takes them."""
-        return {"eps_m": self.eps_m, "eps_v": self.eps_v, "confidence": self.confidence, "seed": self.seed}
+    @cached_property
+    def demand(self) -> Demand:
+        """Eq. 2 and the seed of everything random in the job."""
+        model = self._settings.get("model") or {}
+        given = {name: float(model[name]) for name in ("eps_m", "eps_v", "confidence") if model.get(name) is not None}
+        return Demand(**given, seed=int(self._settings.get("seed_everything") or 0))
 
     def robust_boxes(self, maps: SemanticMaps) -> tuple[Box, Tensor]:
         """The boxes in which f satisfies Eq. 2; none of a job whose boxes are about 1 - f."""

@@ -22,6 +22,8 @@ from lightning_semrob.space import Box
 from lightning_semrob.utilities.distributed import all_gather
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from lightning_semrob.evaluation.environment import SemanticEnvironment
     from lightning_semrob.maps import SemanticMaps
     from lightning_semrob.sharing.work import TaskBatch
@@ -210,9 +212,9 @@ def _boxes_of(
     return boxes, torch.tensor(list(points.values())).view(-1, len(names))
 
 
-def draw_figures(rows: Sequence[Run], maps: SemanticMaps | None, most: int = 12) -> dict[str, Any]:
+def draw_figures(rows: Sequence[Run], maps: SemanticMaps | None, most: int = 12) -> dict[str, Figure]:
     """Caption -> figure of the first maps, with the boxes of all methods."""
-    figures: dict[str, Any] = {}
+    figures: dict[str, Figure] = {}
     if maps is None or len(maps.axes) != 2:
         return figures
     for n, (network, label) in enumerate(labels_by_name(maps.networks).items()):

@@ -24,8 +24,8 @@ from PIL import Image
 from lightning_semrob import __main__ as program
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.folder import environment_of
-from lightning_semrob.evaluation.records import write_runs
-from lightning_semrob.evaluation.summary import read_summary
+from lightning_semrob.evaluation.records import Judgement, Run, write_runs
+from lightning_semrob.evaluation.summary import read_summary, summarize
 from lightning_semrob.maps import SemanticMaps, grid_points
 from lightning_semrob.maps.traps import find_traps
 from lightning_semrob.report import html
@@ -152,7 +152,7 @@ def test_the_environment_comes_back_from_the_folder(finished: Path) -> None:
     rows = FinishedJob.read(finished).rows
     environment = environment_of(finished, trust=True)
     assert environment.networks == ["tiny_network:build", "tiny_network:build_other"]
-    starts = {(row["u0_azimuth"], row["u0_elevation"]) for row in rows}
+    starts = {(run.u0["azimuth"], run.u0["elevation"]) for run in rows}
     assert {tuple(u) for u in environment.u0.tolist()} == starts
 
 
@@ -214,12 +214,12 @@ def test_traps_are_found_and_listed(finished: Path) -> None:
     scores[:, :, everywhere] = 0.0
     shapes = tuple(shape.shape_id for shape in environment.shapes)
     maps = SemanticMaps(scores, space, tuple(environment.networks), shapes, tuple(environment.class_names))
+    a, b = {"azimuth": 60.0, "elevation": 0.0}, {"azimuth": 290.0, "elevation": 80.0}
     rows = [
-        {"network": environment.networks[0], "class_name": "teapot", "shape_id": shapes[0], "verdict": verdict}
-        | {"a_azimuth": 60.0, "b_azimuth": 290.0, "a_elevation": 0.0, "b_elevation": 80.0}
+        Run(environment.networks[0], "teapot", shapes[0], 0, "naive", a=a, b=b, judgement=Judgement(verdict))
         for verdict in ("valid", "invalid")
     ]
-    job = FinishedJob(rows, {}, "model: {eps_m: 0.3, eps_v: 0.05}", {})
+    job = FinishedJob(rows, summarize([], ["naive"]), "model: {eps_m: 0.3, eps_v: 0.05}", {})
     traps = job.traps(maps)
     found = [trap for trap in traps if trap.kind == "adversarial box"]
     assert len(found) >= 1
@@ -235,7 +235,7 @@ def test_traps_are_found_and_listed(finished: Path) -> None:
     for other in (replace(job, rows=rows[1:]), replace(job, config="model: {adversarial: true}")):
         assert "adversarial box" not in {trap.kind for trap in other.traps(maps)}
     # A box over another axis, too, is no box of these maps.
-    other = replace(job, rows=[rows[0] | {"a_distance": 1.0, "b_distance": 2.0}])
+    other = replace(job, rows=[replace(rows[0], a=a | {"distance": 1.0}, b=b | {"distance": 2.0})])
     assert "adversarial box" not in {trap.kind for trap in other.traps(maps)}
 
 
@@ -302,7 +302,8 @@ def hostile_page(folder: Path) -> str:
         shapes=tuple(shape.shape_id for shape in environment.shapes),
         class_names=tuple(shape.class_name for shape in environment.shapes),
     )
-    rows = [attacked(row) | {"status": HOSTILE, "verdict": HOSTILE} for row in job.rows]
+    judged = Judgement(HOSTILE)
+    rows = [replace(attacked(run), status=HOSTILE, judgement=judged) for run in job.rows]
     status = {HOSTILE: {HOSTILE: 1}}
     summary = replace(attacked(job.summary), status=status, not_measured={HOSTILE: HOSTILE})
     job = FinishedJob(rows, summary, f"{job.config}\n# {HOSTILE}", {HOSTILE: HOSTILE})

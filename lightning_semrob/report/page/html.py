@@ -63,7 +63,7 @@ def build_page(
         shown,
         Traps.of(job.traps(maps), environment, maps),
         Numbers.of(job, maps.evaluations),
-        Repeat(job.config, job.versions, job.settings.get("seed_everything", 0)),
+        Repeat(job.config, job.versions, job.demand.seed),
     ]
     style, script = (Script.of((Path(__file__).parent / name).read_text("utf-8")) for name in ("page.css", "page.js"))
     shapes, classes = len(environment.shapes), len(environment.class_names)

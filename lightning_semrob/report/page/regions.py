@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.evaluation.records import Judgement, Run
 from lightning_semrob.evaluation.statements import TRAP_MEAN, trap_share
 from lightning_semrob.report.figures.maps import box_outlines
 from lightning_semrob.report.job import FinishedJob
@@ -21,7 +21,6 @@ __all__ = ["Region", "Shot", "bounds_of", "box_outlines", "place_of", "region_vi
 
 _VIEW_SIDE = 176
 
-Row = Mapping[str, Any]
 #: A value for every axis.
 Point = list[float]
 
@@ -70,12 +69,11 @@ class Region:
     shots: list[Shot]
 
 
-def point_of(row: Row, side: str, names: Sequence[str]) -> Point | None:
-    """The values of ``side`` (u0, a, b, worst) in a run; None where one is not known or not finite."""
-    values = [row.get(f"{side}_{name}") for name in names]
-    if any(value is None or not math.isfinite(value) for value in values):
-        return None
-    return [float(value) for value in values]  # type: ignore[arg-type]
+def point_of(values: Mapping[str, float | None], names: Sequence[str]) -> Point | None:
+    """The values of the axes in their order; None where one is not known or not finite."""
+    found = [values.get(name) for name in names]
+    known = [value for value in found if value is not None and math.isfinite(value)]
+    return known if len(known) == len(found) else None
 
 
 def place_of(point: Sequence[float], space: SemanticSpace) -> str:
@@ -91,26 +89,25 @@ def bounds_of(a: Sequence[float], b: Sequence[float], space: SemanticSpace) -> s
     )
 
 
-def interval_text(row: Row, name: str) -> str | None:
+def interval_text(value: float | None, low: float | None, high: float | None) -> str | None:
     """A moment of f with its interval, None where it is not known."""
-    value, low, high = (row.get(column) for column in (name, f"{name}_low", f"{name}_high"))
     if value is None:
         return None
     return f"{value:.3f}" + ("" if low is None or high is None else f" [{low:.3f}, {high:.3f}]")
 
 
-def sentence_of(row: Row, job: FinishedJob) -> str:
+def sentence_of(known: Judgement, job: FinishedJob) -> str:
     """What the verdict says, in words."""
-    goal = "1 - f" if job.adversarial else "f"
-    condition = f"mean of {goal} at least {1 - job.eps_m:g} and variance at most {job.eps_v:g}"
-    level = f"{100 * row['confidence']:g} % confidence" if row.get("confidence") else "the stated confidence"
-    share = trap_share(row.get("mean_low"))
+    goal, demand = "1 - f" if job.adversarial else "f", job.demand
+    condition = f"mean of {goal} at least {1 - demand.eps_m:g} and variance at most {demand.eps_v:g}"
+    level = f"{100 * known.confidence:g} % confidence" if known.confidence else "the stated confidence"
+    share = trap_share(known.mean_low)
     trap = f" A part whose mean is at most {TRAP_MEAN:g} fills at most {math.ceil(100 * (share or 0))} % of it."
     return {
         "valid": f"the box satisfies Eq. 2 ({condition}) at {level}.{'' if share is None else trap}",
         "invalid": f"the box does not satisfy Eq. 2 ({condition}).",
         "undecided": f"the samples do not decide Eq. 2 ({condition}) at {level}.",
-    }.get(row["verdict"], "nobody checked the box against Eq. 2.")
+    }.get(known.verdict, "nobody checked the box against Eq. 2.")
 
 
 _STATUS_WORDS = {
@@ -124,32 +121,34 @@ _STATUS_WORDS = {
 }
 
 
-def _region_lines(row: Row, a: Point | None, b: Point | None, u0: Point, space: SemanticSpace) -> list[tuple[str, str]]:
+def _region_lines(run: Run, a: Point | None, b: Point | None, u0: Point, space: SemanticSpace) -> list[tuple[str, str]]:
     """Names and values of everything that is known about a run."""
+    known = run.judgement
     lines: list[tuple[str, str]] = []
     if a is not None and b is not None:
         lines += [
             (words(axis.name), f"{amount(low, axis)} to {amount(high, axis)}")
             for axis, low, high in zip(space, a, b, strict=True)
         ]
-    if row.get("ratio") is not None:
-        lines.append(("share of the space", f"{100 * row['ratio']:.2f} %"))
-    lines.append(("status", _STATUS_WORDS.get(str(row["status"]), str(row["status"]))))
-    for name, column in (("mean of f", "mean"), ("variance of f", "variance")):
-        known = interval_text(row, column)
-        if known is not None:
-            lines.append((name, known))
-    if row.get("top1_rate") is not None:
-        lines.append(("top-1 in the box", f"{100 * row['top1_rate']:.0f} % of the views"))
-    worst = point_of(row, "worst", space.names)
-    if worst is not None and row.get("worst_score") is not None:
-        lines.append(("worst view", f"{row['worst_score']:.3f} at {place_of(worst, space)}"))
-    robust = {True: " (robust itself)", False: " (not robust itself)", None: ""}[row.get("u0_robust")]
+    if run.ratio is not None:
+        lines.append(("share of the space", f"{100 * run.ratio:.2f} %"))
+    lines.append(("status", _STATUS_WORDS.get(run.status, run.status)))
+    moments = {
+        "mean of f": interval_text(known.mean, known.mean_low, known.mean_high),
+        "variance of f": interval_text(known.variance, known.variance_low, known.variance_high),
+    }
+    lines += [(name, text) for name, text in moments.items() if text is not None]
+    if known.top1_rate is not None:
+        lines.append(("top-1 in the box", f"{100 * known.top1_rate:.0f} % of the views"))
+    worst = point_of(known.worst, space.names)
+    if worst is not None and known.worst_score is not None:
+        lines.append(("worst view", f"{known.worst_score:.3f} at {place_of(worst, space)}"))
+    robust = {True: " (robust itself)", False: " (not robust itself)", None: ""}[known.u0_robust]
     lines.append(("initial point", place_of(u0, space) + robust))
-    gradients = f", {row['gradient_evaluations']} with gradient" if row.get("gradient_evaluations") else ""
-    lines.append(("growing", f"{row['steps']} updates, {row['evaluations']} evaluations of f{gradients}"))
-    if row.get("verification_evaluations"):
-        lines.append(("verifying", f"{row['verification_evaluations']} evaluations of f"))
+    gradients = f", {run.gradient_evaluations} with gradient" if run.gradient_evaluations else ""
+    lines.append(("growing", f"{run.steps} updates, {run.evaluations} evaluations of f{gradients}"))
+    if known.verification_evaluations:
+        lines.append(("verifying", f"{known.verification_evaluations} evaluations of f"))
     return lines
 
 
@@ -168,33 +167,34 @@ def regions_of(
     shapes = [(shape.class_name, shape.shape_id) for shape in environment.shapes]
     found: list[list[Region]] = [[] for _ in shapes]
     tiles: list[dict[tuple[float, ...], int]] = [{} for _ in shapes]
-    for number, row in enumerate(job.rows):
-        key = (row["class_name"], row["shape_id"])
-        u0, a, b, worst = (point_of(row, side, space.names) for side in ("u0", "a", "b", "worst"))
-        if key not in shapes or row["network"] not in environment.networks or u0 is None:
+    for number, run in enumerate(job.rows):
+        known = run.judgement
+        u0, a, b, worst = (point_of(side, space.names) for side in (run.u0, run.a, run.b, known.worst))
+        if run.shape not in shapes or run.network not in environment.networks or u0 is None:
             continue
-        outlines, shape = box_outlines(a, b, axes), shapes.index(key)
+        outlines, shape = box_outlines(a, b, axes), shapes.index(run.shape)
         shots = [("initial point", "initial point", u0)]
         if outlines and a is not None and b is not None:
             center = [(low + high) / 2 for low, high in zip(a, b, strict=True)]
             shots.append(("centre", "centre of the box", center))
+        score = "n/a" if known.worst_score is None else f"{known.worst_score:.3f}"
         if worst is not None:
-            shots.append(("worst view", f"worst view found, {row['worst_score']:.3f}", worst))
+            shots.append(("worst view", f"worst view found, {score}", worst))
         region = Region(
             id=number,
-            network=environment.networks.index(row["network"]),
-            method=methods.index(row["method"]),
-            point=row["point"],
+            network=environment.networks.index(run.network),
+            method=methods.index(run.method),
+            point=run.point,
             u0=u0,
             outlines=outlines,
-            verdict=row["verdict"],
-            sentence=sentence_of(row, job),
-            share="n/a" if row.get("ratio") is None else f"{100 * row['ratio']:.2f}",
-            mean=interval_text(row, "mean") or "n/a",
-            worst="n/a" if row.get("worst_score") is None else f"{row['worst_score']:.3f}",
-            status=row["status"],
-            evaluations=row["evaluations"],
-            lines=_region_lines(row, a, b, u0, space),
+            verdict=run.verdict,
+            sentence=sentence_of(known, job),
+            share="n/a" if run.ratio is None else f"{100 * run.ratio:.2f}",
+            mean=interval_text(known.mean, known.mean_low, known.mean_high) or "n/a",
+            worst=score,
+            status=run.status,
+            evaluations=run.evaluations,
+            lines=_region_lines(run, a, b, u0, space),
             shots=[
                 Shot(name, text, point, tiles[shape].setdefault(tuple(point), len(tiles[shape])))
                 for name, text, point in shots

@@ -113,7 +113,7 @@ class Verdict(Section):
         enough = found.shapes >= MINIMUM_SHAPES
         lines = []
         for k, network in enumerate(summary.networks):
-            verdicts = [row["verdict"] for row in job.rows if row["network"] == network]
+            verdicts = [run.verdict for run in job.rows if run.network == network]
             lines.append(
                 NetworkVerdict(
                     network,
@@ -195,4 +195,4 @@ class Repeat(Section):
     anchor, title, template = "repeat", "Repeat", "repeat.html"
     config: str
     versions: Mapping[str, str]
-    seed: Any
+    seed: int

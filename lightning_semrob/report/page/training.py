@@ -145,7 +145,7 @@ def write_training_report(
     if len(maps.axes) > 1:
         draw_maps(maps, names, folder / MAPS_PICTURE)
     job = FinishedJob.read(evaluation)
-    judged = len({(row["class_name"], row["shape_id"]) for row in job.rows})
+    judged = len({run.shape for run in job.rows})
     networks = dict(zip(names, environment.networks, strict=True))
     section = Training(table, gains, findings, networks, judged, len(environment.shapes))
     return save_page(build_page(environment, job, maps, sheets, [section]), folder, say)
