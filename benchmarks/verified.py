@@ -21,12 +21,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from component import cell_coverage, component_around, overlap_with_component
 from torch import Tensor
 
 from lightning_semrob import Box, SemanticSpace
-from lightning_semrob.finders.exhaustive import ExhaustiveFinder, cell_coverage, cell_moments, start_cells
+from lightning_semrob.finders.exhaustive import ExhaustiveFinder, cell_moments, start_cells
 from lightning_semrob.finders.verified.search import VerifiedSearch
-from lightning_semrob.functional.exhaustive import component_around, overlap_with_component
 from lightning_semrob.functional.srvr import rank_stability, shape_means
 from lightning_semrob.functional.uncertainty import clopper_pearson, mean_interval_over_shapes, paired_differences
 from lightning_semrob.functions import RecordedFunction

@@ -13,7 +13,7 @@ from lightning_semrob.functional.exhaustive import largest_box
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.space import Box, SemanticSpace
 
-__all__ = ["ExhaustiveFinder", "cell_coverage", "cell_moments", "start_cells"]
+__all__ = ["ExhaustiveFinder", "cell_moments", "start_cells"]
 
 # Cells of the first periodic axis and of every other one: seconds a run, and 1.5 x 2 degrees in the default space.
 _CELLS = {1: (720, 720), 2: (240, 50), 3: (36, 18)}
@@ -54,33 +54,6 @@ def start_cells(u0: Tensor, space: SemanticSpace, cells: Sequence[int]) -> tuple
     position = (space.to_unit(u0.double()) * size).floor().long()
     turns = torch.where(space.periodic, position.div(size, rounding_mode="floor"), torch.zeros_like(position))
     return torch.minimum(position - turns * size, size - 1), turns
-
-
-def cell_coverage(a: Tensor, b: Tensor, space: SemanticSpace, cells: Sequence[int]) -> list[Tensor]:
-    """Fraction of each cell of each axis that boxes cover, for ``overlap_with_component``.
-
-    Args:
-        a, b: (K, n) bounds, unwrapped on periodic axes.
-        space: n axes.
-        cells: n numbers of cells.
-
-    Returns:
-        n tensors (K, N_k) float64 in [0, 1].
-    """
-    x, y = space.to_unit(a.double()), space.to_unit(b.double())
-    result = []
-    for k, (size, wraps) in enumerate(zip(cells, space.periodic.tolist(), strict=True)):
-        first, last = x[:, k, None] * size, y[:, k, None] * size
-        begin = torch.arange(size).double()
-        if wraps:  # brought to a start in the first period, the box ends in the second
-            turns = (first / size).floor() * size
-            first, last = first - turns, last - turns
-        parts = [
-            (torch.minimum(last, begin + shift + 1) - torch.maximum(first, begin + shift)).clamp_min(0)
-            for shift in ((0, size) if wraps else (0,))
-        ]
-        result.append(sum(parts[1:], parts[0]).clamp_max(1))
-    return result
 
 
 class ExhaustiveFinder:

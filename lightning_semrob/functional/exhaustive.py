@@ -13,7 +13,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-__all__ = ["component_around", "largest_box", "overlap_with_component", "summed_area"]
+__all__ = ["largest_box", "summed_area"]
 
 # Boxes examined at once: small enough for the cache of one core, large enough to hide the cost of a call.
 _CHUNK = 1 << 16
@@ -157,53 +157,3 @@ def largest_box(
     for k in range(n):
         result[order[k]] = pairs[k] - (shape[k] if periodic[k] else 0)
     return result[:, 0], result[:, 1]
-
-
-def component_around(values: Tensor, start: Sequence[int], periodic: Sequence[bool], tau: float) -> Tensor:
-    """The connected component of f >= tau around a cell, by flood fill over shared faces.
-
-    Args:
-        values: (N_1, ..., N_n) values of f, one a cell.
-        start: n indices of the cell.
-        periodic: n flags.
-        tau: threshold.
-
-    Returns:
-        (N_1, ..., N_n) bool, all False where f < tau at the start.
-    """
-    free = values >= tau
-    component = torch.zeros_like(free)
-    component[tuple(start)] = free[tuple(start)]
-    while True:
-        grown = component.clone()
-        for axis, wraps in enumerate(periodic):
-            for shift in (1, -1):
-                moved = component.roll(shift, axis)
-                if not wraps:
-                    moved = moved.clone()
-                    moved.select(axis, 0 if shift == 1 else -1).fill_(False)
-                grown |= moved
-        grown &= free
-        if torch.equal(grown, component):
-            return component
-        component = grown
-
-
-def overlap_with_component(component: Tensor, coverage: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Intersection over union, and covered fraction, of boxes against a component of cells.
-
-    Args:
-        component: (N_1, ..., N_n) bool.
-        coverage: n of (K, N_k) float64, the fraction of each cell of axis k that box k covers, in [0, 1].
-
-    Returns:
-        iou, covered: (K,) float64; ``covered`` is |box and component| / |component|; both NaN for an empty one.
-    """
-    total = component.sum().double()
-    inner = component.double()[None].expand(coverage[0].shape[0], *component.shape)
-    for part in coverage:  # contracts the first remaining axis
-        inner = torch.einsum("ki,ki...->k...", part, inner)
-    volume = prod([part.sum(-1) for part in coverage], start=torch.ones_like(inner))
-    empty = torch.full_like(inner, torch.nan)
-    iou = inner / (volume + total - inner)
-    return (torch.where(total > 0, iou, empty), torch.where(total > 0, inner / total, empty))

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.component import cell_coverage, component_around, overlap_with_component
 from lightning_semrob import Axis, SemanticSpace
-from lightning_semrob.finders.exhaustive import ExhaustiveFinder, cell_coverage, cell_moments
-from lightning_semrob.functional.exhaustive import component_around, largest_box, overlap_with_component
+from lightning_semrob.finders.exhaustive import ExhaustiveFinder, cell_moments
+from lightning_semrob.functional.exhaustive import largest_box
 from lightning_semrob.functions import AnalyticFunction, RecordedFunction
 
 
