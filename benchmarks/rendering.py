@@ -38,7 +38,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_semrob.rendering import Light, Rasterizer, Renderer
+from lightning_semrob.rendering import Light, Rasterizer, Renderer, Scene
 from lightning_semrob.rendering.camera import direction
 from lightning_semrob.rendering.raster import lighting
 from lightning_semrob.shapes.catalog import resolve_shapes
@@ -145,7 +145,9 @@ def _status(field: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 
 
-def memory(faces: int, texels: int, pixels: int, batch: int, gradients: bool) -> tuple[float, float]:
+def memory(
+    faces: int, texels: int, pixels: int, batch: int, gradients: bool, scene: Scene | None = None
+) -> tuple[float, float]:
     """Growth of the peak memory of this process by one call, MiB, and what the formula says. Call it once a process."""
     mesh = torus(faces, texels)
 
@@ -154,10 +156,11 @@ def memory(faces: int, texels: int, pixels: int, batch: int, gradients: bool) ->
         if gradients:
             images.sum().backward()
 
+    renderer = Rasterizer(pixels, scene=scene)
     draw(Rasterizer(16), torus(64, 8), torch.zeros(1, 2))
     before = forget_peak()
-    draw(Rasterizer(pixels), mesh, torch.rand(batch, 2, generator=torch.Generator().manual_seed(0)) * 90)
-    return recent_peak() - before, Rasterizer(pixels).memory_bytes(mesh, batch, gradients) / 2**20
+    draw(renderer, mesh, torch.rand(batch, 2, generator=torch.Generator().manual_seed(0)) * 90)
+    return recent_peak() - before, renderer.memory_bytes(mesh, batch, gradients) / 2**20
 
 
 def compare_memory(options: argparse.Namespace) -> None:

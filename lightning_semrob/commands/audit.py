@@ -12,7 +12,7 @@ from lightning_semrob.commands.parsing import Parser, quiet
 from lightning_semrob.functions import RenderedFunction, SemanticFunction
 from lightning_semrob.networks import build_network
 from lightning_semrob.networks.probe import probe_in_words, probe_network
-from lightning_semrob.rendering import RENDERERS, Renderer
+from lightning_semrob.rendering import RENDERERS, Renderer, Scene
 from lightning_semrob.shapes.catalog import ShapeSpec, resolve_shapes
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import SemanticSpace
@@ -80,11 +80,12 @@ def main(args: Sequence[str] | None = None) -> GradientAudit:
     parser.add_argument("--image_size", type=int, default=224, help="pixels")
     parser.add_argument("--supersampling", type=int, default=2, help="samples a pixel along each side")
     parser.add_argument("--backend", choices=list(RENDERERS), default="rasterizer", help="the renderer")
+    parser.add_argument("--scene", type=Scene | None, default=None, help="what stands around the shapes")
     parser.add_argument("--seed", type=int, default=0, help="of the views")
     options = parser.parse_args(args)
     quiet()
-    make: Callable[..., Renderer] = RENDERERS[options.backend]
-    renderer = make(options.image_size, supersampling=options.supersampling)
+    make = RENDERERS[options.backend]
+    renderer = make(options.image_size, supersampling=options.supersampling, scene=options.scene)
     table = renderer.semantic_parameters
     axes = [name for name, p in table.items() if p.axis.differentiable] if options.axes == ["all"] else options.axes
     space = renderer.space(*dict.fromkeys(["azimuth", "elevation", *axes]))

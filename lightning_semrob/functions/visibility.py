@@ -30,6 +30,7 @@ def check_visible(renderer: Renderer, mesh: Mesh, space: SemanticSpace, views: i
     Raises:
         ValueError: in half of the views or more, no pixel shows the shape.
     """
+    renderer = renderer.without_scene()
     if "background" not in renderer.semantic_parameters:
         return None
     names = tuple(name for name in space.names if name != "background")

@@ -99,6 +99,15 @@ class Renderer(nn.Module, ABC):
         """Package, with its version, that the images come from; None where it does not say."""
         return package_version(type(self).__module__)
 
+    @property
+    def pictures_behind(self) -> int:
+        """How many pictures may stand behind the object."""
+        return 0
+
+    def without_scene(self) -> Renderer:
+        """The same renderer with nothing around the object; itself where it has nothing around it."""
+        return self
+
     @abstractmethod
     def render(self, mesh: Mesh, parameters: Mapping[str, Tensor]) -> Tensor:
         """Images of one mesh.

@@ -45,6 +45,11 @@ class CachedRenderer(Renderer):
         """Those of the renderer."""
         return self.renderer.semantic_parameters
 
+    @property
+    def pictures_behind(self) -> int:
+        """Those of the renderer."""
+        return self.renderer.pictures_behind
+
     def render(self, mesh: Mesh, parameters: Mapping[str, Tensor]) -> Tensor:
         """Images by the renderer, nothing remembered."""
         return self.renderer.render(mesh, parameters)

@@ -7,11 +7,18 @@ World: right-handed, +y up, the front of an object faces +z. Camera space: the c
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import torch
 from torch import Tensor
 
-__all__ = ["camera_matrix", "direction"]
+__all__ = ["DEPTH_TOLERANCE", "NEAR", "camera_matrix", "direction"]
+
+NEAR: Final = 0.05
+"""Surfaces nearer than this to the camera plane, world units, are cut away."""
+
+DEPTH_TOLERANCE: Final = 2e-5
+"""Depths that differ by less than this fraction are the same surface: rounding of float32 positions is 1e-7."""
 
 
 def direction(azimuth: Tensor, elevation: Tensor) -> Tensor:

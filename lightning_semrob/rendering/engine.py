@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightning_semrob.rendering.geometry import Geometry
 from lightning_semrob.rendering.kernels import boundaries, layout, quiet, shading, visibility
-from lightning_semrob.rendering.scene import Lighting
+from lightning_semrob.rendering.light import Lighting
 
 __all__ = ["Engine"]
 
@@ -113,6 +113,7 @@ class Engine:
         camera, *light = (x.detach().to(torch.float32).contiguous() for x in inputs)
         batch, side = len(camera), size * samples
         tensors, named = self._buffers(batch, side), dict(zip(_LIGHTS, light, strict=True))
+        named |= self._behind(named["background"])
         with self._on_stream():
             frame = _struct(layout.Frame, {**tensors, "camera": camera}, self.device)
             frame.side, frame.samples = side, samples
@@ -138,13 +139,26 @@ class Engine:
                 self._spare = {(batch, side): tensors}
         return images, drawn
 
-    def backward(self, drawn: _Drawn, slope: Tensor) -> tuple[Tensor, ...]:
-        """dL/d(camera, directions, intensities, ambient, color, background) from dL/dimages (B, 3, size, size)."""
+    def _behind(self, background: Tensor) -> dict[str, Tensor]:
+        """Background and backdrop of :class:`~lightning_semrob.rendering.kernels.layout.Lights`, one of them empty."""
+        batch = len(background)
+        if background.dim() == 2:
+            return {"background": background, "backdrop": self._empty(torch.float32, batch, 0, 3)}
+        pixels = background.permute(0, 2, 3, 1).reshape(batch, -1, 3).contiguous()
+        return {"background": self._empty(torch.float32, batch, 3).zero_(), "backdrop": pixels}
+
+    def backward(self, drawn: _Drawn, slope: Tensor, needs_backdrop: bool = True) -> tuple[Tensor, ...]:
+        """dL/d(camera, directions, intensities, ambient, color, background) from dL/dimages (B, 3, size, size).
+
+        That to a background of pixels is zero unless ``needs_backdrop``.
+        """
         batch, _, size, _ = slope.shape
         side = drawn.frame.side
         samples = side // size
         strips, _, _ = self._cut(size)
         threads, lights = side * strips, drawn.inputs["intensities"].shape[1]
+        pictured = drawn.inputs["backdrop"].shape[1] > 0
+        behind = size * size if pictured and needs_backdrop else 0
         run = -(-self.faces // threads)
         peak = slope.abs().amax((1, 2, 3)).double()
         finite = peak.isfinite()
@@ -157,6 +171,7 @@ class Engine:
             "to_sample": self._empty(whole, batch, side * side * self.varies, 3).zero_(),
             "to_camera": self._empty(real, batch, threads, 3, 4).zero_(),
             "to_light": self._empty(real, batch, threads, 7 + 4 * lights).zero_(),
+            "to_backdrop": self._empty(whole, batch, behind, 3).zero_(),
         }
         with self._on_stream():
             slopes = _struct(layout.Slopes, tensors, self.device)
@@ -168,7 +183,13 @@ class Engine:
         to_camera = tensors["to_camera"].sum(1) * lost[:, None, None]
         to_light = tensors["to_light"].sum(1) * lost[:, None]
         each = to_light[:, 7:].view(batch, lights, 4)
-        return to_camera, each[..., 1:], each[..., 0], to_light[:, 0], to_light[:, 1:4], to_light[:, 4:7]
+        to_background = to_light[:, 4:7]
+        if pictured:
+            to_background = to_light.new_zeros(batch, 3, size, size)
+            if behind:
+                scale = (lost / tensors["unit"])[:, None, None]
+                to_background = (tensors["to_backdrop"] * scale).permute(0, 2, 1).reshape(to_background.shape)
+        return to_camera, each[..., 1:], each[..., 0], to_light[:, 0], to_light[:, 1:4], to_background
 
     def _cut(self, size: int) -> tuple[int, int, int]:
         """Strips a row of samples, parts of the rows of a face, and vertices or faces a thread."""
@@ -220,5 +241,5 @@ class _Draw(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        gradients = ctx.engine.backward(ctx.drawn, slope)
+        gradients = ctx.engine.backward(ctx.drawn, slope, ctx.needs_input_grad[-1])
         return None, None, None, *(g.to(dtype) for g, dtype in zip(gradients, ctx.dtypes, strict=True))

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from lightning_semrob.rendering.base import package_version
-from lightning_semrob.rendering.camera import camera_matrix
+from lightning_semrob.rendering.camera import DEPTH_TOLERANCE, NEAR, camera_matrix
 from lightning_semrob.rendering.geometry import Geometry
-from lightning_semrob.rendering.scene import DEPTH_TOLERANCE, NEAR, Light, Lighting, MeshRenderer
+from lightning_semrob.rendering.light import Light, Lighting
+from lightning_semrob.rendering.scene import MeshRenderer, Scene
 from lightning_semrob.shapes.mesh import Mesh
 
 __all__ = ["PyTorch3DRenderer", "shade_fragments"]
@@ -32,7 +33,7 @@ class PyTorch3DRenderer(MeshRenderer):
     Args:
         image_size: side of the square image, pixels.
         supersampling: samples a pixel along each side.
-        ambient, directional, lights, crease_angle, albedo, defaults: as of
+        ambient, directional, lights, crease_angle, albedo, defaults, scene: as of
             :class:`~lightning_semrob.rendering.Rasterizer`.
         sigma: width of the soft edges, squared units of the [-1, 1] image plane.
         gamma: softness in depth.
@@ -55,8 +56,9 @@ class PyTorch3DRenderer(MeshRenderer):
         sigma: float = 1e-5,
         gamma: float = 1e-4,
         faces_per_pixel: int = 16,
+        scene: Scene | None = None,
     ) -> None:
-        super().__init__(image_size, supersampling, ambient, directional, lights, crease_angle, albedo, defaults)
+        super().__init__(image_size, supersampling, ambient, directional, lights, crease_angle, albedo, defaults, scene)
         try:
             import pytorch3d.renderer  # noqa: F401
         except ImportError as error:
@@ -124,8 +126,9 @@ class PyTorch3DRenderer(MeshRenderer):
             cull_backfaces=False,
             z_clip_value=NEAR,
         )
-        light = self.lighting(parameters)
         field_of_view = parameters["field_of_view"]
+        camera = camera_matrix(azimuth, parameters["elevation"], distance, field_of_view, parameters["roll"])
+        light = self.lighting(mesh, parameters, camera)
         shader = _Shader(geometry, rotation, translation, field_of_view, light, self.sigma, self.gamma, soft)
         renderer = MeshRenderer(MeshRasterizer(cameras=cameras, raster_settings=settings), shader)
         meshes = Meshes(verts=[geometry.vertices], faces=[geometry.faces]).extend(len(azimuth))
@@ -171,7 +174,7 @@ class _Shader(nn.Module):
         stretch = depth**3 / volume.abs().clamp_min(1e-12) * 4 / height**2
         color = shade_fragments(geometry, light, image, face, fragments.bary_coords[index], volume >= 0, stretch)
         colors = torch.zeros(batch, height, width, layers, 3, device=seen.device).index_put(index, color)
-        background = light.background[:, None, None]
+        background = _behind(light.background, height)
         if not self.soft:
             front = torch.zeros_like(seen, dtype=torch.bool).index_put(index, volume >= 0)
             close = (seen >= 0) & (fragments.zbuf <= fragments.zbuf[..., :1] * (1 + DEPTH_TOLERANCE))
@@ -187,6 +190,13 @@ class _Shader(nn.Module):
         total = weight.sum(-1, keepdim=True) + rest
         mixed: Tensor = ((weight[..., None] * colors).sum(-2) + rest * background) / total
         return mixed
+
+
+def _behind(background: Tensor, side: int) -> Tensor:
+    """(B, 1 or side, 1 or side, 3): what is behind each sample."""
+    if background.dim() == 2:
+        return background[:, None, None]
+    return torch.nn.functional.interpolate(background, (side, side), mode="nearest").permute(0, 2, 3, 1)
 
 
 def shade_fragments(

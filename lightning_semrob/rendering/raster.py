@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_semrob.rendering.camera import camera_matrix
 from lightning_semrob.rendering.geometry import Geometry
-from lightning_semrob.rendering.scene import PARAMETERS, Light, MeshRenderer, lighting
+from lightning_semrob.rendering.scene import PARAMETERS, Light, MeshRenderer, Scene, lighting
 from lightning_semrob.shapes.mesh import Mesh
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Rasterizer(MeshRenderer):
             the mesh's own normals (files are flat).
         albedo: grey level of every surface, 1 for white; None keeps the mesh's own colours and textures.
         defaults: values of parameters that a run does not sweep, where they are not those of :data:`PARAMETERS`.
+        scene: what stands around the object; None for one grey level behind it.
         memory_limit: bytes that rendering may take; as many images are rendered together as fit
             (:meth:`memory_bytes`), at least one. None for 1 GiB on the CPU, half of the free memory of a GPU. The
             images do not depend on it.
@@ -72,8 +73,9 @@ class Rasterizer(MeshRenderer):
         albedo: float | None = None,
         defaults: Mapping[str, float] | None = None,
         memory_limit: int | None = None,
+        scene: Scene | None = None,
     ) -> None:
-        super().__init__(image_size, supersampling, ambient, directional, lights, crease_angle, albedo, defaults)
+        super().__init__(image_size, supersampling, ambient, directional, lights, crease_angle, albedo, defaults, scene)
         if memory_limit is not None and memory_limit < 1:
             raise ValueError(f"memory_limit must be a positive number of bytes, got {memory_limit}")
         self.memory_limit = memory_limit
@@ -91,20 +93,22 @@ class Rasterizer(MeshRenderer):
             camera = camera_matrix(
                 *(chunk[name] for name in ("azimuth", "elevation", "distance", "field_of_view", "roll"))
             )
-            images.append(engine.draw(camera, self.lighting(chunk), self.image_size, self.supersampling))
+            images.append(engine.draw(camera, self.lighting(mesh, chunk, camera), self.image_size, self.supersampling))
         return torch.cat(images)
 
     def memory_bytes(self, mesh: Mesh, images: int, gradient: bool = False) -> int:
         """Most bytes that rendering takes beside the mesh of F faces, V vertices and T texels.
 
         ``900 F + 40 V + 50 T`` for laying the mesh out, and for each image ``24 F + 24 V + 36 S + 36 image_size**2``,
-        with ``S = (image_size * supersampling)**2`` samples, with a gradient ``24 F + 40 S`` more.
+        with ``S = (image_size * supersampling)**2`` samples, with a gradient ``24 F + 40 S`` more. A scene takes ``120
+        image_size**2`` an image, with a gradient 250, and 12 bytes a pixel of a panorama.
         """
         samples, faces, vertices = (self.image_size * self.supersampling) ** 2, len(mesh.faces), len(mesh.vertices)
         texels = sum(texture.shape[0] * texture.shape[1] for texture in mesh.textures)
         each = 24 * faces + 24 * vertices + 36 * samples + 36 * self.image_size**2
         each += (24 * faces + 40 * samples) * gradient
-        return 900 * faces + 40 * vertices + 50 * texels + images * each
+        scene = 0 if self.backdrop is None else self.backdrop.bytes(images, gradient)
+        return 900 * faces + 40 * vertices + 50 * texels + images * each + scene
 
     def images_at_once(self, mesh: Mesh, gradient: bool = False) -> int:
         """How many images of ``mesh`` fit into ``memory_limit`` together, at least one."""

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
-import torch
 from torch import Tensor
 
+from lightning_semrob.rendering.backdrop import Backdrop, Scene
 from lightning_semrob.rendering.base import Renderer, SemanticParameter
-from lightning_semrob.rendering.camera import direction
+from lightning_semrob.rendering.camera import DEPTH_TOLERANCE, NEAR
 from lightning_semrob.rendering.geometry import Geometry, prepare
+from lightning_semrob.rendering.light import Light, Lighting, lighting
 from lightning_semrob.shapes.mesh import Mesh, one_color
 from lightning_semrob.space import Axis
 from lightning_semrob.utilities.messages import unknown_name
 
-__all__ = ["DEPTH_TOLERANCE", "NEAR", "PARAMETERS", "Light", "Lighting", "MeshRenderer", "lighting"]
-
-NEAR: Final = 0.05
-"""Surfaces nearer than this to the camera plane, world units, are cut away."""
-
-DEPTH_TOLERANCE: Final = 2e-5
-"""Depths that differ by less than this fraction are the same surface: rounding of float32 positions is 1e-7."""
+__all__ = ["DEPTH_TOLERANCE", "NEAR", "PARAMETERS", "Light", "Lighting", "MeshRenderer", "Scene", "lighting"]
 
 PARAMETERS: Final[Mapping[str, SemanticParameter]] = {
     parameter.axis.name: parameter
@@ -55,67 +51,15 @@ PARAMETERS: Final[Mapping[str, SemanticParameter]] = {
 """
 
 
-@dataclass(frozen=True)
-class Light:
-    """A fixed directional light beside the main one.
-
-    Args:
-        azimuth: degrees from the camera's azimuth, as ``light_azimuth``.
-        elevation: degrees above the horizon of the world.
-        intensity: as ``directional``.
-    """
-
-    azimuth: float
-    elevation: float
-    intensity: float
-
-
-@dataclass(frozen=True)
-class Lighting:
-    """The light and the colours of B images with L directional lights.
-
-    Args:
-        directions: (B, L, 3) unit vectors towards the lights, world space.
-        intensities: (B, L).
-        ambient: (B,) light from everywhere.
-        color: (B, 3) multiplies the colour of the object.
-        background: (B, 3).
-    """
-
-    directions: Tensor
-    intensities: Tensor
-    ambient: Tensor
-    color: Tensor
-    background: Tensor
-
-
-def lighting(
-    parameters: Mapping[str, Tensor], ambient: float, directional: float, lights: Sequence[Light] = ()
-) -> Lighting:
-    """The light and colours that ``parameters`` ((B,) tensors by name) describe, with fixed further lights."""
-    main = direction(parameters["azimuth"] + parameters["light_azimuth"], parameters["light_elevation"])
-    directions, intensities = [main], [directional * parameters["light_intensity"]]
-    for light in lights:
-        azimuth = parameters["azimuth"] + light.azimuth
-        directions.append(direction(azimuth, torch.full_like(azimuth, light.elevation)))
-        intensities.append(torch.full_like(azimuth, light.intensity))
-    color = torch.stack([parameters[f"color_{name}"] for name in ("red", "green", "blue")], -1)
-    return Lighting(
-        directions=torch.stack(directions, 1),
-        intensities=torch.stack(intensities, 1),
-        ambient=torch.full_like(parameters["azimuth"], ambient),
-        color=color,
-        background=parameters["background"][:, None].expand(-1, 3),
-    )
-
-
-def with_defaults(defaults: Mapping[str, float]) -> Mapping[str, SemanticParameter]:
-    """:data:`PARAMETERS` with other defaults.
+def with_defaults(
+    table: Mapping[str, SemanticParameter], defaults: Mapping[str, float]
+) -> Mapping[str, SemanticParameter]:
+    """The parameters of ``table`` with other defaults.
 
     Raises:
         ValueError: an unknown parameter, or a value outside its range.
     """
-    table = dict(PARAMETERS)
+    table = dict(table)
     for name, value in defaults.items():
         if name not in table:
             raise ValueError(f"defaults: {unknown_name('parameter', name, sorted(table))}")
@@ -142,6 +86,7 @@ class MeshRenderer(Renderer):
         crease_angle: float | None,
         albedo: float | None,
         defaults: Mapping[str, float] | None,
+        scene: Scene | None = None,
     ) -> None:
         super().__init__(image_size)
         if supersampling < 1:
@@ -150,7 +95,10 @@ class MeshRenderer(Renderer):
             raise ValueError(f"crease_angle must lie in [0, 90] degrees, got {crease_angle}")
         if albedo is not None and not 0 <= albedo <= 1:
             raise ValueError(f"albedo must lie in [0, 1], got {albedo}")
-        self._semantic_parameters = with_defaults(defaults or {})
+        self.backdrop = None if scene in (None, Scene()) else Backdrop(scene, image_size)
+        own = {} if self.backdrop is None else self.backdrop.semantic_parameters
+        self._semantic_parameters = with_defaults({**PARAMETERS, **own}, defaults or {})
+        self._in_scene = self.backdrop is not None
         self.supersampling = supersampling
         self.ambient = ambient
         self.directional = directional
@@ -161,12 +109,35 @@ class MeshRenderer(Renderer):
 
     @property
     def semantic_parameters(self) -> Mapping[str, SemanticParameter]:
-        """See :data:`PARAMETERS`."""
+        """See :data:`PARAMETERS`; with several pictures of a scene also ``picture``, the number of the picture."""
         return self._semantic_parameters
 
-    def lighting(self, parameters: Mapping[str, Tensor]) -> Lighting:
-        """The light and colours that ``parameters`` ((B,) tensors by name) describe."""
-        return lighting(parameters, self.ambient, self.directional, self.lights)
+    @property
+    def version(self) -> str | None:
+        """That of this package, and the hash of the scene: results of other pictures are other results."""
+        return f"{super().version}" + (f", scene {self.backdrop.sha256[:12]}" if self.backdrop is not None else "")
+
+    @property
+    def pictures_behind(self) -> int:
+        """Those of the scene; the parameter ``picture`` says which one is there."""
+        return 0 if self.backdrop is None else len(self.backdrop.names)
+
+    def without_scene(self) -> MeshRenderer:
+        """The same renderer before one grey level."""
+        plain = copy.copy(self)
+        plain._in_scene = False
+        return plain
+
+    def lighting(self, mesh: Mesh, parameters: Mapping[str, Tensor], camera: Tensor) -> Lighting:
+        """The light and colours that ``parameters`` ((B,) tensors by name) describe, and what is behind the mesh.
+
+        Args:
+            camera: (B, 3, 4) of :func:`~lightning_semrob.rendering.camera.camera_matrix`.
+        """
+        light = lighting(parameters, self.ambient, self.directional, self.lights)
+        if self.backdrop is None or not self._in_scene:
+            return light
+        return replace(light, background=self.backdrop(mesh, parameters, camera))
 
     def prepared(self, mesh: Mesh) -> Any:
         """What :meth:`lay_out` makes of ``mesh``; the last one is kept, as tasks of one shape travel together."""

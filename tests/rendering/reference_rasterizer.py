@@ -11,9 +11,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lightning_semrob.rendering.camera import DEPTH_TOLERANCE, NEAR
 from lightning_semrob.rendering.geometry import Geometry
+from lightning_semrob.rendering.light import Lighting
 from lightning_semrob.rendering.pytorch3d import shade_fragments
-from lightning_semrob.rendering.scene import DEPTH_TOLERANCE, NEAR, Lighting
 
 __all__ = ["rasterize"]
 

@@ -11,10 +11,10 @@ import warp as wp
 
 from lightning_semrob.rendering.kernels.layout import (
     BACKGROUND, BLEND_UNIT, LOW_WORD, MODULE, VARIES, Face, Frame, Ints, Lights, Mesh, Slopes,
-    depth_of, edge_plane, f32, f64, face_of, i32, i64, lambdas, mat34d, sample_x, sample_y, strip_of, to_matrix,
-    value_at, varies,
+    depth_of, edge_plane, f32, f64, face_of, i32, i64, lambdas, mat34d, pixel_of, sample_x, sample_y, strip_of,
+    to_matrix, value_at, varies,
 )  # fmt: skip
-from lightning_semrob.rendering.kernels.shading import blend_of, counted, sample_color
+from lightning_semrob.rendering.kernels.shading import blend_of, counted, give_backdrop, sample_color
 
 __all__ = ["blend_boundaries", "blend_boundaries_backward"]
 
@@ -364,7 +364,7 @@ def give(frame: Frame, slopes: Slopes, b: i32, source: i32, slope: wp.vec3f):
             wp.atomic_add(slopes.to_sample, b, -1 - source, counted(slopes, b, slope))
             return to_background
     if f < 0:
-        to_background = slope
+        to_background = give_backdrop(slopes, b, pixel_of(frame, -1 - source), slope)
     else:
         wp.atomic_add(slopes.to_face, b, f, counted(slopes, b, slope))
     return to_background

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warp as wp
 
-from lightning_semrob.rendering import scene
+from lightning_semrob.rendering import camera
 
 __all__ = ["Face", "Frame", "Lights", "Mesh", "Slopes"]
 
@@ -23,8 +23,8 @@ vec3l = wp.types.vector(length=3, dtype=wp.int64)
 Ints = wp.array(dtype=wp.int32)
 vec4b = wp.types.vector(length=4, dtype=wp.uint8)
 
-NEAR = wp.constant(wp.float64(scene.NEAR))
-LARGEST = wp.constant(wp.float64(1.0 / scene.NEAR))
+NEAR = wp.constant(wp.float64(camera.NEAR))
+LARGEST = wp.constant(wp.float64(1.0 / camera.NEAR))
 
 # A key says what a sample sees: inverse depth in the high word, so that the largest key is the nearest face, and below
 # it (front-facing, number counted down, colour differs from sample to sample). 0 is the background.
@@ -35,7 +35,7 @@ VARIES_IN_KEY = wp.constant(wp.int32(1))
 LOW_WORD = wp.constant(wp.int64((1 << 32) - 1))
 WORD = wp.constant(wp.int64(32))
 #: Inverse depths are equal that differ by less than one part in so many.
-TIE = wp.constant(wp.int64(round(1.0 / scene.DEPTH_TOLERANCE)))
+TIE = wp.constant(wp.int64(round(1.0 / camera.DEPTH_TOLERANCE)))
 
 # Bits of Face.kind.
 LIT_ONCE = wp.constant(1)
@@ -87,13 +87,16 @@ class Mesh:
 
 @wp.struct
 class Lights:
-    """The light and colours of B images, see :class:`~lightning_semrob.rendering.scene.Lighting`."""
+    """The light and colours of B images, see :class:`~lightning_semrob.rendering.light.Lighting`."""
 
     directions: wp.array2d(dtype=wp.vec3f)
     intensities: wp.array2d(dtype=wp.float32)
     ambient: wp.array(dtype=wp.float32)
     tint: wp.array(dtype=wp.vec3f)
     background: wp.array(dtype=wp.vec3f)
+    """(B): the colour behind the object, where there is no backdrop."""
+    backdrop: wp.array2d(dtype=wp.vec3f)
+    """(B, P): the colour behind the object in each pixel; of no pixels where one colour is behind all of it."""
 
 
 @wp.struct
@@ -138,6 +141,8 @@ class Slopes:
     """(B, T): of each thread."""
     to_light: wp.array3d(dtype=wp.float64)
     """(B, T, 7 + 4 L): of each thread, columns as named above."""
+    to_backdrop: wp.array2d(dtype=vec3l)
+    """(B, P): to :attr:`Lights.backdrop`; of no pixels where it is not asked for."""
 
 
 @wp.struct
@@ -189,6 +194,14 @@ def depth_of(key: i64):
 def varies(key: i64):
     """Whether the colour of a sample stands in Frame.colors."""
     return (i32(key & i64(VARIES_IN_KEY))) != 0
+
+
+@wp.func
+def pixel_of(frame: Frame, i: i32):
+    """The pixel in which sample i lies, row by row."""
+    row = i // frame.side
+    size = frame.side // frame.samples
+    return row // frame.samples * size + (i - row * frame.side) // frame.samples
 
 
 @wp.func

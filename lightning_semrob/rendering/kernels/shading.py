@@ -11,7 +11,7 @@ import warp as wp
 
 from lightning_semrob.rendering.kernels.layout import (
     BACKGROUND, BLEND_UNIT, LIGHT, LIGHT_COLUMNS, LIT_ONCE, LOW_WORD, MODULE, TINT, VARIES, Face, Frame, Lights,
-    Mesh, Slopes, f32, f64, face_of, i32, i64, lambdas, sample_x, sample_y, strip_of, to_matrix,
+    Mesh, Slopes, f32, f64, face_of, i32, i64, lambdas, pixel_of, sample_x, sample_y, strip_of, to_matrix,
     varies, vec3l,
 )  # fmt: skip
 
@@ -246,13 +246,24 @@ def shade_samples(mesh: Mesh, frame: Frame, lights: Lights, strips: i32):
 
 
 @wp.func
+def behind(lights: Lights, b: i32, pixel: i32):
+    """What stands behind the object in a pixel."""
+    color = lights.background[b]
+    if lights.backdrop.shape[1] > 0:
+        color = lights.backdrop[b, pixel]
+    return color
+
+
+@wp.func
 def sample_color(frame: Frame, lights: Lights, b: i32, i: i32, key: i64):
     """The colour of sample i, which has this key, before blending."""
-    color = lights.background[b]
+    color = wp.vec3f()
     if varies(key):
         color = frame.colors[b, i]
     elif key != i64(0):
         color = frame.lit[b, face_of(key)]
+    else:
+        color = behind(lights, b, pixel_of(frame, i))
     return color
 
 
@@ -271,9 +282,8 @@ def make_pictures(frame: Frame, lights: Lights, strips: i32, images: wp.array4d(
     row = thread // strips
     part = thread - row * strips
     s = strip_of(frame, b, row * samples * strips + part, strips, samples)
-    background = lights.background[b]
     for column in range(s.begin, s.end):
-        color = background
+        color = behind(lights, b, row * (frame.side // samples) + column)
         if column >= s.first and column < s.last:
             color = wp.vec3f()
             for m in range(samples):
@@ -302,6 +312,16 @@ def uncounted(slopes: Slopes, b: i32, slope: vec3l):
     """A slope out of integers."""
     unit = f64(1.0) / slopes.unit[b]
     return wp.vec3f(f32(f64(slope[0]) * unit), f32(f64(slope[1]) * unit), f32(f64(slope[2]) * unit))
+
+
+@wp.func
+def give_backdrop(slopes: Slopes, b: i32, pixel: i32, slope: wp.vec3f):
+    """Add a slope to the backdrop of a pixel; returns it where there is one background to take it."""
+    to_background = slope
+    if slopes.to_backdrop.shape[1] > 0:
+        wp.atomic_add(slopes.to_backdrop, b, pixel, counted(slopes, b, slope))
+        to_background = wp.vec3f()
+    return to_background
 
 
 @wp.struct
@@ -385,7 +405,7 @@ def shade_samples_backward(mesh: Mesh, frame: Frame, lights: Lights, slopes: Slo
     for pixel in range(s.begin, s.end):
         slope = slopes.pixels[b, row + pixel]
         if pixel < s.first or pixel >= s.last:
-            to_background += slope * f32(frame.samples)
+            to_background += give_backdrop(slopes, b, row + pixel, slope * f32(frame.samples))
         else:
             for n in range(frame.samples):
                 column = pixel * frame.samples + n
@@ -398,7 +418,7 @@ def shade_samples_backward(mesh: Mesh, frame: Frame, lights: Lights, slopes: Slo
                         to_0, to_1, to_2 = wp.vec3d(), wp.vec3d(), wp.vec3d()
                     last = key
                 if key == i64(0):
-                    to_background += slope
+                    to_background += give_backdrop(slopes, b, row + pixel, slope)
                 elif varies(key):
                     f = face_of(key)
                     x = sample_x(column, half)
