@@ -256,4 +256,5 @@ def print_start(summary: Summary) -> None:
         f"{processes} process{'es' if processes > 1 else ''}: start-up {summary.startup_seconds:.1f} s, then "
         f"{computed} evaluations in {measuring:.1f} s, {computed / max(measuring, 1e-9):.1f} a second; "
         f"{summary.remembered_evaluations} of them were known already"
+        + (f"; each is {draws} renderings" if (draws := summary.renderings_per_evaluation) > 1 else "")
     )

@@ -15,8 +15,9 @@ from torch import Tensor
 from lightning_semrob.evaluation.models import Models
 from lightning_semrob.evaluation.tasks import PAPER_INITIAL_POINTS, TRUSTED, Tasks, make_tasks
 from lightning_semrob.functions import RenderedFunction, SemanticFunction
+from lightning_semrob.functions.nuisances import Nuisances
 from lightning_semrob.networks import Classifier
-from lightning_semrob.rendering import RENDERERS, Renderer
+from lightning_semrob.rendering import RENDERERS, Renderer, Scene
 from lightning_semrob.rendering.sweep_space import sweep_space
 from lightning_semrob.shapes import ShapeSpec
 from lightning_semrob.shapes.mesh import Mesh
@@ -57,6 +58,9 @@ class SemanticEnvironment(pl.LightningDataModule):
         density: axis -> how often its values occur in operation, weights of equal bins over its range (most views
             come from the front, say); weighs mean, variance and volume. Axes that are not named are uniform.
         seed: fixes the initial points and everything random.
+        scene: what stands around the shapes, where ``renderer`` is given by a name.
+        nuisances: number of draws of background and light over which f is the mean, the same for all networks and
+            shapes; 0 for none. Each evaluation of f then takes as many renderings.
     """
 
     def __init__(
@@ -75,6 +79,8 @@ class SemanticEnvironment(pl.LightningDataModule):
         class_table: str | None = None,
         density: dict[str, list[float]] | None = None,
         seed: int = 0,
+        scene: Scene | None = None,
+        nuisances: int = 0,
     ) -> None:
         super().__init__()
         self.networks = list(networks)
@@ -85,7 +91,12 @@ class SemanticEnvironment(pl.LightningDataModule):
         self.shape_specs = list(shapes)
         if not self.shape_specs:
             raise ValueError("data.shapes is empty: name at least one shape")
-        self.renderer = renderer if isinstance(renderer, Renderer) else RENDERERS[renderer](image_size)
+        if isinstance(renderer, Renderer):
+            if scene is not None:
+                raise ValueError("data.scene is of a renderer that is given by its name: write data.renderer.scene")
+            self.renderer = renderer
+        else:
+            self.renderer = RENDERERS[renderer](image_size, scene=scene)
         self.space = sweep_space(self.renderer, space if space is not None else ["azimuth", "elevation"])
         self.class_table = class_table
         self.density: list[AxisDensity | None] | None = None
@@ -100,6 +111,7 @@ class SemanticEnvironment(pl.LightningDataModule):
         self._device: torch.device | None = None
         self._work: Work | None = None
         self._tasks: Tasks | None = None
+        self.nuisances = Nuisances.draw(self.renderer, self.space.names, nuisances, seed) if nuisances else None
         self.models = Models(
             self.networks,
             self.renderer,
@@ -111,6 +123,7 @@ class SemanticEnvironment(pl.LightningDataModule):
             runtime,
             lambda: self.device,
             self.watch,
+            self.nuisances,
         )
         self.score, self.gradient, self.precision = score, gradient, self.models.precision
         self.pictures, self.micro_batch = self.models.pictures, self.models.micro_batch
@@ -283,6 +296,11 @@ class SemanticEnvironment(pl.LightningDataModule):
     def rendered_function(self, network: int, shape: int) -> RenderedFunction:
         """f of one network and shape, with its own gradient."""
         return self.models.rendered_function(network, shape)
+
+    @property
+    def draws(self) -> int:
+        """Renderings of an evaluation of f, one for each draw of nuisances."""
+        return 1 if self.nuisances is None else len(self.nuisances)
 
     @property
     def micro_batch_size(self) -> int:

@@ -32,6 +32,7 @@ class Estimate(Record):
         reach: what the budget asks of a verified box, in sentences.
         trust_maps, trust_evaluations: trust maps, and their evaluations at most.
         trust_tiles: tiles of each, in words.
+        renderings: of an evaluation, one for each draw of nuisances.
     """
 
     runs: int
@@ -48,6 +49,7 @@ class Estimate(Record):
     trust_maps: int = 0
     trust_evaluations: int = 0
     trust_tiles: str = ""
+    renderings: int = 1
 
     def describe(self) -> str:
         """The estimate in sentences."""
@@ -56,10 +58,11 @@ class Estimate(Record):
             if self.trust_maps
             else ""
         )
+        each = f", each of them {self.renderings} renderings" if self.renderings > 1 else ""
         return (
             f"{trust}{self.runs} runs: {self.parts}\n"
             f"about {self.evaluations} forward and {self.gradient_evaluations} gradient evaluations, at most "
-            f"{self.verification_evaluations} to verify\n"
+            f"{self.verification_evaluations} to verify{each}\n"
             f"measured on shape '{self.shape}': {1e3 * self.seconds_per_evaluation:.1f} ms a score, "
             f"{1e3 * self.seconds_per_gradient:.1f} ms a gradient\n"
             + "".join(f"{sentence}\n" for sentence in self.reach)
@@ -121,6 +124,7 @@ def estimate_cost(environment: SemanticEnvironment, suite: FinderSuite, trust: T
         maps,
         mapping,
         " x ".join(map(str, trust.grid(environment.space))) if trust is not None else "",
+        environment.draws,
     )
 
 

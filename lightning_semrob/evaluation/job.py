@@ -271,6 +271,7 @@ class Job:
                 computed_audit_evaluations=spent["audit_evaluations"],
                 computed_verification_evaluations=spent["verification_evaluations"],
                 remembered_evaluations=remembered,
+                renderings_per_evaluation=environment.draws,
                 probe_pictures=environment.models.probed,
                 runtimes=description.runtimes,
                 precision_change=precision_change(environment),
@@ -315,6 +316,7 @@ class Job:
             return []
         environment, trainer, leaving = self.environment, self.trainer, CleanExit()
         about = {"fixed": job.fixed, "renderer": job.renderer, "versions": job.versions}
+        about |= {"nuisances": job.nuisances} if job.nuisances else {}
         runtimes = {network: runtime.name for network, runtime in job.runtimes.items()}
         about |= {"config": text_sha256(self.config), "runtimes": runtimes}
         mapper = TrustMapper(self.trust, about, self.folder.path, leaving.leave)
@@ -359,7 +361,8 @@ class Job:
 
     def _description(self) -> JobDescription:
         suite, environment, renderer = self.suite, self.environment, self.environment.renderer
-        space, density = environment.space, environment.density
+        space, density, drawn = environment.space, environment.density, environment.nuisances
+        nuisances = {} if drawn is None else dict(zip(drawn.names, drawn.values.T.tolist(), strict=True))
         return JobDescription(
             suite.eps_m,
             suite.eps_v,
@@ -375,7 +378,7 @@ class Job:
             {
                 name: {"value": parameter.default, "unit": parameter.axis.unit}
                 for name, parameter in renderer.semantic_parameters.items()
-                if name not in space.names
+                if name not in (*space.names, *nuisances)
             },
             {
                 "name": type(renderer).__name__,
@@ -385,6 +388,7 @@ class Job:
             },
             [versions()],
             {name: environment.models.ready[k].runtime for k, name in enumerate(environment.networks)},
+            nuisances,
         )
 
     def _measure(self, callbacks: Sequence[Callback]) -> None:

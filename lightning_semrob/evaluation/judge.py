@@ -140,12 +140,14 @@ class Judge:
         shape = environment.shapes[batch.shape]
         seed = named_seed(environment.seed, shape.class_name, shape.shape_id, "views")
         u = draw_views(environment.space, self.views, seed, environment.density)
-        score, hit = environment.rendered_function(batch.network, batch.shape).scores_and_hits(u[None])
+        found = environment.rendered_function(batch.network, batch.shape).scores_by_draw(u[None])
+        score, hit, spread = found.mean, found.hits, found.spread
         return replace(
             judgement,
             views=self.views,
             viewpoint_top1=known_number(hit.double().mean()),
             viewpoint_score=known_number(score.mean()),
+            viewpoint_spread=None if environment.nuisances is None else known_number(spread.mean()),
         )
 
     def _initial_score(self, finder: RegionFinder, row: int, batch: TaskBatch, f: SemanticFunction) -> float:

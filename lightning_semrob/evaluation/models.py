@@ -16,6 +16,7 @@ from lightning_semrob.functional.scores import SCORES
 from lightning_semrob.functions import FiniteDifference, RenderedFunction, SemanticFunction
 from lightning_semrob.functions.memory import ScoreMemory
 from lightning_semrob.functions.micro_batch import MicroBatch
+from lightning_semrob.functions.nuisances import Nuisances
 from lightning_semrob.functions.precision import AUTOCAST
 from lightning_semrob.functions.visibility import check_visible
 from lightning_semrob.networks import Classifier, build_network
@@ -66,6 +67,7 @@ class Models:
         space: the swept axes.
         device: returns where rendering and networks run. When it changes, everything on the old device is dropped.
         watch: makes the context in which a section of the work runs.
+        nuisances: draws over which f is the mean; None for none.
 
     Attributes:
         shapes: the shapes of the job; the environment sets them.
@@ -87,6 +89,7 @@ class Models:
         runtime: str,
         device: Callable[[], torch.device],
         watch: Callable[[str], AbstractContextManager[Any]],
+        nuisances: Nuisances | None = None,
     ) -> None:
         if score not in SCORES:
             raise ValueError(unknown_name("score", score, sorted(SCORES)))
@@ -109,7 +112,7 @@ class Models:
         self.mesh_sha256: dict[int, str] = {}
         self.notes: dict[int, tuple[str, ...]] = {}
         self._unreadable: dict[int, str] = {}
-        self._device, self._watch = device, watch
+        self._device, self._watch, self._nuisances = device, watch, nuisances
         self._kept_on = device()
         self._classifiers: dict[int, Classifier] = {}
         self._fast: dict[int, Classifier] = {}
@@ -307,6 +310,7 @@ class Models:
             self.micro_batch,
             AUTOCAST[self.precision],
             self._watch,
+            nuisances=self._nuisances,
         )
 
     def memory(self, network: int, shape: int) -> ScoreMemory:

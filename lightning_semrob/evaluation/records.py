@@ -55,6 +55,7 @@ class Judgement:
         verification_evaluations: of f, all of them.
         views, viewpoint_top1, viewpoint_score: of the first run of a shape and network, independent views of the whole
             space, the part of them that the network recognises, and the mean of f.
+        viewpoint_spread: mean, over these views, of the standard deviation of the score over the draws of nuisances.
         worst: axis -> value of the view with the smallest f.
     """
 
@@ -74,6 +75,7 @@ class Judgement:
     views: int | None = None
     viewpoint_top1: float | None = None
     viewpoint_score: float | None = None
+    viewpoint_spread: float | None = None
     worst: dict[str, float | None] = field(default_factory=dict)
 
 
@@ -190,7 +192,7 @@ class Run:
         """The run of a row of the table."""
         own = {item.name: row[item.name] for item in fields(cls) if item.name not in (*_BY_AXIS, "judgement")}
         own |= {name: {axis: row[f"{name}_{axis}"] for axis in axes} for name in _BY_AXIS}
-        known = {name: row[name] for name in _VERIFICATION}
+        known: dict[str, Any] = {name: row.get(name) for name in _VERIFICATION}  # older tables have no spread
         worst = {axis: row[f"worst_{axis}"] for axis in axes} if row["worst_score"] is not None else {}
         return cls(**own, judgement=Judgement(**known, worst=worst))
 

@@ -44,6 +44,7 @@ class JobDescription(Record):
         renderer: ``name``, ``version``, ``image_size`` and ``settings`` in the words of the configuration.
         versions: of packages, one entry for each start with other ones.
         runtimes: network -> what computes its logits.
+        nuisances: parameter that f is averaged over -> its value in each draw.
     """
 
     eps_m: float = 0.3
@@ -59,6 +60,7 @@ class JobDescription(Record):
     renderer: dict[str, Any] = field(default_factory=dict)
     versions: list[dict[str, str]] = field(default_factory=list)
     runtimes: dict[str, Runtime] = field(default_factory=dict)
+    nuisances: dict[str, list[float]] = field(default_factory=dict)
 
 
 def trap_share(mean_low: float | None) -> float | None:
@@ -112,6 +114,7 @@ def region_statement(run: Run, space: SemanticSpace, job: JobDescription) -> dic
             for axis in space
         ],
         "fixed": job.fixed,
+        "nuisances": job.nuisances,
         "volume_ratio": run.ratio,
         "status": run.status,
         "verdict": run.verdict,

@@ -111,6 +111,7 @@ class Viewpoints(Record):
         accuracy, mean_score: of the networks, over all classes.
         classes: class -> the same two, (N,) each.
         comparisons: all pairs, by accuracy.
+        spread: of the networks, (N,): mean standard deviation of the score over the draws of nuisances; None without.
     """
 
     views: int
@@ -120,6 +121,7 @@ class Viewpoints(Record):
     mean_score: Intervals
     classes: dict[str, dict[str, Tensor]]
     comparisons: list[Comparison]
+    spread: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +176,7 @@ class Summary(Record):
         processes: that worked.
         executed_evaluations: of f by the first process; computed_evaluations and the like: what this start added.
         remembered_evaluations: asked for again and not computed.
+        renderings_per_evaluation: the number of draws of nuisances, 1 without any.
         probe_pictures: shown to the networks before the work.
         runtimes: network -> what computes its logits.
         precision_change: network -> ``mean`` and ``largest`` change of f against float32.
@@ -214,6 +217,7 @@ class Summary(Record):
     computed_audit_evaluations: int = 0
     computed_verification_evaluations: int = 0
     remembered_evaluations: int = 0
+    renderings_per_evaluation: int = 1
     probe_pictures: int = 0
     runtimes: dict[str, Runtime] = field(default_factory=dict)
     precision_change: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -339,7 +343,10 @@ def _viewpoints(rows: Sequence[Run], networks: list[str], confidence: float) -> 
     }
     pairs = paired_differences(values[0], labels, confidence)
     compared = [Comparison(networks[i], networks[k], *difference) for i, k, difference in pairs]
-    return Viewpoints(max(views), sum(views), len(shapes), accuracy, score, by_class, compared)
+    spread = _known([run.judgement.viewpoint_spread for run in seen])
+    spreads = torch.stack([spread[[run.network == name for run in seen]].nanmean() for name in networks])
+    drawn = spreads if bool(spreads.isfinite().any()) else None
+    return Viewpoints(max(views), sum(views), len(shapes), accuracy, score, by_class, compared, drawn)
 
 
 def _gradient_audit(rows: Sequence[Run], methods: list[str]) -> dict[str, dict[str, AuditedAxis]]:
@@ -451,10 +458,10 @@ def read_summary(path: Path) -> Summary:
         saved["eps_m_curve"] = Curve(**curve | {"verified_ratio": _numeric(curve["verified_ratio"])})
         if saved["viewpoints"]:
             views = _numeric(saved["viewpoints"])
-            parts = {name: Intervals(**views[name]) for name in ("accuracy", "mean_score")}
-            saved["viewpoints"] = Viewpoints(
-                **views | parts | {"comparisons": [Comparison(**pair) for pair in views["comparisons"]]}
-            )
+            parts: dict[str, Any] = {name: Intervals(**views[name]) for name in ("accuracy", "mean_score")}
+            parts |= {"comparisons": [Comparison(**pair) for pair in views["comparisons"]]}
+            parts |= {} if saved["viewpoints"].get("spread") else {"spread": None}
+            saved["viewpoints"] = Viewpoints(**views | parts)
         return Summary(**saved)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"'{path}' is not the summary of a finished job ({error}): run evaluate.py again") from error

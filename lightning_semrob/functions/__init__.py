@@ -7,6 +7,7 @@ says to which recorded map (or other item) each row belongs. It returns (K, P) f
 
 from lightning_semrob.functions.analytic import AnalyticFunction
 from lightning_semrob.functions.base import SemanticFunction, evaluate_rows
+from lightning_semrob.functions.nuisances import Nuisances
 from lightning_semrob.functions.recorded import RecordedFunction
 from lightning_semrob.functions.rendered import RenderedFunction
 from lightning_semrob.functions.wrappers import (
@@ -21,6 +22,7 @@ __all__ = [
     "AnalyticFunction",
     "Complement",
     "FiniteDifference",
+    "Nuisances",
     "RecordedFunction",
     "RenderedFunction",
     "Reordered",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,11 +14,12 @@ from lightning_semrob.functional.scores import SCORES, log_softmax_score, top1_s
 from lightning_semrob.functions.base import SemanticFunction
 from lightning_semrob.functions.memory import ScoreMemory
 from lightning_semrob.functions.micro_batch import MicroBatch, in_micro_batches
+from lightning_semrob.functions.nuisances import Nuisances
 from lightning_semrob.networks import Classifier, build_network
 from lightning_semrob.networks.inference import for_inference
 from lightning_semrob.networks.probe import probe_network
 from lightning_semrob.networks.runtime import Runtime
-from lightning_semrob.rendering import RENDERERS, Renderer
+from lightning_semrob.rendering import RENDERERS, Renderer, Scene
 from lightning_semrob.shapes import Mesh, resolve_shapes
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.utilities.messages import unknown_name
@@ -27,6 +29,34 @@ _FLOAT16_SCALE = 1024.0
 
 #: Pictures on which a network is probed and its runtime is compared with torch.
 _COMPARED = 4
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What f is the mean of, at K x P points.
+
+    Attributes:
+        scores: (K, P, draws) float64.
+        all_hits: (K, P, draws), 1 where the target is the top-1 class.
+    """
+
+    scores: Tensor
+    all_hits: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """f, (K, P)."""
+        return self.scores.mean(-1)
+
+    @property
+    def hits(self) -> Tensor:
+        """The part of the draws in which the target is the top-1 class, (K, P)."""
+        return self.all_hits.mean(-1)
+
+    @property
+    def spread(self) -> Tensor:
+        """Standard deviation of the scores over the draws (divided by their number less one), (K, P); 0 of one."""
+        return self.scores.std(-1) if self.scores.shape[-1] > 1 else torch.zeros_like(self.scores[..., 0])
 
 
 def _varies(part: nn.Module) -> bool:
@@ -53,6 +83,8 @@ class RenderedFunction(SemanticFunction):
         watch: makes a context for each part of the work: ``rendering``, ``network``, ``gradient``.
         memory: of the same network, mesh, target, score and space: f is not computed again at a point that it knows
             (gradients are). ``evaluations`` counts what is asked for, ``memory.computed`` what is computed.
+        nuisances: draws of background and light: f is the mean of the scores under them, a hit the part of them in
+            which the target is the top-1 class, and each evaluation takes as many renderings as there are draws.
 
     Attributes:
         runtime: what computes the logits where no gradient is asked for.
@@ -86,9 +118,11 @@ class RenderedFunction(SemanticFunction):
         autocast: torch.dtype | None = None,
         watch: Callable[[str], AbstractContextManager[Any]] = nullcontext,
         memory: ScoreMemory | None = None,
+        nuisances: Nuisances | None = None,
     ) -> None:
         super().__init__()
-        renderer.space(*space.names)  # raises on an unknown axis
+        drawn = () if nuisances is None else nuisances.names
+        renderer.space(*space.names, *drawn)  # raises on an unknown axis
         if score not in SCORES:
             raise ValueError(unknown_name("score", score, sorted(SCORES)))
         self.renderer = renderer
@@ -102,6 +136,8 @@ class RenderedFunction(SemanticFunction):
             raise ValueError(f"'{training}' of the classifier is in training mode: call classifier.eval() first")
         self.space = space
         self.names = space.names
+        self.nuisances = nuisances
+        self._columns = (*space.names, *drawn)
         self.score = score
         self.micro_batch = (
             micro_batch_size if isinstance(micro_batch_size, MicroBatch) else MicroBatch(micro_batch_size)
@@ -126,6 +162,9 @@ class RenderedFunction(SemanticFunction):
         micro_batch_size: int = 16,
         device: torch.device | str = "cpu",
         runtime: str = "auto",
+        scene: Scene | None = None,
+        nuisances: int = 0,
+        seed: int = 0,
     ) -> RenderedFunction:
         """f from the names of one shape and one network; a network given as a module is put in evaluation mode.
 
@@ -140,6 +179,8 @@ class RenderedFunction(SemanticFunction):
             device: where mesh, renderer and network go.
             runtime: of a network that is given by its name, see
                 :func:`~lightning_semrob.networks.runtime.with_runtime`; the attribute ``runtime`` says which it is.
+            scene: what stands around the shape, where ``renderer`` is a name.
+            nuisances: number of draws of background and light over which f is the mean, by ``seed``; 0 for none.
 
         Raises:
             ValueError: a name that is not known, or one that stands for several shapes; a network that the runtime
@@ -152,11 +193,16 @@ class RenderedFunction(SemanticFunction):
         if isinstance(renderer, str):
             if renderer not in RENDERERS:
                 raise ValueError(unknown_name("renderer", renderer, sorted(RENDERERS)))
-            renderer = RENDERERS[renderer](image_size)
+            renderer = RENDERERS[renderer](image_size, scene=scene)
+        elif scene is not None:
+            raise ValueError("the renderer is given: give the scene to it")
         classifier = build_network(network) if isinstance(network, str) else network.eval()
         space = axes if isinstance(axes, SemanticSpace) else renderer.space(*axes)
         mesh, target = specs[0].load().to(device), specs[0].target
-        f = cls(renderer.to(device), classifier.to(device), mesh, target, space, score, micro_batch_size)
+        drawn = Nuisances.draw(renderer, space.names, nuisances, seed) if nuisances else None
+        f = cls(
+            renderer.to(device), classifier.to(device), mesh, target, space, score, micro_batch_size, nuisances=drawn
+        )
         with torch.no_grad():
             pictures = f.images(space.sobol(_COMPARED, 0))
         f.probe_pictures = probe_network(f.classifier, pictures)
@@ -165,20 +211,41 @@ class RenderedFunction(SemanticFunction):
         return f
 
     def images(self, u: Tensor) -> Tensor:
-        """Renderings at u (B, n), (B, 3, H, W) float32."""
-        assert self.names is not None
-        images: Tensor = self.renderer(self.mesh, u.to(self.mesh.vertices.device), self.names)
-        return images
+        """Renderings at u (B, n), (B, 3, H, W) float32; under the first draw of the nuisances."""
+        return self._images(self._rows(u)[:: self.draws])
 
     def logits(self, u: Tensor) -> Tensor:
-        """Logits at u (B, n) in micro-batches, (B, classes) float32."""
+        """Logits at u (B, n) in micro-batches, (B, classes) float32; under the first draw of the nuisances."""
+        return self._all_logits(self._rows(u)[:: self.draws])
+
+    @property
+    def draws(self) -> int:
+        """Renderings of an evaluation: the number of draws of nuisances, 1 without any."""
+        return 1 if self.nuisances is None else len(self.nuisances)
+
+    def scores_by_draw(self, u: Tensor) -> Drawn:
+        """Scores and hits at u (K, P, n) under every draw of the nuisances; nothing is remembered."""
+        u, _ = self._check(u, None)
+        self.evaluations += u.shape[0] * u.shape[1]
+        scores, hits = self._scores_by_draw(u.flatten(0, 1))
+        return Drawn(scores.view(*u.shape[:2], -1), hits.view(*u.shape[:2], -1))
+
+    def _rows(self, u: Tensor) -> Tensor:
+        """What is rendered for points (B, n), (B * draws, columns)."""
+        return u if self.nuisances is None else self.nuisances.rows(u)
+
+    def _images(self, rows: Tensor) -> Tensor:
+        images: Tensor = self.renderer(self.mesh, rows.to(self.mesh.vertices.device), self._columns)
+        return images
+
+    def _all_logits(self, rows: Tensor) -> Tensor:
         with torch.no_grad():
-            parts = in_micro_batches(u, self.micro_batch, self._logits)
+            parts = in_micro_batches(rows, self.micro_batch, self._logits)
         return torch.cat([part[:count] for part, count in parts])
 
-    def _logits(self, u: Tensor) -> Tensor:
+    def _logits(self, rows: Tensor) -> Tensor:
         with self.watch("rendering"):
-            images = self.images(u)
+            images = self._images(rows)
         with (
             self.watch("network"),
             torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None),
@@ -203,15 +270,22 @@ class RenderedFunction(SemanticFunction):
 
     def _compute(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and hits (B,) at u (B, n)."""
-        logits = self.logits(u)
-        return SCORES[self.score](logits, self.target).to(u.device), top1_score(logits, self.target).to(u.device)
+        scores, hits = self._scores_by_draw(u)
+        return scores.mean(1), hits.mean(1)
+
+    def _scores_by_draw(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores and hits (B, draws) at u (B, n)."""
+        logits = self._all_logits(self._rows(u))
+        found = SCORES[self.score](logits, self.target), top1_score(logits, self.target)
+        return found[0].to(u.device).view(-1, self.draws), found[1].to(u.device).view(-1, self.draws)
 
     def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         if not u.numel():
             return u.new_zeros(u.shape[:2]), torch.zeros_like(u)
-        parts = in_micro_batches(u.flatten(0, 1), self.micro_batch, self._part_with_gradient)
+        parts = in_micro_batches(self._rows(u.flatten(0, 1)), self.micro_batch, self._part_with_gradient)
         values, gradients = (torch.cat([part[k][:count] for part, count in parts]) for k in range(2))
-        return values.view(u.shape[:2]), gradients.view(u.shape)
+        shape = (*u.shape[:2], self.draws)
+        return values.view(shape).mean(-1), gradients[:, : u.shape[-1]].reshape(*shape, -1).mean(-2)
 
     def _part_with_gradient(self, part: Tensor) -> tuple[Tensor, Tensor]:
         # The softmax score saturates: its logarithm keeps the gradient's digits.
