@@ -11,6 +11,7 @@ import yaml
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.folder import RunFolder, environment_of
 from lightning_semrob.evaluation.job import JobConfig
+from lightning_semrob.evaluation.summary import read_summary
 from lightning_semrob.trust.record import read_maps
 from lightning_semrob.utilities.files import read_json
 from tests.evaluation.test_job import MODEL, WORDS
@@ -39,7 +40,12 @@ def test_scene_and_nuisances_decide_the_numbers_of_a_job(tmp_path: Path, capsys:
     assert evaluate(words)["computed_evaluations"] == 0  # the same job goes on
     runs = RunFolder(tmp_path / "a").load_parts()
     plain = evaluate([*WORDS, f"--output={tmp_path / 'b'}"])
-    assert "spread" not in plain["viewpoints"]
+    assert plain.viewpoints is not None
+    assert plain.viewpoints.spread is None
+    for folder, known in (("a", summary), ("b", plain)):
+        saved = read_summary(tmp_path / folder / "summary.json")
+        assert saved.viewpoints is not None
+        assert str(saved.viewpoints.spread) == str(known.viewpoints and known.viewpoints.spread)
     assert [run.a for run in RunFolder(tmp_path / "b").load_parts()] != [run.a for run in runs]
     with pytest.raises(ValueError, match="another configuration"):
         evaluate([*words, "--data.nuisances=4"])
