@@ -298,6 +298,13 @@ class SemanticEnvironment(pl.LightningDataModule):
         return self.models.rendered_function(network, shape)
 
     @property
+    def fixed(self) -> dict[str, dict[str, float | str]]:
+        """Value and unit of every parameter of the renderer that is neither swept nor drawn."""
+        moving = (*self.space.names, *(self.nuisances.names if self.nuisances else ()))
+        table = self.renderer.semantic_parameters.items()
+        return {name: {"value": p.default, "unit": p.axis.unit} for name, p in table if name not in moving}
+
+    @property
     def draws(self) -> int:
         """Renderings of an evaluation of f, one for each draw of nuisances."""
         return 1 if self.nuisances is None else len(self.nuisances)

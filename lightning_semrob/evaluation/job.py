@@ -315,8 +315,7 @@ class Job:
         if self.trust.max_evaluations == 0:
             return []
         environment, trainer, leaving = self.environment, self.trainer, CleanExit()
-        about = {"fixed": job.fixed, "renderer": job.renderer, "versions": job.versions}
-        about |= {"nuisances": job.nuisances} if job.nuisances else {}
+        about = {"fixed": job.fixed, "renderer": job.renderer, "nuisances": job.nuisances, "versions": job.versions}
         runtimes = {network: runtime.name for network, runtime in job.runtimes.items()}
         about |= {"config": text_sha256(self.config), "runtimes": runtimes}
         mapper = TrustMapper(self.trust, about, self.folder.path, leaving.leave)
@@ -361,8 +360,7 @@ class Job:
 
     def _description(self) -> JobDescription:
         suite, environment, renderer = self.suite, self.environment, self.environment.renderer
-        space, density, drawn = environment.space, environment.density, environment.nuisances
-        nuisances = {} if drawn is None else dict(zip(drawn.names, drawn.values.T.tolist(), strict=True))
+        space, density = environment.space, environment.density
         return JobDescription(
             suite.eps_m,
             suite.eps_v,
@@ -375,11 +373,7 @@ class Job:
             None
             if density is None
             else {name: d.weights.tolist() for name, d in zip(space.names, density, strict=True) if d},
-            {
-                name: {"value": parameter.default, "unit": parameter.axis.unit}
-                for name, parameter in renderer.semantic_parameters.items()
-                if name not in (*space.names, *nuisances)
-            },
+            environment.fixed,
             {
                 "name": type(renderer).__name__,
                 "version": renderer.version,
@@ -388,7 +382,7 @@ class Job:
             },
             [versions()],
             {name: environment.models.ready[k].runtime for k, name in enumerate(environment.networks)},
-            nuisances,
+            environment.nuisances.as_dict() if environment.nuisances else {},
         )
 
     def _measure(self, callbacks: Sequence[Callback]) -> None:

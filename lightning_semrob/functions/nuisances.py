@@ -84,6 +84,10 @@ class Nuisances:
         """k."""
         return len(self.values)
 
+    def as_dict(self) -> dict[str, list[float]]:
+        """Name -> its value in each draw."""
+        return dict(zip(self.names, self.values.T.tolist(), strict=True))
+
     def rows(self, u: Tensor) -> Tensor:
         """Every point (B, n) under every draw, (B * k, n + m), the draws of a point one after the other."""
         own = self.values.to(u).repeat(len(u), 1)
