@@ -160,16 +160,10 @@ class SemanticSpace:
         return self.from_unit(torch.rand(count, len(self), generator=generator, dtype=torch.float64))
 
     def project(self, a: Tensor, b: Tensor, u0: Tensor) -> tuple[Tensor, Tensor]:
-        """Nearest allowed bounds: u0 kept inside, other axes clipped, the width of periodic ones capped.
+        """Nearest allowed bounds (..., n): u0 kept inside, other axes clipped, the width of periodic ones capped.
 
-        A periodic axis is unwrapped: ``a <= u0 <= b`` and ``b - a <= period``, where a may lie below low and
-        b above high; a width above the period is cut in proportion to both sides of u0.
-
-        Args:
-            a, b, u0: (..., n), units of the axes.
-
-        Returns:
-            a, b of the same shape.
+        A periodic axis is unwrapped: ``a <= u0 <= b`` and ``b - a <= period``, where a may lie below low and b above
+        high; a width above the period is cut in proportion to both sides of u0.
         """
         low, high, extent = self.low.to(a), self.high.to(a), self.extent.to(a)
         periodic = self.periodic.to(a.device)

@@ -53,9 +53,8 @@ class Judgement:
 
 
 def box_moments(f: RecordedFunction, a: Tensor, b: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of f over boxes (R, 2), (R,) each: midpoints, two a sample of the map, at least 8 an axis.
-
-    NaN for a box without volume and where ``index`` is -1.
+    """Mean and variance of f over boxes (R, 2), (R,) each, from midpoints: two for each sample of the map, and at least
+    8 an axis. NaN for a box without volume and where ``index`` is -1.
     """
     spacing = f.axes.extent / torch.tensor(f.maps.shape[1:])
     counts = (2 * (b - a) / spacing).ceil().clamp(min=8)
@@ -92,7 +91,7 @@ def judge(results: AuthorsResults, method: str, eps_m: float, eps_v: float) -> J
 def _of_networks(
     results: AuthorsResults, label: str, values: Sequence[Tensor], rows: Tensor | None = None
 ) -> list[str]:
-    """A line: the mean over methods and runs of every network."""
+    """A line of a table: the mean of every network over methods and runs."""
     stacked = torch.stack(list(values))
     chosen = torch.ones(len(results), dtype=torch.bool) if rows is None else rows
     return [
@@ -114,7 +113,7 @@ def _verdict_lines(results: AuthorsResults, found: Mapping[str, Judgement]) -> l
 
 
 def _say_progress(done: int, total: int) -> None:
-    """Traces of 600 steps make a file slow to read: torch reads pickles step by step."""
+    """Show progress, since long traces make a file slow to read."""
     print(f"\rreading {done + 1} of {total}", end="" if done + 1 < total else "\n", file=sys.stderr)
 
 

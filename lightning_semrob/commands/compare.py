@@ -133,7 +133,7 @@ def compare_folders(
 
 
 def _maps(old: Path, new: Path) -> tuple[list[TrustRecord], list[TrustRecord]]:
-    """The trust maps of both folders; both have some or neither has."""
+    """The trust maps of both folders. Either both have some, or none has."""
     maps = read_maps(old), read_maps(new)
     if bool(maps[0]) != bool(maps[1]):
         without = new if maps[0] else old
@@ -204,7 +204,7 @@ def _compare(
     confidence: float,
     pairs: int,
 ) -> FolderComparison:
-    """Without calls, which take all pairs together."""
+    """The comparison of one pair; its differences are called later, all pairs together."""
     old, new = (_tasks(part, name, methods) for part, name in zip(rows, pair, strict=True))
     tasks = [task for task in old if task in new]
     if not tasks:

@@ -68,7 +68,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _at_home(word: str) -> str:
-    """``--name=~/x`` with the home folder in place of ``~``: shells do that for whole words alone.
+    """Replace ``~`` in ``--name=~/x`` by the home folder; shells do that for whole words alone.
 
     Raises:
         ValueError: the word is a path that is no text, which no configuration could hold.

@@ -38,12 +38,9 @@ _SIZE = 32
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the examination.
+    """One line of the examination, with the remedy where something is missing.
 
-    Args:
-        subject: what was looked at.
-        text: what was found and, where something is missing, the remedy.
-        state: ``ok``, ``absent`` (optional and not there) or ``broken`` (the default job cannot run).
+    ``state`` is ``ok``, ``absent`` (optional and not there) or ``broken`` (the default job cannot run).
     """
 
     subject: str
@@ -72,7 +69,7 @@ def _version(name: str) -> str | None:
 
 
 def _requirements() -> list[Requirement]:
-    """What the installed package asks for; nothing where it runs from its folder without being installed."""
+    """The requirements of the installed package; none where it runs from its folder without being installed."""
     try:
         return [Requirement(text) for text in metadata.requires(PACKAGE) or []]
     except metadata.PackageNotFoundError:
@@ -80,7 +77,7 @@ def _requirements() -> list[Requirement]:
 
 
 def _unmet(requirements: Sequence[Requirement]) -> str:
-    """Those that are absent or of another version than asked for, and the command that installs them; or nothing."""
+    """The requirements that are absent or of another version, with the command that installs them; or nothing."""
     found = [(item, _version(item.name)) for item in requirements]
     unmet = [
         (item, "absent" if version is None else f"{version}, needs {item.specifier}")
@@ -118,7 +115,7 @@ def device_findings() -> Iterator[Finding]:
 
 
 def _render(backend: str, device: str) -> str:
-    """A tiny picture and its gradient, really drawn."""
+    """Draw a tiny picture and its gradient."""
     from lightning_semrob.rendering import RENDERERS
     from lightning_semrob.shapes import resolve_shapes
 
@@ -147,7 +144,7 @@ def renderer_findings() -> Iterator[Finding]:
 
 
 def extra_findings() -> Iterator[Finding]:
-    """Optional extras: there, or the command that installs them."""
+    """Whether the optional extras are there, with the command that installs them."""
     requirements = _requirements()
     if not requirements:
         yield Finding("extras", f"unknown, since {PACKAGE} is not installed: pip install -e .", "absent")

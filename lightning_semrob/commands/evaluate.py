@@ -40,11 +40,11 @@ _NOT_IN_RESULTS = ("trainer", "output", "overwrite", "dry_run", "report_grid", "
 
 
 class _Parser(OneSentence, LightningArgumentParser):
-    """Lightning's parser, a mistake answered with one sentence."""
+    """Lightning's parser, which answers a mistake with one sentence."""
 
 
 class JobCLI(LightningCLI):
-    """LightningCLI without optimizers and files of its own, with the configurations that the package carries.
+    """LightningCLI that also finds the configurations of the package, without optimizers and files of its own.
 
     Args:
         command: name of the command.
@@ -143,8 +143,8 @@ class EvaluateCLI(JobCLI):
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """The Trainer; where Lightning picks DDP by itself, processes share the table of runs. W&B stays offline
-        unless ``WANDB_MODE`` says otherwise."""
+        """The Trainer. If Lightning picks DDP by itself, processes share the table of runs. W&B stays offline unless
+        ``WANDB_MODE`` says otherwise."""
         if "wandblogger" in str(self.config.trainer.logger).lower():
             os.environ.setdefault("WANDB_MODE", "offline")
         if str(self.config.trainer.precision) not in ("None", "32", "32-true"):
@@ -242,7 +242,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def print_start(summary: Summary) -> None:
-    """What this start of the job measured and how fast; a table of merged jobs has no such line."""
+    """Print what this start of the job measured and how fast."""
     for network, runtime in summary.runtimes.items():
         print(runtime.reason or f"{network}: {runtime.describe()}")
     for network, change in summary.precision_change.items():

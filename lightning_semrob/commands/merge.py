@@ -134,7 +134,7 @@ def _without_shares(config: dict[str, Any]) -> str:
 
 
 def _runs(path: Path) -> list[Run]:
-    """The runs of a folder: the final table where there is one, its parts otherwise."""
+    """The runs of a folder, from the final table or else from the parts."""
     table = path / "runs.parquet"
     if not table.is_file():
         runs = RunFolder(path).load_parts()
@@ -145,7 +145,7 @@ def _runs(path: Path) -> list[Run]:
 
 
 def _more(one: Run, other: Run) -> Run | None:
-    """The one that was verified, of two records of a run; None where they contradict each other."""
+    """The verified one of two records of a run; None if they contradict each other."""
     if one == other:
         return one
     if "not_measured" in (one.status, other.status):
@@ -156,7 +156,7 @@ def _more(one: Run, other: Run) -> Run | None:
 
 
 def _join_maps(paths: Sequence[Path]) -> list[TrustRecord]:
-    """The trust maps of all folders, each once: of the finished table where there is one, otherwise of its parts."""
+    """The trust maps of all folders, each once, from the finished table or else from the parts."""
     found: dict[tuple[str, str, str], tuple[TrustRecord, Path]] = {}
     for path in paths:
         for record in read_maps(path) or load_trust_parts(path):

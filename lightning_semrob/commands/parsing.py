@@ -1,4 +1,4 @@
-"""What the command lines have in common: parsers, packaged configurations, threads and how much Lightning says."""
+"""What all command lines share: parsers, packaged configurations, threads, and a quiet Lightning."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRUST_HELP = "import the callables and classes that the file names, which runs c
 
 
 class OneSentence(jsonargparse.ArgumentParser):
-    """A parser that answers a mistake with one sentence and exit code 2, without the usage."""
+    """A parser that answers a mistake with one sentence and exit code 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say what is wrong and stop."""
@@ -36,12 +36,7 @@ class OneSentence(jsonargparse.ArgumentParser):
 
 
 class Parser(OneSentence):
-    """The parser of a command.
-
-    Args:
-        command: its name.
-        description: what it does.
-    """
+    """The parser of the command of that name."""
 
     def __init__(self, command: str | None = None, description: str | None = None, **settings: Any) -> None:
         settings.setdefault("prog", program_name(command) if command else None)
@@ -83,7 +78,7 @@ def with_packaged_configs(args: Sequence[str]) -> list[str]:
 
 
 def quiet() -> None:
-    """Leave out what Lightning says about itself; one torch thread, unless OMP_NUM_THREADS says otherwise.
+    """Silence Lightning's remarks, and use one torch thread unless OMP_NUM_THREADS says otherwise.
 
     Rendering and small batches are slower on several threads; processes (``--trainer.devices``) use the cores.
     """

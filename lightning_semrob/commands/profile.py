@@ -1,4 +1,4 @@
-"""``semrob profile``: what of a job's time is rendering, networks and the framework's own."""
+"""``semrob profile``: how much of a job's time goes to rendering, to networks and to the framework."""
 
 from __future__ import annotations
 

@@ -27,7 +27,9 @@ __all__ = ["boxes_of_run", "grown_boxes", "main"]
 
 
 def grown_boxes(maps: SemanticMaps, points: int, eps_m: float, eps_v: float, seed: int) -> tuple[Box, Tensor]:
-    """Boxes of OIR_B and of the verified finder on every map from Sobol points, (K,) rows of ``maps.function()``."""
+    """Boxes that OIR_B and the verified finder grow on every map from Sobol points, and their rows (K,) of
+    ``maps.function()``.
+    """
     f, rows = maps.function(), len(maps.networks) * len(maps.shapes)
     u0 = maps.axes.sobol(points, seed).repeat(rows, 1)
     index = torch.arange(rows).repeat_interleave(points)

@@ -145,14 +145,9 @@ class JobInterrupted(Exception):
 
 @dataclass(frozen=True)
 class JobResult:
-    """The results of a job.
+    """The results of a job: ``runs``, and what ``summary.json`` and ``trust_maps.jsonl`` in the folder ``output`` hold.
 
-    Attributes:
-        output: its folder.
-        runs: all of them.
-        summary: as ``summary.json`` keeps it.
-        trust_maps: one a network and shape, none if the job makes none.
-        trust: what they say together.
+    ``trust`` is what the trust maps say together; None if the job makes none.
     """
 
     output: Path

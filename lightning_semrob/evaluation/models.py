@@ -48,12 +48,7 @@ _COMPARED = 4
 
 @dataclass(frozen=True)
 class ReadyNetwork:
-    """What the first process tells the others about a network.
-
-    Args:
-        runtime: what computes its logits.
-        model: its exported backbone, for ONNX Runtime.
-    """
+    """What the first process tells the others about a network: its runtime, and its backbone as exported for it."""
 
     runtime: Runtime
     model: bytes | None = None
@@ -185,11 +180,10 @@ class Models:
         return torch.rand(_COMPARED, 3, size, size, generator=torch.Generator().manual_seed(0)).to(self._device())
 
     def make_ready(self) -> dict[int, ReadyNetwork]:
-        """Load every network, probe it and choose its runtime; whatever is wrong is raised here, before any work.
+        """Load every network, probe it and choose its runtime, before any work.
 
         Raises:
-            ValueError, OSError, ImportError: a network cannot be built, is no function of one picture, or cannot run
-                with the runtime that was asked for.
+            ValueError, OSError, ImportError: one cannot be built or run, or is no function of one picture.
         """
         for network in range(len(self.networks)):
             self._fast_classifier(network)

@@ -8,7 +8,7 @@ __all__ = ["STATUSES", "Status"]
 
 
 class Status(IntEnum):
-    """Status codes; ``status.word`` is the word that boxes and tables use."""
+    """Status codes of the table of runs; ``status.word`` is what boxes and tables print."""
 
     RUNNING = 0
     CONVERGED = 1

@@ -15,21 +15,12 @@ __all__ = ["trace_growth"]
 def trace_growth(
     finder: RegionFinder, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None = None
 ) -> tuple[Box, Tensor]:
-    """Run a finder as ``find`` does and keep all bounds on the way.
-
-    Args:
-        finder: any; the verified finder sets its bounds at its last step only.
-        f: the score.
-        u0: (K, n) initial points.
-        space: the swept axes.
-        index: (K,) rows of f.
+    """Run a finder as its ``find`` does and keep all bounds on the way; the verified finder sets its own at the end
+    only.
 
     Returns:
         The boxes, and the bounds (T + 1, K, 2, n) float64: a and b at the start and after each of T updates; a row
-        that has ended keeps its last ones.
-
-    Raises:
-        ValueError: as ``find``.
+        that has ended keeps its last bounds.
     """
     bounds: list[Tensor] = []
     box = finder.find(f, u0, space, index, lambda it: bounds.append(torch.stack([it.a, it.b], 1).detach().clone()))

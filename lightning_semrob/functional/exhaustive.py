@@ -22,12 +22,7 @@ _CHUNK = 1 << 16
 def summed_area(cells: Tensor, repeat: Sequence[int]) -> Tensor:
     """Cumulative sums over each axis with a leading zero, of the cells repeated ``repeat[k]`` times along axis k.
 
-    Args:
-        cells: (N_1, ..., N_n) float64.
-        repeat: n counts, 3 for a periodic axis and 1 for another.
-
-    Returns:
-        (repeat_1 N_1 + 1, ..., repeat_n N_n + 1) float64.
+    (N_1, ..., N_n) -> (repeat_1 N_1 + 1, ..., repeat_n N_n + 1) float64; a periodic axis repeats 3 times, another once.
     """
     table = cells.double().repeat(*repeat)
     for axis in range(table.dim()):

@@ -29,14 +29,9 @@ def inner_points(a: Tensor, b: Tensor, q: Tensor) -> Tensor:
 
 
 def face_points(a: Tensor, b: Tensor, q: Tensor) -> Tensor:
-    """The points q on every face: coordinate k is the bound, the others are those of q.
+    """The points q (S, n) on every face of the boxes [a, b] (..., n): coordinate k is the bound, the others those of q.
 
-    Args:
-        a, b: (..., n).
-        q: (S, n) points of the unit cube.
-
-    Returns:
-        (..., 2, n, S, n): side, axis of the face, sample, coordinate.
+    (..., 2, n, S, n): side, axis of the face, sample, coordinate.
     """
     n = a.shape[-1]
     inside = inner_points(a, b, q)  # (..., S, n)

@@ -62,11 +62,8 @@ def hidden_samples(cells: Tensor) -> Tensor:
 
 
 def split_cells(cells: Tensor, corners: Tensor) -> Tensor:
-    """Halve cells (C, n, 2) across their longest side; of equal ones, where the corners differ most. (2C, n, 2).
-
-    Args:
-        cells: with at least one side longer than 1.
-        corners: (N, C, 2**n) values there.
+    """Halve cells (C, n, 2) across their longest side, or, of equal sides, the one along which their values (N, C,
+    2**n) at the corners differ most: (2C, n, 2). One side must be longer than 1.
     """
     n = cells.shape[1]
     mask = corner_mask(n).bool()
@@ -85,17 +82,14 @@ def split_cells(cells: Tensor, corners: Tensor) -> Tensor:
 
 
 def interpolate_cells(cells: Tensor, values: Tensor, shape: Sequence[int]) -> Tensor:
-    """Multilinear interpolation of all samples from the corners of the cells that cover the grid.
+    """Multilinear interpolation of all samples from the corners of the cells that cover the grid: (N, d_1 * ... * d_n).
 
-    A sample on the border of several cells takes the mean of what they say.
+    A sample on the border of several cells takes the mean of their values.
 
     Args:
         cells: (C, n, 2).
         values: (N, d_1 * ... * d_n), known at all corners.
         shape: (d_1, ..., d_n).
-
-    Returns:
-        (N, d_1 * ... * d_n).
     """
     n = len(shape)
     total, count = torch.zeros_like(values), torch.zeros(math.prod(shape), dtype=values.dtype)

@@ -39,13 +39,7 @@ def _mask(n: int) -> Tensor:
 
 
 def corner_mask(n: int) -> Tensor:
-    """Binary masking matrix M of Eq. 5, transposed: row c holds the bits of c, the first axis the highest bit.
-
-    Args:
-        n: number of axes.
-
-    Returns:
-        (2**n, n) float64 of zeros and ones, ``[c, k] = (c >> (n - 1 - k)) & 1``.
+    """Binary masking matrix M of Eq. 5, transposed, (2**n, n) float64: ``[c, k] = (c >> (n - 1 - k)) & 1``.
 
     Raises:
         ValueError: n < 1 or n > ``MAX_AXES``.
@@ -63,13 +57,7 @@ def corner_mask(n: int) -> Tensor:
 
 
 def corners(a: Tensor, b: Tensor) -> Tensor:
-    """Corners of the boxes [a, b], Eq. 5: ``d^c = a + M[c] * (b - a)``.
-
-    Args:
-        a, b: (..., n).
-
-    Returns:
-        (..., 2**n, n), in the order of :func:`corner_mask`.
+    """Corners (..., 2**n, n) of the boxes [a, b], Eq. 5: ``d^c = a + M[c] * (b - a)``, in the order of the mask.
 
     Examples:
         >>> corners(torch.tensor([0.0, 10.0]), torch.tensor([1.0, 20.0])).tolist()
@@ -116,16 +104,9 @@ def naive_directions(a: Tensor, b: Tensor, f: Tensor, lam: float) -> tuple[Tenso
     M in both and the signs of ``lam r`` exchanged; its one-dimensional text has them right.
 
     Args:
-        a, b: bounds, (..., n).
-        f: scores at the corners, (..., 2**n).
-        lam: weight of the size penalty.
-
-    Returns:
-        grad_a, grad_b, each (..., n).
+        a, b: bounds (..., n); f: scores at the corners (..., 2**n); lam: weight of the size penalty.
 
     Examples:
-        On f = 1 the box grows: a falls and b rises against their gradients.
-
         >>> a, b = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
         >>> grad_a, grad_b = naive_directions(a, b, torch.ones(4), lam=0.1)
         >>> grad_a.tolist(), grad_b.tolist()
@@ -143,17 +124,8 @@ def trapezoid_directions(a: Tensor, b: Tensor, f: Tensor, g: Tensor, lam: float)
     ``grad_b = Delta (-sum(f_D) / r - diag(M G)) + lam r``. The authors report that it diverges.
 
     Args:
-        a, b: bounds, (..., n).
-        f: scores at the corners, (..., 2**n).
+        a, b, f, lam: as of :func:`naive_directions`, whose result this is where f has no slope.
         g: gradients of the score at the corners, (..., 2**n, n).
-        lam: weight of the size penalty.
-
-    Examples:
-        Without a slope it is the naive direction.
-
-        >>> a, b = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
-        >>> trapezoid_directions(a, b, torch.ones(4), torch.zeros(4, 2), lam=0.1)[0].tolist()
-        [0.9, 0.9]
     """
     r, delta_over_r, mask, opposite = _prepare(a, b)
     f, g = f.to(a), g.to(a)
@@ -178,16 +150,9 @@ def oir_b_directions(a: Tensor, b: Tensor, f: Tensor, f_outer: Tensor, alpha: fl
     The paper prints M for Mbar inside M_Q.
 
     Args:
-        a, b: bounds, (..., n).
-        f: scores at the corners of the box, (..., 2**n).
+        a, b, f: as of :func:`naive_directions`.
         f_outer: scores at the corners of the outer box (:func:`outer_bounds`), (..., 2**n).
         alpha: boundary factor; the box grows on f = 1 only while ``(1 + alpha)**n < 2``.
-
-    Examples:
-        >>> a, b = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
-        >>> grad_a, grad_b = oir_b_directions(a, b, torch.ones(4), torch.ones(4), alpha=0.05)
-        >>> bool((grad_a > 0).all() and (grad_b < 0).all())  # f = 1, and 1.05**2 < 2
-        True
     """
     n = a.shape[-1]
     _, delta_over_r, mask, opposite = _prepare(a, b)
@@ -211,15 +176,8 @@ def oir_w_directions(a: Tensor, b: Tensor, f: Tensor, g: Tensor, beta: float) ->
     The paper prints ``2 - n beta`` for ``2 - (2n - 1) beta``, and the wrong sign of f(b) in the 1-D dL/da.
 
     Args:
-        a, b: bounds, (..., n).
-        f: scores at the corners, (..., 2**n).
-        g: gradients of the score at the corners, (..., 2**n, n).
+        a, b, f, g: as of :func:`trapezoid_directions`.
         beta: emphasis on the boundary; the box grows on f = 1 only for ``beta < 1 / n``.
-
-    Examples:
-        >>> a, b = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
-        >>> [float(oir_w_directions(a, b, torch.ones(4), torch.zeros(4, 2), beta)[0][0]) for beta in (0.25, 0.5)]
-        [0.5, 0.0]
     """
     n = a.shape[-1]
     r, delta_over_r, mask, opposite = _prepare(a, b)

@@ -5,6 +5,9 @@ Intervals and comparisons are in :mod:`lightning_semrob.functional.uncertainty`;
 
 from __future__ import annotations
 
+from itertools import combinations
+from math import nan
+
 import torch
 from scipy.stats import kendalltau
 from torch import Tensor
@@ -34,15 +37,12 @@ __all__ = [
 def grouped_sums(
     ratio: Tensor, network: Tensor, class_index: Tensor, method: Tensor, sizes: tuple[int, int, int]
 ) -> tuple[Tensor, Tensor]:
-    """Sums and counts of the ratios in each (network, class, method); NaN ratios are left out.
+    """Sums and counts of the ratios in each (network, class, method), both ``sizes`` float64.
 
     Args:
-        ratio: (K,) float.
+        ratio: (K,) volumes over the volume of the space; NaN for a run that was not measured, which is left out.
         network, class_index, method: (K,) int64 group of each run.
         sizes: numbers of networks, classes and methods.
-
-    Returns:
-        total, count: both ``sizes`` float64.
     """
     known = ~ratio.isnan()
     place = tuple(x[known] for x in (network, class_index, method))
@@ -58,15 +58,9 @@ def srvr_from_sums(total: Tensor, count: Tensor) -> Tensor:
 
 
 def srvr(ratio: Tensor, network: Tensor, class_index: Tensor, method: Tensor, sizes: tuple[int, int, int]) -> Tensor:
-    """SRVR per network and class from runs; the functional twin of :class:`lightning_semrob.evaluation.metrics.SRVR`.
+    """SRVR (networks, classes) of runs; the functional twin of :class:`lightning_semrob.evaluation.metrics.SRVR`.
 
-    Args:
-        ratio: (K,) volumes over the volume of the space, intersected or raw; NaN for a run that was not measured.
-        network, class_index, method: (K,) int64 group of each run.
-        sizes: numbers of networks, classes and methods (the paper's: naive, OIR_B, OIR_W).
-
-    Returns:
-        (networks, classes) float64 in [0, 1], NaN for a group in which a method has no run.
+    NaN for a group in which a method has no run; the arguments are those of :func:`grouped_sums`.
 
     Examples:
         >>> zero, method = torch.zeros(3, dtype=torch.int64), torch.tensor([0, 0, 1])
@@ -83,28 +77,18 @@ def verified_ratio(ratio: Tensor, verdict: list[str]) -> Tensor:
 
 
 def srvr_curve(ratio: Tensor, mean_low: Tensor, variance_high: Tensor, eps_m: Tensor, eps_v: float) -> Tensor:
-    """Verified volume ratio of each run as a function of eps_m: the box counts where its intervals imply Eq. 2.
+    """Verified volume ratio (E, K) of each run at every eps_m (E,): the box counts where its bounds (K,) imply Eq. 2.
 
-    Args:
-        ratio: (K,) volume ratios.
-        mean_low, variance_high: (K,) ends of the intervals of mean and variance; NaN counts as not verified.
-        eps_m: (E,) thresholds.
-        eps_v: threshold of the variance.
-
-    Returns:
-        (E, K) float64, nondecreasing in eps_m; average it over runs for the curve.
+    Bounds that are NaN count as not verified. The mean over runs is the curve.
     """
     holds = (mean_low >= 1 - eps_m[:, None]) & (variance_high <= eps_v)
     return torch.where(holds | ratio.isnan(), ratio.double(), torch.zeros_like(ratio, dtype=torch.float64))
 
 
 def shape_means(ratio: Tensor, shape: Tensor, shapes: int) -> Tensor:
-    """Mean ratio of each shape over its runs, (shapes,) float64; NaN for a shape without a measured run.
+    """Mean ratio of each shape over its runs, (shapes,) float64, from ratios (K,) and int64 shapes (K,) of the runs.
 
-    Args:
-        ratio: (K,), NaN for a run that was not measured (it is left out).
-        shape: (K,) int64 shape of each run.
-        shapes: number of shapes.
+    A ratio that is NaN was not measured and is left out; a shape without any other is NaN.
     """
     known = ~ratio.isnan()
     total = torch.zeros(shapes, dtype=torch.float64).index_add(0, shape[known], ratio[known].double())
@@ -112,23 +96,14 @@ def shape_means(ratio: Tensor, shape: Tensor, shapes: int) -> Tensor:
 
 
 def rank_stability(values: Tensor) -> tuple[float, float]:
-    """Whether the order of N networks depends on the view: a method, an initial point, a number of steps.
+    """Whether the order of networks depends on the view (a method, an initial point), from SRVR (V, N) in each view.
 
-    Args:
-        values: (V, N) SRVR of each network in each view; views with a NaN are left out.
-
-    Returns:
-        the mean Kendall tau-b over pairs of views, and the fraction of views that put the network first that is first
-        in their mean. NaN with fewer than 2 views (tau) or none.
+    The mean Kendall tau-b over pairs of views, and the share of the views that put the same network first as their mean
+    does. Views with a NaN are left out; NaN without a pair, or without a view.
     """
     values = values[~values.isnan().any(1)].double().cpu()
     if len(values) == 0:
-        return float("nan"), float("nan")
-    winner = int(values.mean(0).argmax())
-    first = float((values.argmax(1) == winner).double().mean())
-    taus = [
-        float(kendalltau(values[i].numpy(), values[j].numpy()).statistic)
-        for i in range(len(values))
-        for j in range(i + 1, len(values))
-    ]
-    return (sum(taus) / len(taus) if taus else float("nan")), first
+        return nan, nan
+    first = float((values.argmax(1) == values.mean(0).argmax()).double().mean())
+    taus = [float(kendalltau(one, other).statistic) for one, other in combinations(values.numpy(), 2)]
+    return (sum(taus) / len(taus) if taus else nan), first

@@ -22,12 +22,8 @@ PRECISION_POINTS = 64
 def set_arithmetic(precision: str) -> None:
     """Let this process compute in full float32 on CUDA; call it before the first evaluation of f.
 
-    By default PyTorch lets cuDNN round the factors of convolutions to TensorFloat-32 (10 bits) and sum in any order.
-    Afterwards only ``tf32`` rounds, in convolutions and in matrix products, and convolutions are deterministic. On the
-    CPU nothing changes.
-
-    Args:
-        precision: of :data:`AUTOCAST`.
+    By default cuDNN may round the factors of convolutions to TensorFloat-32 (10 bits) and sum in any order. Afterwards
+    only the precision ``tf32`` rounds, and convolutions are deterministic. On the CPU nothing changes.
     """
     rounds = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = rounds

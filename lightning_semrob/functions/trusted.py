@@ -1,4 +1,4 @@
-"""Code that a file names: a configuration of somebody else may ask for modules to be imported."""
+"""A configuration of somebody else may name modules, and importing them runs their code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class UntrustedError(ValueError):
 
 
 def _code(value: Any, key: str = "") -> Iterator[str]:
-    """What in arguments of an environment names code beside this package's own renderers."""
+    """What the arguments of an environment name as code, beside the renderers of this package."""
     if isinstance(value, Mapping):
         if "class_path" in value and str(value["class_path"]) not in _OWN:
             yield str(value["class_path"])
@@ -44,14 +44,9 @@ _OWN = {
 
 
 def refuse_code(data: Mapping[str, Any], source: str) -> None:
-    """Refuse a configuration that names callables or classes of the user's: importing their modules runs them.
+    """Raise UntrustedError for arguments of an environment that name callables or classes: importing them runs code.
 
-    Args:
-        data: arguments of an environment, plain data.
-        source: the file that they are from.
-
-    Raises:
-        UntrustedError: it names some, with the remedy.
+    ``source`` is the file that names them.
     """
     named = sorted(set(_code(data)))
     if named:

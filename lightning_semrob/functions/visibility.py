@@ -1,4 +1,4 @@
-"""Checks that a shape can be seen: the score of an empty picture says nothing about a shape."""
+"""Refuses shapes that no picture shows: the score of an empty picture says nothing about them."""
 
 from __future__ import annotations
 

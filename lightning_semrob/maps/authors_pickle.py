@@ -111,9 +111,8 @@ _STAND_INS: Final[Mapping[str, Any]] = {
 
 
 class _Reader(pickle._Unpickler):
-    """Python's own unpickler, which calls only what :meth:`find_class` returns, without keys that are no text.
-
-    CPython overflows its stack where it hashes deeply nested tuples.
+    """Python's unpickler, which calls nothing but what :meth:`find_class` returns. Keys must be text, because hashing
+    deeply nested tuples overflows CPython's stack.
     """
 
     stack: list[Any]

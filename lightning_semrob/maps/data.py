@@ -45,31 +45,23 @@ def grid_points(axes: SemanticSpace, shape: Sequence[int]) -> Tensor:
 
 
 def score_map(f: SemanticFunction, space: SemanticSpace, steps: Sequence[int]) -> Tensor:
-    """f on an even grid of the space, float64 of shape ``steps``: what :func:`plot_map` of the figures draws.
-
-    Args:
-        f: the score, matched to the space by axis names where it has them.
-        space: n axes.
-        steps: samples on each, at least 2.
-    """
+    """f on an even grid of the space with ``steps`` samples on each axis, float64: what ``plot_map`` draws."""
     points = grid_points(space, steps)
     return prepare_function(f, space)(points[None])[0].view(*steps)
 
 
 @dataclass(frozen=True)
 class DataMap:
-    """Scores of some shapes over all networks (a Data Semantic Map).
+    """Scores of some shapes over all networks (a Data Semantic Map), each (d_1, ..., d_n) over the mapped axes.
 
-    Where ``mean`` is low and ``spread`` is low all networks fail (data bias); where ``spread`` is high some do
-    (network bias).
+    Where ``mean`` and ``spread`` are low all networks fail (data bias); where ``spread`` is high some do (network
+    bias).
 
     Args:
-        mean: (d_1, ..., d_n) mean over networks and shapes.
-        spread: (d_1, ..., d_n) standard deviation over networks of their means over shapes (0 for one network).
-        best: (d_1, ..., d_n) the largest of these means: low where even the best network fails.
-        axes: the mapped axes.
-        networks: their names.
-        shapes: how many shapes.
+        mean: over networks and shapes.
+        spread: standard deviation over networks of their means over shapes (0 for one network).
+        best: the largest of these means.
+        axes, networks: of the map; shapes: how many.
     """
 
     mean: Tensor

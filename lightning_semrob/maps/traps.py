@@ -57,12 +57,14 @@ class Trap:
 
 
 def rank_traps(traps: Sequence[Trap]) -> list[Trap]:
-    """By volume times depth, the score that is missing, the largest first; views without volume by depth."""
+    """Sorted by volume times depth, the score that is missing, the largest first; views, which have no volume, by
+    depth.
+    """
     return sorted(traps, key=lambda trap: (trap.volume * trap.depth, trap.depth), reverse=True)
 
 
 def _inside(a: Tensor, b: Tensor, space: SemanticSpace) -> SemanticSpace:
-    """The space of a box; a side all around a periodic axis stays periodic."""
+    """The space of a box; an axis stays periodic where the box goes all around."""
     axes = []
     for axis, low, high in zip(space, a.tolist(), b.tolist(), strict=True):
         around = axis.periodic and high - low >= axis.extent * (1 - 1e-9)
@@ -170,7 +172,7 @@ def _components(low: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], periodic: 
 
 
 def _extent(samples: Tensor, axis: Axis, count: int) -> tuple[float, float]:
-    """From half a step before the first sample to half a step behind the last; over the end of a periodic axis."""
+    """The interval that samples cover, each half a step to both sides; it may pass the end of a periodic axis."""
     step = axis.extent / (count if axis.periodic else count - 1)
     present = samples.unique().tolist()
     first, last = present[0], present[-1]

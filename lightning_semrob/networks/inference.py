@@ -1,4 +1,4 @@
-"""A network made ready for a job: probed, folded, and with the runtime that was asked for."""
+"""Makes a network fast for a job: folded, and with the runtime that was asked for."""
 
 from __future__ import annotations
 

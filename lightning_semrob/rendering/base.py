@@ -65,7 +65,7 @@ class SemanticParameter:
 
 
 def package_version(module: str) -> str | None:
-    """``package version`` of an imported module's package, None where it has no ``__version__``."""
+    """Name and version of the package of an imported module; None if it has no ``__version__``."""
     package = module.partition(".")[0]
     version = getattr(sys.modules.get(package), "__version__", None)
     return None if version is None else f"{package} {version}"
@@ -96,7 +96,7 @@ class Renderer(nn.Module, ABC):
 
     @property
     def version(self) -> str | None:
-        """Package, with its version, that the images come from; None where it does not say."""
+        """The package that draws the images, with its version; None if it is not known."""
         return package_version(type(self).__module__)
 
     @property

@@ -37,7 +37,7 @@ def _array(tensor: Tensor, dtype: Any, device: Any) -> Any:
 
 
 def _struct(kind: Any, tensors: dict[str, Tensor], device: Any) -> Any:
-    """A struct of the kernels, some of whose fields are the tensors. It does not keep them."""
+    """A struct of the kernels with these tensors as fields. It does not keep them alive."""
     struct = kind()
     for name, tensor in tensors.items():
         setattr(struct, name, _array(tensor, kind.vars[name].type.dtype, device))
@@ -109,7 +109,7 @@ class Engine:
         return images
 
     def forward(self, size: int, samples: int, keep: bool, *inputs: Tensor) -> tuple[Tensor, _Drawn]:
-        """Images, and what :meth:`backward` needs, of whose memory the next images are made unless it is kept."""
+        """Images, and what :meth:`backward` needs. The next call overwrites the latter unless it is kept."""
         camera, *light = (x.detach().to(torch.float32).contiguous() for x in inputs)
         batch, side = len(camera), size * samples
         tensors, named = self._buffers(batch, side), dict(zip(_LIGHTS, light, strict=True))
@@ -192,7 +192,9 @@ class Engine:
         return to_camera, each[..., 1:], each[..., 0], to_light[:, 0], to_light[:, 1:4], to_background
 
     def _cut(self, size: int) -> tuple[int, int, int]:
-        """Strips a row of samples, parts of the rows of a face, and vertices or faces a thread."""
+        """How many strips a row of samples is cut into, how many parts the rows of a face, and how many vertices or
+        faces a thread takes.
+        """
         return (-(-size // STRIP), PARTS, 1) if self.device.is_cuda else (1, 1, 1 << 30)
 
     def _on_stream(self) -> Any:

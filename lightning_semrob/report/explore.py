@@ -64,14 +64,9 @@ class View:
 
 @dataclass(frozen=True)
 class Growing:
-    """A box at the start and after every update.
+    """A box at the start and after every update, (T, n) each.
 
-    Args:
-        a, b: (T, n) bounds.
-        status: how the run ended.
-        verdict: of Eq. 2: ``valid``, ``invalid``, ``undecided``.
-        mean: of f in the last box; NaN where nothing was evaluated.
-        evaluations: of f, growing and verifying.
+    ``verdict`` is that of Eq. 2, ``mean`` that of f in the last box, NaN where nothing was evaluated.
     """
 
     a: Tensor

@@ -44,7 +44,6 @@ def share(cost: Tensor, shape: Tensor, group: Tensor, processes: int) -> Tensor:
     Args:
         cost: of each row, (N,) float64, positive; 0 for rows that have ended.
         shape, group: shape and (network, shape) group of each row, (N,) int64; rows are in this order.
-        processes: how many.
 
     Returns:
         The owner of each row, (N,) int64. With fewer rows than processes, some own none.

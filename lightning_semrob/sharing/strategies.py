@@ -32,15 +32,10 @@ def device_of(accelerator: str) -> torch.device:
 
 
 def check_devices(accelerator: Any, devices: Any, name: str = "devices") -> None:
-    """Refuse devices that a Trainer cannot be made with.
-
-    Args:
-        accelerator, devices: of the Trainer.
-        name: of the setting.
+    """Refuse devices that a Trainer cannot be made with; ``name`` is that of the setting.
 
     Raises:
-        ValueError: no such accelerator here, or another number of devices than 1 or more (on a GPU also -1 for all, and
-            a list of indices).
+        ValueError: no such accelerator here, or not 1 device or more (on a GPU also -1 for all, or a list of indices).
     """
     kind = device_of(accelerator).type if isinstance(accelerator, str) else None
     text = str(devices)

@@ -22,13 +22,7 @@ _SHORTEST, _LONGEST = 1.0, 20.0
 
 @dataclass(frozen=True)
 class TaskBatch:
-    """Rows of one (network, shape) group that travel together.
-
-    Args:
-        network: index into the networks of the environment.
-        shape: index into its shapes.
-        rows: (R,) int64 rows of the task table.
-    """
+    """Rows (R,) of one (network, shape) group that travel together; networks and shapes are indices."""
 
     network: int
     shape: int

@@ -50,13 +50,7 @@ def all_gather(value: Value) -> list[Value]:
 def all_reduce(tensor: Tensor, largest: bool = False, device: torch.device | None = None) -> Tensor:
     """The sum, or the largest value, of a tensor over all processes; ``tensor`` itself in a single process.
 
-    Args:
-        tensor: of one shape and dtype on every process; it is left as it is.
-        largest: take the elementwise maximum.
-        device: where the group's backend needs tensors to be; the device of ``tensor`` if None.
-
-    Returns:
-        A tensor like ``tensor``, on its device.
+    ``device`` is where the group's backend needs tensors to be; the result is on the device of ``tensor``.
     """
     if not connected():
         return tensor

@@ -9,13 +9,8 @@ __all__ = ["did_you_mean", "percent", "unknown_name"]
 
 
 def did_you_mean(name: object, known: Iterable[str], first: Iterable[str] = (), before: str = "; ") -> str:
-    """``; did you mean 'teapot'?`` with the known name nearest to ``name``; empty if none is near.
-
-    Args:
-        name: what was given.
-        known: the names that exist.
-        first: names to suggest before the nearest one.
-        before: text in front.
+    """``; did you mean 'teapot'?`` with the known name nearest to ``name``, or the ``first`` one; empty if none is
+    near.
 
     Examples:
         >>> did_you_mean("teapt", ["cup", "teapot"])

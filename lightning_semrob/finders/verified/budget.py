@@ -14,9 +14,8 @@ _LARGEST = 2**16
 
 
 def can_verify(search: VerifiedSearch, n: int) -> bool:
-    """Whether a perfect network, f = 1 everywhere, gets a box of n axes verified: where it does not, none does.
-
-    The search itself is run on the constant, so the answer is that of its samples, its margins and its attempts.
+    """Whether a box of n axes is verified for a perfect network, f = 1 everywhere. If not, no box of any network is.
+    The search itself runs on the constant, so its samples, margins and attempts decide.
     """
     space = SemanticSpace(tuple(Axis(f"axis_{k}", 0.0, 1.0) for k in range(n)))
     perfect = AnalyticFunction(lambda u: torch.ones_like(u[..., 0]))

@@ -53,7 +53,9 @@ class _LogisticQuadratic:
         self._coefficients = torch.cat([(value + bend.sum() / 2)[None], gradient, bend, hessian[i, j]])
 
     def fit(self, basis: Tensor, f: Tensor) -> None:
-        """Steps up the logistic likelihood with the Hessian of where it is: basis (P, terms), f (P,) in [0, 1]."""
+        """Newton steps on the logistic likelihood with the Hessian frozen at the start: basis (P, terms), f (P,) in [0,
+        1].
+        """
         ridge = torch.full_like(self._coefficients, self._RIDGE * len(basis))
         p = self.predict(basis)
         weighted = basis * (p * (1 - p)).clamp_min(self._LEAST)[:, None]
@@ -208,7 +210,7 @@ class FaceGrowth(Growth):
     def _excess(
         self, a: Tensor, b: Tensor, moments: Tensor, slopes: Tensor, of_f: float, of_square: float
     ) -> tuple[Tensor, Tensor]:
-        """By how much each face that can move is better than their average, and its slope, (2, n) each."""
+        """How much better each face that can move is than their average, and the slope of that, (2, n) each."""
         free = torch.stack([(a > self.low + 1e-9) | self.space.periodic, (b < self.high - 1e-9) | self.space.periodic])
         utility = (of_f * moments[:-1, 0] + of_square * moments[:-1, 1]).reshape(free.shape)
         slope = (of_f * slopes[:, 0] + of_square * slopes[:, 1]).abs().clamp(0.05, 0.6).reshape(free.shape)

@@ -158,7 +158,7 @@ class VerifiedFinder(RegionFinder):
             del self._states[row]
 
     def _statement(self, state: VerifiedState) -> BoxStatement:
-        """What the verification samples of the box say, at the share of the run's error that this attempt may spend."""
+        """What the verification samples of the box say, at the share of the error that this attempt may spend."""
         run, spent = state.runs[0], int(self.search.costs(state)[1])
         if run.status != "verified" or not len(run.scores):
             return BoxStatement("valid" if run.status == "verified" else "undecided", spent)

@@ -98,7 +98,7 @@ class _Lattice:
     values: Tensor
 
     def spread(self) -> Tensor:
-        """Estimate of the square that interpolation smooths away at each node: of the second differences."""
+        """The variance within a cell that interpolation hides, at each node, estimated from second differences."""
         total = torch.zeros_like(self.values)
         for axis, (size, wraps) in enumerate(
             zip(self.shape, (self.periodic & (self.width >= 1)).tolist(), strict=True)

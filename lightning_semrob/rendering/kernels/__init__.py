@@ -36,7 +36,7 @@ def cache_folder() -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No word of Warp about its version, drivers that are not there, and what it compiles."""
+    """Keep Warp from printing its version, missing drivers and what it compiles."""
     before, wp.config.log_level = wp.config.log_level, wp.LOG_ERROR
     try:
         yield
@@ -46,7 +46,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def _no_stderr() -> Iterator[None]:
-    """Warp's own library tells the process' error stream that there is no driver, whatever its log level."""
+    """Hide what Warp's library writes to the error stream about a missing driver, whatever its log level."""
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:

@@ -1,6 +1,6 @@
-"""Blending across boundaries: where the face changes between two neighbouring samples, and what this does to them.
+"""Antialiasing: finds where the face changes between two neighbouring samples, and blends their colours there.
 
-One file over 400 lines: the way there and the way back find the same boundaries.
+Over 400 lines, because the forward and the backward kernels must find the same boundaries.
 """
 
 # ruff: noqa: I001 (a name a line would be a page)

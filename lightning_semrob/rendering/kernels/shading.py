@@ -1,6 +1,6 @@
-"""The colours of faces and samples, and the way of a slope of the image back to light and camera.
+"""The colours of faces and samples, and the gradients of the light and the camera.
 
-One file over 400 lines: each step back stands beside the step that it is of.
+Over 400 lines, because every backward step stands beside its forward step.
 """
 
 # ruff: noqa: I001 (a name a line would be a page)
