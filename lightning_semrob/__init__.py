@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 #: Module -> the public names that are imported from it at their first use.
-_LAZY = {
+_NAMES = {
     "evaluation.environment": "SemanticEnvironment",
     "finders": "ExhaustiveFinder NaiveFinder OIRBlackBoxFinder OIRWhiteBoxFinder RegionFinder TrapezoidFinder",
     "finders.verified.finder": "VerifiedFinder",
@@ -67,7 +67,7 @@ _LAZY = {
     "verification": "verify",
     "finders.worst_views": "CMAESSearch RandomSearch",
 }
-_MODULE = {name: module for module, names in _LAZY.items() for name in names.split()}
+_LAZY = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
     "SRVR",
@@ -113,9 +113,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE:
+    if name not in _LAZY:
         raise AttributeError(f"module 'lightning_semrob' has no attribute '{name}'")
-    value = getattr(import_module(f"lightning_semrob.{_MODULE[name]}"), name)
+    value = getattr(import_module(f"lightning_semrob.{_LAZY[name]}"), name)
     globals()[name] = value
     return value
 

@@ -196,9 +196,7 @@ class FinderSuite(Measurement):
         """Rows with a run that still grows or whose box is not verified yet."""
         return rows[torch.isin(rows, self.active(rows)) | ~self.table.judged[:, rows].all(0)]
 
-    def growing(self, rows: Tensor) -> Tensor:
-        """Rows with a run that still grows."""
-        return self.active(rows)
+    growing = active
 
     def advance(self, batch: TaskBatch) -> int:
         """One update of the running rows of a group in every finder; when all have ended, one box is verified."""

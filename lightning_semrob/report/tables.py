@@ -19,7 +19,6 @@ __all__ = [
     "count_table",
     "difference_in_words",
     "format_comparisons",
-    "format_cost_table",
     "format_curve",
     "format_gradient_audit",
     "format_srvr_table",
@@ -196,34 +195,24 @@ def format_status_table(summary: Summary) -> str:
     )
 
 
-def gradient_audit_table(summary: Summary) -> Table:
-    """Columns and lines of :func:`format_gradient_audit`."""
+def format_gradient_audit(summary: Summary) -> str:
+    """Whether the gradients that methods follow have the sign of the slope; empty where none was audited."""
     lines = []
     for method, axes in summary.gradient_audit.items():
         for axis, found in axes.items():
             verdict = "FAILS: its regions follow a wrong gradient" if found.fails else "no failure found"
             lines.append([method, axis, str(found.points), str(found.counted), str(found.right), verdict])
-    return ["method", "axis", "points", "slope known", "sign right", "verdict"], lines
-
-
-def format_gradient_audit(summary: Summary) -> str:
-    """Whether the gradients that methods follow have the sign of the slope; empty where none was audited."""
-    columns, lines = gradient_audit_table(summary)
+    columns = ["method", "axis", "points", "slope known", "sign right", "verdict"]
     return format_table(columns, lines, left=2) if lines else ""
 
 
 def cost_table(summary: Summary) -> Table:
-    """Columns and lines of :func:`format_cost_table`."""
+    """Columns and lines: evaluations of every method for growing, with gradients, for verification and audits."""
     cost = summary.cost
     names = ("evaluations", "gradient_evaluations", "verification_evaluations", "audit_evaluations")
     lines = [[method, *(str(cost[name][method]) for name in names)] for method in summary.methods]
     lines.append(["all", *(str(sum(cost[name].values())) for name in names)])
     return ["method", "growing", "with gradient", "verification", "gradient audit"], lines
-
-
-def format_cost_table(summary: Summary) -> str:
-    """Evaluations of every method: growing, gradients among them, verification, audit of the gradients."""
-    return format_table(*cost_table(summary), left=1)
 
 
 def format_summary(summary: Summary, output: Path) -> str:
@@ -252,7 +241,7 @@ def format_summary(summary: Summary, output: Path) -> str:
         lost,
         noted,
         audit and f"\nGradients against slopes of f around initial points\n{audit}",
-        f"\nEvaluations of f\n{format_cost_table(summary)}",
+        f"\nEvaluations of f\n{format_table(*cost_table(summary), left=1)}",
         f"\n{summary.runs} runs in {summary.seconds:.0f} s; results in {output}/: runs.parquet, runs.csv, …",
     ]
     return "\n".join(part for part in parts if part)
