@@ -13,8 +13,8 @@ import yaml
 
 from lightning_semrob.commands.parsing import Parser, quiet, with_packaged_configs
 from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.evaluation.folder import make_environment
 from lightning_semrob.functions.precision import set_arithmetic
-from lightning_semrob.functions.trusted import refuse_code
 from lightning_semrob.maps import SemanticMapper, SemanticMaps
 from lightning_semrob.networks.labels import network_labels
 from lightning_semrob.networks.probe import probe_in_words
@@ -41,24 +41,15 @@ def _parser() -> Parser:
 
 
 def environment_of(maps: SemanticMaps, trust: bool = False) -> SemanticEnvironment:
-    """The environment that maps were measured in, made again from their file, not set up.
-
-    Args:
-        maps: as saved.
-        trust: import the modules of callables and classes that they name.
+    """The environment that saved maps were measured in, not set up.
 
     Raises:
-        ValueError: the maps do not say how they were made, or name code and are not trusted.
+        ValueError: the maps do not say how they were made, or as
+            :func:`~lightning_semrob.evaluation.folder.make_environment`.
     """
     if not maps.settings:
         raise ValueError("these maps do not say how they were made: measure them with `semrob maps`")
-    if not trust:
-        refuse_code(maps.settings, "the file of maps")
-    parser = Parser()
-    parser.add_class_arguments(SemanticEnvironment, "data")
-    made = parser.instantiate_classes(parser.parse_object({"data": dict(maps.settings)})).data
-    assert isinstance(made, SemanticEnvironment)
-    return made
+    return make_environment(maps.settings, "the file of maps", trust)
 
 
 def main(args: Sequence[str]) -> SemanticMaps:

@@ -41,7 +41,7 @@ try:
 except ImportError:  # Windows: two jobs in one folder are not noticed there
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Part", "RunFolder", "environment_of", "versions"]
+__all__ = ["Part", "RunFolder", "environment_of", "make_environment", "versions"]
 
 #: What a job writes beside its configuration and its parts.
 _WRITTEN = (
@@ -315,34 +315,50 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def make_environment(data: Mapping[str, Any], source: str, trust: bool = False) -> SemanticEnvironment:
+    """An environment from its arguments as plain data, not set up.
+
+    Args:
+        data: the arguments.
+        source: the file that they are from.
+        trust: import the modules of callables and classes that they name.
+
+    Raises:
+        ValueError: they do not describe an environment, or name code and are not trusted.
+    """
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    if not trust:
+        refuse_code(dict(data), source)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(SemanticEnvironment, "data")
+    try:
+        made = parser.instantiate_classes(parser.parse_object({"data": dict(data)}))
+    except (ArgumentError, TypeError, KeyError) as error:
+        raise ValueError(f"'{source}' does not describe an environment: {error}") from error
+    environment: SemanticEnvironment = made.data
+    return environment
+
+
 def environment_of(folder: str | Path, device: torch.device | str = "cpu", trust: bool = False) -> SemanticEnvironment:
     """The environment of an old output folder, from its ``config.yaml``; the process takes its precision.
 
     Args:
         folder: output folder of ``evaluate.py``.
         device: where rendering and networks run.
-        trust: import the modules of callables and classes that the file names.
+        trust: as of :func:`make_environment`.
 
     Raises:
-        ValueError: there is no such file, it does not describe an environment, or it names code and is not trusted.
+        ValueError: there is no such file, or as :func:`make_environment`.
     """
     import yaml
-    from jsonargparse import ArgumentError, ArgumentParser
 
     path = Path(folder) / "config.yaml"
     if not path.is_file():
         raise ValueError(f"there is no '{path}': give the output folder of a job of evaluate.py")
     settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    if not trust:
-        refuse_code(dict(settings.get("data") or {}), str(path))
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(SemanticEnvironment, "data")
     data = {"seed": int(settings.get("seed_everything") or 0)} | dict(settings.get("data") or {})
-    try:
-        made = parser.instantiate_classes(parser.parse_object({"data": data}))
-    except (ArgumentError, TypeError, KeyError) as error:
-        raise ValueError(f"'{path}' does not describe an environment: {error}") from error
-    environment: SemanticEnvironment = made.data
+    environment = make_environment(data, str(path), trust)
     environment.device = device
     set_arithmetic(environment.precision)
     environment.setup()
