@@ -23,6 +23,7 @@ from lightning_semrob.evaluation.job import DATA_DEFAULTS, MODEL_DEFAULTS, TRAIN
 from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.evaluation.summary import Summary
 from lightning_semrob.maps import SemanticMaps
+from lightning_semrob.networks.labels import labels_by_name
 from lightning_semrob.networks.probe import probe_in_words
 from lightning_semrob.report.loggers import Dashboard
 from lightning_semrob.report.page.html import missing_packages, write_report
@@ -243,10 +244,13 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def print_start(summary: Summary) -> None:
     """Print what this start of the job measured and how fast."""
+    labels = labels_by_name(summary.networks)
     for network, runtime in summary.runtimes.items():
-        print(runtime.reason or f"{network}: {runtime.describe()}")
+        print(runtime.reason or f"{labels[network]}: {runtime.describe()}")
     for network, change in summary.precision_change.items():
-        print(f"f of {network} against float32: {change['mean']:.2g} mean, {change['largest']:.2g} largest change")
+        print(
+            f"f of {labels[network]} against float32: {change['mean']:.2g} mean, {change['largest']:.2g} largest change"
+        )
     if summary.probe_pictures:
         print(probe_in_words(summary.probe_pictures))
     computed = summary.computed_evaluations + summary.computed_verification_evaluations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from lightning_semrob.commands.parsing import TRUST_HELP, Parser, quiet
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.folder import environment_of
 from lightning_semrob.finders.base import prepare_function
+from lightning_semrob.networks.labels import labels_by_name
 from lightning_semrob.networks.probe import probe_in_words
 from lightning_semrob.report.tables import format_table
 from lightning_semrob.sharing.strategies import device_of
@@ -192,7 +193,9 @@ def main(args: Sequence[str]) -> list[RegionCheck]:
     found = verify_folder(options.folder, options.seed, options.evaluations, **about)
     budget = options.map_evaluations
     maps = verify_maps(options.folder, options.seed, budget, **about) if budget else []
-    lines = [[f"{x:.3f}" if isinstance(x, float) else str(x) for x in item.values()] for item in found]
+    labels = labels_by_name([item.network for item in found])
+    shown = [replace(item, network=labels[item.network]) for item in found]
+    lines = [[f"{x:.3f}" if isinstance(x, float) else str(x) for x in item.values()] for item in shown]
     columns = [name.removesuffix("_name") for name in RegionCheck.__annotations__]
     print(format_table(columns, lines, left=3) if lines else "no region is stated as valid")
     refuted = sum(item.verdict == "invalid" for item in found)
@@ -212,9 +215,17 @@ def main(args: Sequence[str]) -> list[RegionCheck]:
 def _format_maps(maps: Sequence[MapCheck]) -> str:
     """A table of the maps, and what was found in a sentence."""
     columns = ["network", "class", "shape", "calls", "sampled again", "contradicted", "states wrong calls", ""]
+    labels = labels_by_name([item.network for item in maps])
     lines = [
         [
-            *(item.network, item.class_name, item.shape_id, str(item.called), str(item.tested), str(item.contradicted)),
+            *(
+                labels[item.network],
+                item.class_name,
+                item.shape_id,
+                str(item.called),
+                str(item.tested),
+                str(item.contradicted),
+            ),
             f"<= {100 * item.alpha:g} %" if item.error == "fdr" else f"none, at {100 * (1 - item.alpha):g} %",
             "refuted" if item.refuted else "",
         ]
