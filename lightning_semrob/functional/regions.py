@@ -126,6 +126,11 @@ def trapezoid_directions(a: Tensor, b: Tensor, f: Tensor, g: Tensor, lam: float)
     Args:
         a, b, f, lam: as of :func:`naive_directions`, whose result this is where f has no slope.
         g: gradients of the score at the corners, (..., 2**n, n).
+
+    Examples:
+        >>> a, b = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+        >>> trapezoid_directions(a, b, torch.ones(4), torch.zeros(4, 2), lam=0.1)[0].tolist()
+        [0.9, 0.9]
     """
     r, delta_over_r, mask, opposite = _prepare(a, b)
     f, g = f.to(a), g.to(a)
@@ -153,6 +158,11 @@ def oir_b_directions(a: Tensor, b: Tensor, f: Tensor, f_outer: Tensor, alpha: fl
         a, b, f: as of :func:`naive_directions`.
         f_outer: scores at the corners of the outer box (:func:`outer_bounds`), (..., 2**n).
         alpha: boundary factor; the box grows on f = 1 only while ``(1 + alpha)**n < 2``.
+
+    Examples:
+        >>> a, b = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+        >>> oir_b_directions(a, b, torch.ones(4), torch.ones(4), alpha=0.05)[0] > 0  # 1.05**2 < 2
+        tensor([True, True])
     """
     n = a.shape[-1]
     _, delta_over_r, mask, opposite = _prepare(a, b)
@@ -178,6 +188,11 @@ def oir_w_directions(a: Tensor, b: Tensor, f: Tensor, g: Tensor, beta: float) ->
     Args:
         a, b, f, g: as of :func:`trapezoid_directions`.
         beta: emphasis on the boundary; the box grows on f = 1 only for ``beta < 1 / n``.
+
+    Examples:
+        >>> a, b = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+        >>> [float(oir_w_directions(a, b, torch.ones(4), torch.zeros(4, 2), beta)[0][0]) for beta in (0.25, 0.5)]
+        [0.5, 0.0]
     """
     n = a.shape[-1]
     r, delta_over_r, mask, opposite = _prepare(a, b)
