@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import nan
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import yaml
@@ -15,14 +15,14 @@ from torch import Tensor
 from lightning_semrob.commands.parsing import Parser
 from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.evaluation.records import Run, read_runs, run_space
-from lightning_semrob.evaluation.summary import Comparison, ratios_by_shape
+from lightning_semrob.evaluation.summary import Comparison, ratios_by_shape, viewpoints_by_shape
 from lightning_semrob.functional.uncertainty import (
     MINIMUM_SHAPES,
     call_differences,
     class_mean,
     paired_difference,
 )
-from lightning_semrob.report.tables import format_table, power_in_words
+from lightning_semrob.report.tables import format_table, power_in_words, verdict_in_words
 from lightning_semrob.trust.comparison import compare_trusted_shares
 from lightning_semrob.trust.record import TrustRecord, read_maps
 from lightning_semrob.utilities.messages import percent
@@ -39,10 +39,27 @@ _TASK = ("class_name", "shape_id", "point", "method")
 
 
 @dataclass(frozen=True, eq=False)
-class SharePair(Record):
-    """Trusted shares of the old and the new network, and their difference."""
+class ViewPair(Record):
+    """Viewpoint accuracy of the old and the new network, and their difference."""
 
+    accuracy: list[float]
+    difference: Comparison
+
+
+@dataclass(frozen=True, eq=False)
+class SharePair(Record):
+    """What the trust maps of the old and the new network say, and the difference of the trusted shares.
+
+    Attributes:
+        score: ``top1`` where they are about right answers.
+        share, failing, undecided: of the space, of old and new.
+        difference: of the trusted shares.
+    """
+
+    score: str
     share: list[float]
+    failing: list[float]
+    undecided: list[float]
     difference: Comparison
 
 
@@ -58,8 +75,9 @@ class FolderComparison(Record):
         confidence: of each interval over shapes.
         difference: SRVR of new minus old; classes: the same for each class.
         lost, gained: tasks whose box was ``valid`` in one alone.
+        viewpoints: None where a job asked for no views.
         trusted_share: None without trust maps.
-        worse: whether SRVR or trusted share is called less robust.
+        worse: which of viewpoint accuracy, trusted share and SRVR are called smaller.
     """
 
     old: str
@@ -74,8 +92,9 @@ class FolderComparison(Record):
     classes: dict[str, Comparison]
     lost: list[dict[str, str | int]]
     gained: list[dict[str, str | int]]
+    viewpoints: ViewPair | None = None
     trusted_share: SharePair | None = None
-    worse: bool = False
+    worse: list[str] = field(default_factory=list)
 
 
 def compare_folders(
@@ -93,8 +112,9 @@ def compare_folders(
         pairs: network of ``old`` -> network of ``new``; if None, the only ones of both, or those with equal names.
         metric: ``verified`` volume, ``intersected`` volume, or the paper's ``raw`` one.
         methods: whose boxes count; ``verified`` where both have it, otherwise all that both have.
-        confidence: of the calls together (sign-flip tests after Holm's correction: over the volumes and trusted shares
-            of the pairs, and over the classes of all pairs) and of each interval over shapes.
+        confidence: of the calls together (sign-flip tests after Holm's correction: over the viewpoint accuracies,
+            trusted shares and volumes of the pairs, and over the classes of all pairs) and of each interval over
+            shapes.
 
     Raises:
         ValueError: a folder without results, jobs that ask another question (the difference is named), networks that
@@ -109,27 +129,74 @@ def compare_folders(
         raise ValueError(f"compare needs finders that both folders have, asked for {chosen}; both have {common}")
     paired = _pairs(rows, pairs)
     maps = _maps(Path(old), Path(new))
-    shown = len(paired) * (2 if maps[0] else 1)
+    views = [_viewpoints(rows, *pair) for pair in paired]
+    shown = len(paired) * (1 + bool(maps[0])) + sum(one is not None for one in views)
     found = [_compare(rows, pair, chosen, metric, confidence, shown) for pair in paired]
     shares = compare_trusted_shares(*maps, paired, confidence, shown) if maps[0] else []
-    differences = [x.difference.difference for x in found] + [share.difference for share in shares]
-    called = call_differences(differences, confidence)
+    accuracies = [
+        paired_difference(one.after, one.before, one.classes, confidence, pairs=shown) for one in views if one
+    ]
+    volumes = [item.difference.difference for item in found]
+    called = iter(call_differences([*accuracies, *(share.difference for share in shares), *volumes], confidence))
+    of_views = [next(called) if one else None for one in views]
+    of_shares = [next(called) for _ in shares]
     of_classes = iter(call_differences([c.difference for x in found for c in x.classes.values()], confidence))
     result = []
     for number, (item, pair) in enumerate(zip(found, paired, strict=True)):
-        own = [
-            Comparison(pair[0], pair[1], *one) for one in called[number :: len(found)]
-        ]  # of volumes, then of trusted shares
+        seen, accuracy = views[number], of_views[number]
+        own = {f"{metric} SRVR": Comparison(pair[0], pair[1], *next(called))}
+        viewed = shared = None
+        if seen is not None and accuracy is not None:
+            own["viewpoint accuracy"] = Comparison(pair[0], pair[1], *accuracy)
+            viewed = ViewPair(seen.means, own["viewpoint accuracy"])
+        if shares:
+            share = shares[number]
+            own["trusted share"] = Comparison(pair[0], pair[1], *of_shares[number])
+            shares_of = list(share.trusted), list(share.failing), list(share.undecided)
+            shared = SharePair(share.score, *shares_of, own["trusted share"])
         result.append(
             replace(
                 item,
-                difference=own[0],
+                difference=own[f"{metric} SRVR"],
                 classes={name: Comparison(pair[0], pair[1], *next(of_classes)) for name in item.classes},
-                trusted_share=SharePair([shares[number].before, shares[number].after], own[1]) if shares else None,
-                worse=any(one.verdict == "less robust" for one in own),
+                viewpoints=viewed,
+                trusted_share=shared,
+                worse=[name for name, one in own.items() if one.verdict == "less robust"],
             )
         )
     return result
+
+
+class _Views(NamedTuple):
+    """Viewpoint accuracy of two networks on the shapes of both, (S,) each, and the class of each shape."""
+
+    before: Tensor
+    after: Tensor
+    classes: Tensor
+
+    @property
+    def means(self) -> list[float]:
+        """Means over classes of the shapes that both have."""
+        known = ~(self.before + self.after).isnan()
+        if not bool(known.any()):
+            return [nan, nan]
+        return [float(class_mean(part[known], self.classes[known])) for part in (self.before, self.after)]
+
+
+def _viewpoints(rows: Sequence[Sequence[Run]], old: str, new: str) -> _Views | None:
+    """None where one of the jobs asked for no views."""
+    names = ["old", "new"]
+    seen = [
+        replace(run, network=name)
+        for part, network, name in zip(rows, (old, new), names, strict=True)
+        for run in part
+        if run.network == network and run.judgement.views
+    ]
+    if {run.network for run in seen} != set(names):
+        return None
+    values, classes = viewpoints_by_shape(seen, names)
+    before, after = values[0]
+    return _Views(before, after, classes)
 
 
 def _maps(old: Path, new: Path) -> tuple[list[TrustRecord], list[TrustRecord]]:
@@ -243,24 +310,37 @@ def _compare(
 
 
 def format_comparison(found: FolderComparison) -> str:
-    """One comparison in words and a table of classes, percent of the space."""
-    difference, (before, after) = found.difference, found.srvr
-    lines = [
-        f"{found.old} -> {found.new}: {found.metric} SRVR {percent(before)} -> {percent(after)} percent of "
-        f"the space ({', '.join(found.methods)}; {found.tasks} tasks, {difference.shapes} shapes)",
-        f"new against old: {_difference(difference, found.confidence)}; {power_in_words(difference)}",
-    ]
+    """One comparison in words, viewpoint accuracy first, and a table of classes; percent of the space."""
+    confidence, lines = found.confidence, [f"{found.old} -> {found.new}"]
+    if found.viewpoints:
+        before, after = found.viewpoints.accuracy
+        difference = found.viewpoints.difference
+        lines.append(
+            f"viewpoint accuracy {percent(before)} -> {percent(after)} percent of the views; new against old: "
+            f"{_difference(difference, confidence)}; {power_in_words(difference)}"
+        )
     if found.trusted_share:
         shares = found.trusted_share
-        before, after = shares.share
+        sides = [
+            f"{percent(low)} (at most {percent(1 - failing)}, undecided {percent(undecided)})"
+            for low, failing, undecided in zip(shares.share, shares.failing, shares.undecided, strict=True)
+        ]
+        what = "right answers" if shares.score == "top1" else f"the score {shares.score}"
         lines.append(
-            f"trusted share {percent(before)} -> {percent(after)} percent of the space; new against old: "
-            f"{_difference(shares.difference, found.confidence)}; {power_in_words(shares.difference)}"
+            f"trusted share by {what} {' -> '.join(sides)} percent of the space; new against old: "
+            f"{_difference(shares.difference, confidence)}; {power_in_words(shares.difference)}"
         )
+    difference, (before, after) = found.difference, found.srvr
+    name = f"{found.metric} SRVR"
+    lines.append(
+        f"{name}, which depends on calibration, {percent(before)} -> {percent(after)} percent of the space "
+        f"({', '.join(found.methods)}; {found.tasks} tasks, {difference.shapes} shapes); new against old: "
+        f"{_difference(difference, confidence, name)}; {power_in_words(difference)}"
+    )
     if found.left_out:
         lines.append(f"{found.left_out} tasks are left out, which only one folder has measured")
-    rows = [[name, _difference(item, found.confidence), str(item.shapes)] for name, item in found.classes.items()]
-    lines += ["", format_table(["class", "new minus old", "shapes"], rows, left=2)]
+    rows = [[label, _difference(item, confidence, name), str(item.shapes)] for label, item in found.classes.items()]
+    lines += ["", format_table(["class", f"{name}, new minus old", "shapes"], rows, left=2)]
     for key, text in (("lost", "valid before and not now"), ("gained", "valid now and not before")):
         tasks = found[key]
         lines.append(f"\n{len(tasks)} boxes {text}" + (":" if tasks else ""))
@@ -268,13 +348,14 @@ def format_comparison(found: FolderComparison) -> str:
     return "\n".join(lines)
 
 
-def _difference(item: Comparison, confidence: float) -> str:
+def _difference(item: Comparison, confidence: float, volume: str = "") -> str:
+    """In points of percent; a volume is larger or smaller, which calls no network more robust."""
     text = f"{100 * item.estimate:+.2f}"
     if item.low == item.low:
         text += f" [{100 * item.low:+.2f}, {100 * item.high:+.2f}] at {100 * confidence:g} %"
     if item.p_holm == item.p_holm:
         text += f", p = {item.p_holm:.3f}"
-    return f"{text}, {item.verdict}"
+    return f"{text}, {verdict_in_words(item.verdict, volume)}"
 
 
 def main(args: Sequence[str]) -> list[FolderComparison]:
@@ -282,12 +363,13 @@ def main(args: Sequence[str]) -> list[FolderComparison]:
     parser = Parser(
         "compare",
         "Compare two output folders of evaluate.py over the tasks that both have measured. Exit codes: 0; "
-        "1 with --fail_if worse where a network has become less robust; 2 where the folders cannot be compared.",
+        "1 with --fail_if worse where viewpoint accuracy, trusted share or SRVR is called smaller; "
+        "2 where the folders cannot be compared.",
     )
     parser.add_argument("old", type=str, help="output folder of the network in use")
     parser.add_argument("new", type=str, help="output folder of its successor")
     parser.add_argument(
-        "--fail_if", choices=["worse"], help="exit with 1 where a network is called less robust (sign flips, Holm)"
+        "--fail_if", choices=["worse"], help="exit with 1 where a measure is called smaller (sign flips, Holm)"
     )
     parser.add_argument("--metric", choices=METRICS, default=METRICS[0], help="which volume of a box counts")
     parser.add_argument("--methods", type=str, nargs="+", help="finders whose boxes count; verified, or all in common")
@@ -305,13 +387,13 @@ def main(args: Sequence[str]) -> list[FolderComparison]:
     pairs = dict(options.pair)
     found = compare_folders(options.old, options.new, pairs, options.metric, options.methods, options.confidence)
     print("\n\n".join(format_comparison(item) for item in found))
-    worse = [item.new for item in found if item.worse]
+    worse = [f"{item.new} ({', '.join(item.worse)})" for item in found if item.worse]
     if any(item.difference["verdict"].startswith("too few") for item in found):
         print(f"\na difference is called from {MINIMUM_SHAPES} shapes on")
     if options.json:
         path = Path(options.json)
         RunFolder(path.parent).write_json(path.name, {"comparisons": found})
     if options.fail_if == "worse" and worse:
-        print(f"\nless robust than before: {', '.join(worse)}")
+        print(f"\nworse than before: {', '.join(worse)}")
         raise SystemExit(WORSE)
     return found

@@ -219,9 +219,7 @@ def evaluate(args: Sequence[str] | None = None, devices: int | str = 1) -> Summa
     summary = result.summary
     if not trainer.is_global_zero:
         return summary
-    if result.trust is not None:
-        print(f"\n{format_trust(result.trust)}")
-    print(format_summary(summary, output))
+    print(format_summary(summary, output, "" if result.trust is None else format_trust(result.trust)))
     print_start(summary)
     unmeasured = all(run.status in ("not_measured", "invalid_score") for run in result.runs)
     if with_report:

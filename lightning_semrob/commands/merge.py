@@ -184,7 +184,6 @@ def main(args: Sequence[str]) -> Summary:
     parser.add_argument("--output", type=str, required=True, help="folder of the joined table")
     options = parser.parse_args(list(args))
     summary = merge(options.folders, options.output)
-    if summary.trust is not None:
-        print(f"\n{format_trust(summary.trust)}")
-    print(format_summary(summary, Path(options.output)))
+    trust = "" if summary.trust is None else format_trust(summary.trust)
+    print(format_summary(summary, Path(options.output), trust))
     return summary

@@ -131,9 +131,9 @@ def verify_maps(
     evidence = []
     for record in records:
         network, shape = environment.networks.index(record.network), shapes.index(record.shape)
-        f = environment.rendered_function(network, shape)
+        f, top1 = environment.rendered_function(network, shape), record.score == "top1"
         _check_same(environment, network, shape, record.weights_sha256, record.mesh_sha256)
-        evidence.append(fresh_evidence(f, record.map, seed, "\0".join(record.shape), max_evaluations))
+        evidence.append(fresh_evidence(f, record.map, seed, "\0".join(record.shape), max_evaluations, top1))
     return check_maps(records, evidence, confidence)
 
 

@@ -42,6 +42,7 @@ __all__ = [
     "ratios_by_shape",
     "read_summary",
     "summarize",
+    "viewpoints_by_shape",
 ]
 
 #: Thresholds of the curve of verified SRVR over eps_m.
@@ -320,21 +321,32 @@ def _measured(rows: Sequence[Run], methods: Sequence[str]) -> int:
     return len({row.shape for row in rows if row.method in methods and row.status != "not_measured"})
 
 
+def viewpoints_by_shape(rows: Sequence[Run], networks: list[str]) -> tuple[Tensor, Tensor]:
+    """Viewpoint accuracy and mean score of each network and shape, (2, N, S), and the class of each shape, (S,).
+
+    NaN where it was not measured; S counts the shapes of which views were asked for.
+    """
+    seen = [run for run in rows if run.judgement.views]
+    shapes = list(dict.fromkeys(run.shape for run in seen))
+    classes = _unique([class_name for class_name, _ in shapes])
+    labels = torch.tensor([classes.index(class_name) for class_name, _ in shapes], dtype=torch.int64)
+    place = (_numbers(seen, networks, "network"), torch.tensor([shapes.index(run.shape) for run in seen]).long())
+    values = torch.full((2, len(networks), len(shapes)), torch.nan, dtype=torch.float64)
+    values[0][place] = _known([run.judgement.viewpoint_top1 for run in seen])
+    values[1][place] = _known([run.judgement.viewpoint_score for run in seen])
+    return values, labels
+
+
 def _viewpoints(rows: Sequence[Run], networks: list[str], confidence: float) -> Viewpoints | None:
     """Viewpoint accuracy and mean score of each network with intervals over shapes, and all pairs."""
     seen = [run for run in rows if run.judgement.views]
     if not seen:
         return None
-    shapes = list(dict.fromkeys(run.shape for run in seen))
-    classes = _unique([class_name for class_name, _ in shapes])
-    labels = torch.tensor([classes.index(class_name) for class_name, _ in shapes])
-    place = (_numbers(seen, networks, "network"), torch.tensor([shapes.index(run.shape) for run in seen]))
-    values = torch.full((2, len(networks), len(shapes)), torch.nan, dtype=torch.float64)
-    values[0][place] = _known([run.judgement.viewpoint_top1 for run in seen])
-    values[1][place] = _known([run.judgement.viewpoint_score for run in seen])
+    values, labels = viewpoints_by_shape(seen, networks)
+    classes = _unique([run.class_name for run in seen])
     views = [run.judgement.views or 0 for run in seen]
     accuracy, score = (
-        Intervals.of([mean_interval_over_shapes(value, labels, confidence) for value in part], len(shapes))
+        Intervals.of([mean_interval_over_shapes(value, labels, confidence) for value in part], len(labels))
         for part in values
     )
     by_class = {
@@ -346,7 +358,7 @@ def _viewpoints(rows: Sequence[Run], networks: list[str], confidence: float) -> 
     spread = _known([run.judgement.viewpoint_spread for run in seen])
     spreads = torch.stack([spread[[run.network == name for run in seen]].nanmean() for name in networks])
     drawn = spreads if bool(spreads.isfinite().any()) else None
-    return Viewpoints(max(views), sum(views), len(shapes), accuracy, score, by_class, compared, drawn)
+    return Viewpoints(max(views), sum(views), len(labels), accuracy, score, by_class, compared, drawn)
 
 
 def _gradient_audit(rows: Sequence[Run], methods: list[str]) -> dict[str, dict[str, AuditedAxis]]:

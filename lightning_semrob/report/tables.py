@@ -31,6 +31,7 @@ __all__ = [
     "format_viewpoints",
     "power_in_words",
     "srvr_table",
+    "verdict_in_words",
     "viewpoint_pairs",
     "viewpoint_table",
 ]
@@ -158,14 +159,20 @@ def difference_in_words(pair: Difference | Comparison, what: str = "") -> str:
         pair: the difference.
         what: is larger or smaller; empty for a measure of robustness itself.
     """
-    called = {"more robust": f"larger {what}", "less robust": f"smaller {what}"} if what else {}
-    text = called.get(pair.verdict, pair.verdict)
+    text = verdict_in_words(pair.verdict, what)
     if pair.low != pair.low:
         return f"{text} ({pair.shapes} shapes)" if pair.shapes else text
     interval = f"{percent(pair.estimate)} [{percent(pair.low)}, {percent(pair.high)}]"
     return (
         f"{text} (difference {interval} points, p = {pair.p_value:.3f}, {pair.p_holm:.3f} for all pairs, "
         f"{pair.shapes} shapes; {power_in_words(pair)})"
+    )
+
+
+def verdict_in_words(verdict: str, what: str = "") -> str:
+    """The verdict on a difference, where ``what`` is given as one on a measure that calls no network more robust."""
+    return (
+        {"more robust": f"larger {what}", "less robust": f"smaller {what}"}.get(verdict, verdict) if what else verdict
     )
 
 
@@ -215,8 +222,11 @@ def cost_table(summary: Summary) -> Table:
     return ["method", "growing", "with gradient", "verification", "gradient audit"], lines
 
 
-def format_summary(summary: Summary, output: Path) -> str:
-    """Everything that ``evaluate.py`` prints of a finished job in the folder ``output``, tables first."""
+def format_summary(summary: Summary, output: Path, trust: str = "") -> str:
+    """Everything that ``evaluate.py`` prints of a finished job in the folder ``output``, tables first.
+
+    Viewpoint accuracy comes first, ``trust`` (what its trust maps say) second, then SRVR.
+    """
     curve, stability, comparisons = format_curve(summary), format_stability(summary), format_comparisons(summary)
     audit, level = format_gradient_audit(summary), f"{100 * summary.confidence:g} %"
     limited = sum(counts.get("iteration_limit", 0) for counts in summary.status.values())
@@ -227,6 +237,7 @@ def format_summary(summary: Summary, output: Path) -> str:
     asked = f"on {summary.viewpoints.views} views of the space of each shape" if summary.viewpoints else ""
     parts = [
         views and f"\nViewpoint accuracy: top-1 rate {asked}, mean over classes [{level} over shapes]\n{views}",
+        trust and f"\n{trust}",
         "\nSRVR, percent of the space: mean volume of the boxes, intersected with it, over shapes and initial points.\n"
         "SRVR is the mean of naive, oir_b and oir_w, as in the paper; verified counts only boxes that satisfy Eq. 2.\n"
         + format_srvr_table(summary),

@@ -34,7 +34,8 @@ def network_sentences(trust: TrustSummary) -> list[str]:
         own, count = [found for found in trust.maps if found.network == line.network], line.trusted.shapes
         text = (
             f"{labels[line.network]}: trusted in {percent(line.trusted.estimate, 0, ' %')} of the views of "
-            f"{count} object{'s' if count != 1 else ''}, failing in {percent(line.failing.estimate, 0, ' %')} ({wrong})"
+            f"{count} object{'s' if count != 1 else ''}, failing in {percent(line.failing.estimate, 0, ' %')}, "
+            f"undecided in {percent(line.undecided.estimate, 0, ' %')} ({wrong})"
         )
         boxes = [(found.largest_box.share, found.shape_id, found.largest_box) for found in own if found.largest_box]
         if boxes:
@@ -60,9 +61,9 @@ def pair_sentences(trust: TrustSummary) -> list[str]:
         if found.verdict == "less robust":
             names, estimate, low, high = names[::-1], -estimate, -high, -low
         if found.verdict in ("more robust", "less robust"):
-            text = f"{names[0]} is more robust than {names[1]} on these shapes"
+            text = f"{names[0]} is more robust than {names[1]} on these shapes by trusted share"
         else:
-            text = f"{names[0]} and {names[1]}: {found.verdict}"
+            text = f"{names[0]} and {names[1]}: {found.verdict} by trusted share"
         if low == low:
             text += f" (difference {percent(estimate, 0)} points [{percent(low, 0)}, {percent(high, 0)}], "
             text += f"p = {found.p_holm:.3f})"
@@ -76,13 +77,18 @@ def trust_headline(trust: TrustSummary) -> list[str]:
 
 
 def trust_table(trust: TrustSummary) -> Table:
-    """Columns and lines of the shares of every network, with intervals over shapes."""
+    """Columns and lines of the shares of every network, with intervals over shapes.
+
+    What could ever be called trusted lies between the trusted share and 1 minus the failing one.
+    """
     labels = _labels(trust)
-    lines = [
-        [labels[line.network], *(_interval(found) for found in (line.trusted, line.failing, line.top1))]
-        for line in trust.networks
-    ]
-    return ["network", "trusted", "failing", "right answers"], lines
+    lines = []
+    for line in trust.networks:
+        failing = line.failing
+        most = failing._replace(estimate=1 - failing.estimate, low=1 - failing.high, high=1 - failing.low)
+        shares = (_interval(line.trusted), _interval(most), percent(line.undecided.estimate, 0, " %"))
+        lines.append([labels[line.network], _interval(line.top1), *shares])
+    return ["network", "right answers", "trusted", "at most (1 - failing)", "undecided"], lines
 
 
 def maps_table(trust: TrustSummary) -> Table:

@@ -18,12 +18,15 @@ class ShareComparison:
     """Trusted shares of two networks on the shapes that both were mapped on.
 
     Attributes:
-        before, after: mean over classes of either.
-        difference: after minus before.
+        score: ``top1`` where the maps are about right answers.
+        trusted, failing, undecided: mean over classes before and after.
+        difference: of the trusted shares, after minus before.
     """
 
-    before: float
-    after: float
+    score: str
+    trusted: tuple[float, float]
+    failing: tuple[float, float]
+    undecided: tuple[float, float]
     difference: Difference
 
 
@@ -84,9 +87,17 @@ def compare_trusted_shares(
                 raise ValueError(f"the mesh of '{shape[1]}' is another one in the second job: map both on the same")
         names = list(dict.fromkeys(class_name for class_name, _ in shapes))
         classes = torch.tensor([names.index(class_name) for class_name, _ in shapes])
-        x, y = (
-            torch.tensor([side[shape].map.trusted_share for shape in shapes], dtype=torch.float64) for side in sides
-        )
+        shares = {
+            word: torch.tensor([[side[shape].map.share(word) for shape in shapes] for side in sides]).double()
+            for word in ("trusted", "failing", "undecided")
+        }
+        x, y = shares["trusted"]
+        trusted, failing, undecided = (_pair(class_mean(values, classes)) for values in shares.values())
         difference = paired_difference(y, x, classes, confidence, pairs=shown or len(pairs))
-        result.append(ShareComparison(float(class_mean(x, classes)), float(class_mean(y, classes)), difference))
+        score = sides[0][shapes[0]].score
+        result.append(ShareComparison(score, trusted, failing, undecided, difference))
     return result
+
+
+def _pair(values: torch.Tensor) -> tuple[float, float]:
+    return float(values[0]), float(values[1])

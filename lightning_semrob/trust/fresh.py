@@ -68,16 +68,17 @@ def call_contradictions(x: Tensor, call: Tensor, eps: float) -> Tensor:
 
 
 def fresh_evidence(
-    f: SemanticFunction, found: TrustMap, seed: int, name: str, max_evaluations: int = 240
+    f: SemanticFunction, found: TrustMap, seed: int, name: str, max_evaluations: int = 240, top1: bool = False
 ) -> FreshEvidence:
     """Sample tiles of a map again that have a call, all or a random choice of them, with points of its own.
 
     Args:
-        f: what the map is about.
+        f: the scores.
         found: the map.
         seed: of the samples; another one than the map's.
         name: of the shape: maps of other names have other points.
         max_evaluations: of f; each tile takes 24.
+        top1: whether the map is about right answers.
 
     Raises:
         ValueError: fewer evaluations than one tile takes.
@@ -92,8 +93,10 @@ def fresh_evidence(
         return FreshEvidence(0, tile, torch.zeros(0, dtype=torch.float64), 0)
     points = found.tiles.points(tile.repeat_interleave(SAMPLES), x)
     with torch.no_grad():
-        scores = prepare_function(f, found.space)(points[None], torch.zeros(1, dtype=torch.int64))
-    log_e = call_contradictions(scores.cpu().view(-1, SAMPLES), found.call[tile], found.eps)
+        sampled = prepare_function(f, found.space)
+        index = torch.zeros(1, dtype=torch.int64)
+        values = sampled.scores_and_hits(points[None], index)[1] if top1 else sampled(points[None], index)
+    log_e = call_contradictions(values.cpu().view(-1, SAMPLES), found.call[tile], found.eps)
     return FreshEvidence(len(called), tile, log_e, len(points))
 
 

@@ -41,9 +41,10 @@ class TrustMap:
             called tiles out of T each has the level ``1 - alpha k / T``, so that the expected share of called tiles
             whose interval misses is <= alpha (``1 - alpha / T``, so all hold together, if simultaneous); the interval
             of a called tile is then cut at the threshold of its call, which errs with the call.
-        mean: float64 mean of the samples of each tile; NaN where f is not finite.
+        mean: float64 mean of the samples of each tile, of right answers where the map is about these; NaN where f is
+            not finite.
         count: int64 samples of each tile.
-        scores: (evaluations,) float64, the sampled scores, tile by tile, NaN where f is not finite.
+        scores: (evaluations,) float64, the sampled scores of f, tile by tile, NaN where f is not finite.
         stream: of the samples; with the seed it fixes where they were taken.
         evaluations: of f in all.
     """
@@ -115,7 +116,7 @@ def default_tiles(space: SemanticSpace) -> tuple[int, ...]:
 
 
 def _intervals(scores: Tensor, count: Tensor, level: float) -> tuple[Tensor, Tensor]:
-    """Betting interval of every tile of one map from its scores, tile by tile: two of (T,)."""
+    """Betting interval of every tile of one map from its samples, tile by tile: two of (T,)."""
     parts = scores.split(count.tolist())
     low, high = torch.zeros(len(count), dtype=torch.float64), torch.ones(len(count), dtype=torch.float64)
     for size in count.unique().tolist():
@@ -137,6 +138,7 @@ def trust_maps(
     seed: int = 0,
     density: Density | None = None,
     streams: Sequence[int] | None = None,
+    top1: bool = False,
 ) -> list[TrustMap]:
     """Trust maps of several rows of f, sampled together; each is the same as alone.
 
@@ -144,7 +146,7 @@ def trust_maps(
         index: (M,) int64 rows of f.
         streams: M whole numbers >= 0; maps of one stream draw their points from the same ones, so that networks can
             share the pictures of a shape. The row of f if None.
-        f, space, tiles, eps, alpha, error, max_evaluations, seed, density: as in :func:`trust_map`.
+        f, space, tiles, eps, alpha, error, max_evaluations, seed, density, top1: as in :func:`trust_map`.
 
     Raises:
         ValueError: as :func:`trust_map`.
@@ -172,6 +174,7 @@ def trust_maps(
         max_evaluations=max_evaluations,
         seed=seed,
         streams=streams,
+        top1=top1,
     )
     words = np.array([*CALLS, "undecided"])
     tested = int((grid.mass > 0).sum())
@@ -179,7 +182,7 @@ def trust_maps(
     for row in range(len(index)):
         call = samples.call[row]
         called = max(1, int((call >= 0).sum())) if error == "fdr" else 1
-        low, high = _intervals(samples.scores(row), samples.count[row], alpha * called / tested)
+        low, high = _intervals(samples.of_map(row, samples.value), samples.count[row], alpha * called / tested)
         low = torch.where(call == 0, low.clamp_min(1 - eps), torch.where(call == 2, low.clamp_min(eps), low))
         high = torch.where(call == 1, high.clamp_max(eps), torch.where(call == 2, high.clamp_max(1 - eps), high))
         result.append(
@@ -194,7 +197,7 @@ def trust_maps(
                 high=high.view(grid.shape).numpy(),
                 mean=samples.mean[row].view(grid.shape).numpy(),
                 count=samples.count[row].view(grid.shape).numpy(),
-                scores=samples.scores(row).numpy(),
+                scores=samples.of_map(row, samples.score).numpy(),
                 stream=streams[row],
                 evaluations=int(samples.evaluations[row]),
             )
@@ -213,13 +216,14 @@ def trust_map(
     index: int | Tensor | None = None,
     seed: int = 0,
     density: Density | None = None,
+    top1: bool = False,
 ) -> TrustMap:
     """Cut a space into tiles and find out which are trusted and which fail, with a stated error.
 
     Sampling goes where it decides something, and stops when every tile is called or seems out of reach.
 
     Args:
-        f: scores in [0, 1]; with a top-1 score the means are rates of right answers.
+        f: scores in [0, 1].
         space: n axes.
         tiles: number of tiles along each axis; :func:`default_tiles` if None.
         eps: trusted is a mean score >= 1 - eps, failing one <= eps; in (0, 0.5].
@@ -229,9 +233,11 @@ def trust_map(
         index: row of f, 0 if None.
         seed: of the samples; together with ``index`` it fixes them.
         density: for each axis its density in operation or None for uniform; weighs means and shares.
+        top1: whether the means are rates of right answers instead of scores, by the same evaluations.
 
     Raises:
-        ValueError: settings out of range, tiles that do not match the axes, scores outside [0, 1].
+        ValueError: settings out of range, tiles that do not match the axes, scores outside [0, 1], right answers of an
+            f that is not about classes.
 
     Examples:
         >>> from lightning_semrob.functions import AnalyticFunction
@@ -245,4 +251,4 @@ def trust_map(
     row = torch.as_tensor(0 if index is None else index, dtype=torch.int64).reshape(-1)
     if len(row) != 1:
         raise ValueError(f"trust_map makes one map, got {len(row)} rows: use trust_maps for several")
-    return trust_maps(f, space, row, tiles, eps, alpha, error, max_evaluations, seed, density)[0]
+    return trust_maps(f, space, row, tiles, eps, alpha, error, max_evaluations, seed, density, None, top1)[0]

@@ -43,6 +43,7 @@ class TrustSettings:
         alpha: expected share of wrong calls, or probability of any.
         error: ``fdr`` or ``simultaneous``.
         max_evaluations: largest number of evaluations of each map, 8 a tile if null; 0 for no maps.
+        score: ``top1`` for the rate of right answers, or ``f`` for the mean of the score of the job (``data.score``).
     """
 
     tiles: list[int] | None = None
@@ -50,6 +51,7 @@ class TrustSettings:
     alpha: float = 0.05
     error: str = "fdr"
     max_evaluations: int | None = None
+    score: str = "top1"
 
     def grid(self, space: SemanticSpace) -> tuple[int, ...]:
         """Tiles along each axis."""
@@ -76,6 +78,8 @@ class TrustSettings:
             raise ValueError(f"trust.alpha must lie in (0, 1), got {self.alpha}")
         if self.error not in ("fdr", "simultaneous"):
             raise ValueError(f"trust.error must be 'fdr' or 'simultaneous', got '{self.error}'")
+        if self.score not in ("top1", "f"):
+            raise ValueError(f"trust.score must be 'top1' or 'f' (the score of the job), got '{self.score}'")
         count = Tiles(space, self.grid(space)).count
         if self.budget(space) < count:
             raise ValueError(
@@ -248,6 +252,7 @@ class TrustMapper(pl.LightningModule):
             environment.seed,
             environment.density,
             [stream],
+            settings.score == "top1",
         )
         rate, low, high = self._top1(f, found.tiles, stream, environment)
         return TrustRecord(
@@ -255,7 +260,7 @@ class TrustMapper(pl.LightningModule):
             spec.class_name,
             spec.shape_id,
             tuple(spec.target),
-            environment.score,
+            environment.score if settings.score == "f" else settings.score,
             found,
             settings.budget(space),
             rate,

@@ -46,9 +46,9 @@ class MapSamples:
         call: (M, T) int64, position in ``CALLS`` of the called tiles, -1 for undecided ones.
         log_e: (M, T, S) logarithms of the e-values at the end.
         count: (M, T) int64 samples of each tile.
-        mean: (M, T) float64 mean of the scores, NaN where there are none.
+        mean: (M, T) float64 mean of the values, NaN where there are none.
         evaluations: (M,) int64.
-        row, tile, score: (E,) every sample in its order: map, tile, score.
+        row, tile, value, score: (E,) every sample in its order: map, tile, what was bet on, score of f.
     """
 
     call: Tensor
@@ -58,12 +58,13 @@ class MapSamples:
     evaluations: Tensor
     row: Tensor
     tile: Tensor
+    value: Tensor
     score: Tensor
 
-    def scores(self, map_row: int) -> Tensor:
-        """The scores of one map, tile by tile, in the order in which they were sampled."""
+    def of_map(self, map_row: int, column: Tensor) -> Tensor:
+        """The values or scores of one map, tile by tile, in the order in which they were sampled."""
         here = self.row == map_row
-        return self.score[here][self.tile[here].argsort(stable=True)]
+        return column[here][self.tile[here].argsort(stable=True)]
 
 
 class _Points:
@@ -206,6 +207,7 @@ def sample_maps(
     max_evaluations: int,
     seed: int,
     streams: Sequence[int],
+    top1: bool = False,
 ) -> MapSamples:
     """Sample M maps until every tile is called or hopeless, or the budget is spent.
 
@@ -220,6 +222,7 @@ def sample_maps(
         max_evaluations: for each map.
         seed: with the stream of a map it fixes the points of every tile.
         streams: M whole numbers; maps of the same stream share their points, as far as each goes.
+        top1: bet on right answers instead of scores.
 
     Raises:
         ValueError: a score outside [0, 1].
@@ -227,20 +230,21 @@ def sample_maps(
     maps, real = len(index), (tiles.mass > 0).nonzero().flatten()
     state, points = _State(maps, tiles, eps), _Points(tiles, streams, seed)
     used = torch.zeros(maps, dtype=torch.int64)
-    record: list[tuple[Tensor, Tensor, Tensor]] = []
+    record: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
     def take(row: Tensor, tile: Tensor, times: Tensor) -> None:
         """``times`` samples of each of P different (map, tile), in one call of f."""
         passes = torch.arange(int(times.max()))
         which, turn = (passes < times[:, None]).nonzero(as_tuple=True)
         place = points(row[which], tile[which], state.count[row, tile].long()[which] + turn)
-        x = f(tiles.points(tile[which], place)[:, None], index[row[which]])[:, 0].double().cpu()
-        x = _checked(x)
+        at, of = tiles.points(tile[which], place)[:, None], index[row[which]]
+        scores, values = f.scores_and_hits(at, of) if top1 else 2 * (f(at, of),)
+        x = _checked(values[:, 0].double().cpu())
         for number in passes.tolist():
             now = turn == number
             state.add(row[which[now]], tile[which[now]], place[now] - 0.5, x[now])
         used.index_add_(0, row, times)
-        record.append((row[which], tile[which], x))
+        record.append((row[which], tile[which], x, _checked(scores[:, 0].double().cpu())))
 
     row = torch.arange(maps).repeat_interleave(len(real))
     take(row, real.repeat(maps), torch.ones_like(row))
@@ -264,7 +268,7 @@ def sample_maps(
         take(active[going], tile[going, place], times[going, place])
         active = active[(times > 0).any(-1)]
 
-    row, tile, score = (torch.cat(column) for column in zip(*record, strict=True))
+    row, tile, value, score = (torch.cat(column) for column in zip(*record, strict=True))
     evidence = state.evidence()
     best = evidence.max(-1)
     called = called_tiles(best.values, alpha, error, len(real))
@@ -277,6 +281,7 @@ def sample_maps(
         used,
         row,
         tile,
+        value,
         score,
     )
 

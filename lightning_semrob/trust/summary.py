@@ -25,13 +25,14 @@ class NetworkShares(Record):
 
     Attributes:
         network: its name.
-        trusted, failing: shares of the space.
+        trusted, failing, undecided: shares of the space.
         top1: rate of right answers over the space.
     """
 
     network: str
     trusted: ShapeInterval
     failing: ShapeInterval
+    undecided: ShapeInterval
     top1: ShapeInterval
 
 
@@ -115,8 +116,9 @@ class TrustSummary(Record):
         def region(found: Mapping[str, Any] | None) -> Region | None:
             return None if found is None else Region(**{**found, "mean": numbers([found["mean"]])[0]})
 
+        shares = ("trusted", "failing", "undecided", "top1")
         networks = [
-            NetworkShares(line["network"], *(ShapeInterval(*numbers(line[x])) for x in ("trusted", "failing", "top1")))
+            NetworkShares(line["network"], *(ShapeInterval(*numbers(line[x])) for x in shares))
             for line in saved["networks"]
         ]
         maps = [
@@ -133,7 +135,7 @@ def _table(records: Sequence[TrustRecord], networks: list[str], shapes: list[tup
     """A number of each record by network and shape, (N, S) float64, NaN where there is none."""
     table = torch.full((len(networks), len(shapes)), math.nan, dtype=torch.float64)
     for record in records:
-        found = record.top1 if value == "top1" else getattr(record.map, value)
+        found = record.top1 if value == "top1" else record.map.share(value)
         if found is not None:
             table[networks.index(record.network), shapes.index(record.shape)] = found
     return table
@@ -178,11 +180,9 @@ def summarize_maps(records: Sequence[TrustRecord], confidence: float = 0.95) -> 
     shapes = list(dict.fromkeys(record.shape for record in records))
     names = list(dict.fromkeys(class_name for class_name, _ in shapes))
     classes = torch.tensor([names.index(class_name) for class_name, _ in shapes])
-    trusted, failing, top1 = (
-        _table(records, networks, shapes, value) for value in ("trusted_share", "failing_share", "top1")
-    )
-    columns = (share_intervals(table, classes, confidence) for table in (trusted, failing, top1))
-    found = compare_shares(trusted, classes, confidence)
+    tables = [_table(records, networks, shapes, value) for value in ("trusted", "failing", "undecided", "top1")]
+    columns = (share_intervals(table, classes, confidence) for table in tables)
+    found = compare_shares(tables[0], classes, confidence)
     first = records[0]
     return TrustSummary(
         first.score,

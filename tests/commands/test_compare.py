@@ -95,17 +95,49 @@ def test_known_differences(tmp_path: Path) -> None:
     assert difference["low"] <= difference["estimate"] <= difference["high"]
     assert difference["p_holm"] == difference["p_value"] == 2 / 2**8
     assert difference["verdict"] == "less robust"
-    assert found["worse"]
+    assert found["worse"] == ["verified SRVR"]
+    assert found["viewpoints"] is None
     assert found["srvr"][1] - found["srvr"][0] == pytest.approx(difference["estimate"])
     assert found["lost"] == [{"class_name": "cup", "shape_id": "cup:0", "point": 0, "method": "verified"}]
     assert found["gained"] == []
     assert (found["tasks"], found["left_out"]) == (16, 0)
     (back,) = compare_folders(new, old)
     assert back["difference"]["estimate"] == pytest.approx(-difference["estimate"])
-    assert (back["gained"], back["lost"], back["worse"]) == (found["lost"], [], False)
+    assert (back["gained"], back["lost"], back["worse"]) == (found["lost"], [], [])
     (raw,) = compare_folders(old, new, metric="raw")
     assert raw["difference"]["estimate"] == 0
     assert not raw["worse"]
+
+
+def test_viewpoint_accuracy_comes_first_and_counts_beside_the_volumes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same boxes; the new network recognises fewer views of every shape but one."""
+    old, new = (folder(tmp_path / name, name, base) for name in ("old", "new"))
+    for path, loss in ((old, 0.0), (new, 0.25)):
+        runs = read_runs(Path(path) / "runs.parquet")
+        seen = [
+            replace(run, judgement=replace(run.judgement, views=32, viewpoint_score=0.5,
+                                           viewpoint_top1=0.75 - loss * (run.shape_id != "cup:0")))
+            if run.point == 0 else run for run in runs
+        ]  # fmt: skip
+        RunFolder(path, (Path(path) / "config.yaml").read_text()).finish(seen, SPACE, {}, JOB)
+    (found,) = compare_folders(old, new)
+    difference = found["viewpoints"]["difference"]
+    assert found["viewpoints"]["accuracy"] == [0.75, pytest.approx(0.75 - 0.25 * 7 / 8)]
+    assert difference["estimate"] == pytest.approx(-0.25 * 7 / 8)
+    # Two differences are shown; that of the volumes is 0.
+    assert difference["p_value"] == 2 / 2**7
+    assert difference["p_holm"] == 2 * 2 / 2**7
+    assert found["difference"]["verdict"] == "not distinguishable"
+    assert found["worse"] == ["viewpoint accuracy"]
+    with pytest.raises(SystemExit) as stopped:
+        program(["compare", old, new, "--fail_if", "worse"])
+    assert stopped.value.code == 1
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == "old -> new"
+    assert second.startswith("viewpoint accuracy 75.00 -> 53.12 percent of the views; new against old: -21.88 [")
+    assert ", p = 0.031, less robust; " in second
 
 
 def test_a_difference_that_the_shapes_do_not_show_is_none(tmp_path: Path) -> None:
@@ -122,7 +154,9 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old, new = folder(tmp_path / "old", "old", base), folder(tmp_path / "new", "new", worse_cups)
     program(["compare", old, new, "--json", str(tmp_path / "found.json")])
     text = capsys.readouterr().out
-    assert "old -> new: verified SRVR" in text
+    assert "old -> new\nverified SRVR, which depends on calibration, " in text
+    assert ", smaller verified SRVR; " in text
+    assert "robust" not in text
     assert "1 boxes valid before and not now:\n  cup:0 (cup), point 0, verified" in text
     assert json.loads((tmp_path / "found.json").read_text())["comparisons"][0]["classes"]["cup"]["low"] is None
     program(["compare", new, old, "--fail_if", "worse"])
@@ -130,7 +164,7 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         program(["compare", old, new, "--fail_if", "worse"])
     assert stopped.value.code == 1
-    assert "less robust than before: new" in capsys.readouterr().out
+    assert "worse than before: new (verified SRVR)" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stopped:
         program(["compare", old, str(tmp_path / "nothing"), "--fail_if", "worse"])
     assert stopped.value.code == 2
@@ -142,7 +176,7 @@ def test_as_a_user_types_it(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "lightning_semrob", "compare", old, new, "--fail_if", "worse"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
-    assert "less robust than before: new" in done.stdout
+    assert "worse than before: new (verified SRVR)" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,11 @@ def test_compare_calls_trusted_share(
     with pytest.raises(SystemExit) as stopped:
         compare_command([str(old), str(new), "--fail_if", "worse", *pair])
     assert stopped.value.code == 1
-    assert "trusted share 100.00 -> 12.50 percent of the space" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert (
+        "trusted share by right answers 100.00 (at most 100.00, undecided 0.00) -> 12.50 (at most 12.50, undec" in said
+    )
+    assert f"worse than before: {NETWORKS[0]} (trusted share)" in said
     (found,) = compare_folders(old, new, {NETWORKS[0]: NETWORKS[0]})
     difference = found["trusted_share"]["difference"]
     assert difference["verdict"] == "less robust"

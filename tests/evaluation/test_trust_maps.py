@@ -13,6 +13,7 @@ import torch
 
 from lightning_semrob import RenderedFunction, trust_map
 from lightning_semrob.commands.evaluate import evaluate
+from lightning_semrob.commands.verify import verify_maps
 from lightning_semrob.evaluation.job import JobConfig, JobInterrupted
 from lightning_semrob.functional.uncertainty import Difference
 from lightning_semrob.report.trust import trust_headline
@@ -67,6 +68,24 @@ def test_every_network_and_shape_has_a_map(done: Path) -> None:
     assert summary["networks"][0]["trusted"][0] == pytest.approx(
         np.mean([record.map.trusted_share for record in records[:2]])
     )
+
+
+def test_maps_are_about_right_answers_unless_asked_otherwise(done: Path, tmp_path: Path) -> None:
+    """The same points and pictures; what is averaged is 0 or 1, or the score of the job."""
+    (right, *_) = read_records(done / MAPS_FILE)
+    result = config(tmp_path / "job", {"networks": DATA["networks"][:1]}, score="f").make().run()
+    score = result.trust_maps[0]
+    assert (right.score, score.score, right.map.stream) == ("top1", "softmax", score.map.stream)
+    total = right.map.mean * right.map.count
+    assert np.abs(total - total.round()).max() < 1e-9
+    assert np.abs(score.map.mean * score.map.count % 1).max() > 0.01
+    assert right.top1 == score.top1
+    # Either map keeps the scores of f, of which the page draws its maps.
+    assert np.abs(right.map.scores % 1).max() > 0.01
+    assert right.map.first_mean == score.map.first_mean
+    assert [check.contradicted for check in verify_maps(done, trust=True)] == [0] * 4
+    with pytest.raises(ValueError, match=r"trust\.score must be 'top1' or 'f' \(the score of the job\), got 'softmax'"):
+        TrustSettings(score="softmax").check(SemanticSpace.default())
 
 
 def test_a_job_goes_on_with_the_maps_that_it_has(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,10 +159,17 @@ def test_printed_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert (estimate["trust_maps"], estimate["trust_evaluations"]) == (1, 64)
     assert "1 trust maps of 4 x 2 tiles: at most 64 evaluations" in capsys.readouterr().out
     summary = evaluate(words)
-    printed = capsys.readouterr().out.strip().splitlines()
+    printed = capsys.readouterr().out.strip()
     assert summary["trust"]["evaluations"] <= 64
-    assert "of the views of 1 object, failing in" in printed[0]
-    assert "(wrong calls <= 5 %)" in printed[0]
+    # Viewpoint accuracy, then the trust map, then volumes.
+    heads = [printed.index(words) for words in ("Viewpoint accuracy: top-1 rate", ": trusted in ", "SRVR, percent of")]
+    assert heads == sorted(heads)
+    assert heads[0] == 0
+    (sentence,) = [line for line in printed.splitlines() if ": trusted in " in line]
+    assert "of the views of 1 object, failing in" in sentence
+    assert ", undecided in" in sentence
+    assert "(wrong calls <= 5 %)" in sentence
+    assert "is trusted where the rate of right answers is >= 0.5" in printed
 
 
 def test_headline_names_region_trap_and_who_is_better(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +180,7 @@ def test_headline_names_region_trap_and_who_is_better(done: Path, monkeypatch: p
     assert summary is not None
     found = replace(summary, comparisons=[Difference(-0.09, -0.15, -0.03, 0.01, 8, 0, "less robust", 0.01)])
     *_, last = lines = trust_headline(found)
-    assert last.startswith("tiny_network:build_other is more robust than tiny_network:build on these shapes")
+    assert last.startswith("tiny_network:build_other is more robust than tiny_network:build on these shapes by trusted")
     assert "(difference 9 points [3, 15], p = 0.010)" in last
     assert "worst trap: teapot:0, azimuth 10 to 20, elevation 0 to 5, mean score 0.10" in lines[0]
 

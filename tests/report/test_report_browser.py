@@ -90,7 +90,7 @@ def desktop(browser: Any, folder: Path) -> Iterator[Visit]:
 def test_the_first_screen_is_where_to_trust_and_the_verdict_follows(desktop: Visit) -> None:
     page = desktop.page
     assert page.locator("main > section").first.get_attribute("id") == "trust"
-    assert page.locator(".headline li").count() == 3
+    assert page.locator(".headline li").count() == 6
     tiles = page.locator("#trust svg").first.bounding_box()
     assert tiles["y"] + tiles["height"] < 900
     assert page.locator("#trust .views img").first.is_visible()

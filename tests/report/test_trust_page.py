@@ -93,7 +93,7 @@ def test_every_tile_lies_where_it_belongs_in_the_colour_of_its_verdict(
             tile = picture.tiles[i * TILES[1] + j]
             word = str(m.verdict[i, j])
             assert tile.color == VERDICT_COLORS[word]
-            assert f": {word}, mean score {m.mean[i, j]:.2f}" in tile.text
+            assert f": {word}, rate of right answers {m.mean[i, j]:.2f}" in tile.text
             assert f"azimuth {60 * i}° to {60 * i + 60}°" in tile.text
             assert (tile.x, tile.y) == pytest.approx((section.width * i / 6, section.height * (2 - j) / 3))
         assert bool(picture.outlines) == bool(len(m.boxes(1)))

@@ -21,7 +21,7 @@ from lightning_semrob.networks.probe import probe_in_words
 from lightning_semrob.report.job import FinishedJob
 from lightning_semrob.report.page.maps import Maps, cividis_gradient
 from lightning_semrob.report.page.pictures import Sheet, has_maps, measure_maps, saved_grid
-from lightning_semrob.report.page.sections import Numbers, Repeat, Section, Verdict
+from lightning_semrob.report.page.sections import Numbers, Repeat, Section, Verdict, viewpoint_findings
 from lightning_semrob.report.page.templates import Script, fill, plural
 from lightning_semrob.report.page.traps import Traps
 from lightning_semrob.report.page.trust import Trust
@@ -59,7 +59,7 @@ def build_page(
     shown = Maps.of(environment, job, maps, sheets)
     sections = [
         *first,
-        Verdict.of(job),
+        Verdict.of(job, views=not first),
         shown,
         Traps.of(job.traps(maps), environment, maps),
         Numbers.of(job, maps.evaluations),
@@ -125,7 +125,7 @@ def write_report(
     size = " x ".join(str(count) for count in maps.grid)
     cost = f"its {size} maps took {evaluations or 'no'} evaluations of f"
     records = read_maps(Path(folder)) if job.summary.trust else []
-    first = [Trust.of(records, environment)] if records else []
+    first = [Trust.of(records, environment, viewpoint_findings(job.summary))] if records else []
     return save_page(build_page(environment, job, maps, sheets, first), Path(folder), say, f"; {cost}")
 
 

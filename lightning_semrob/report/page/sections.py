@@ -24,7 +24,7 @@ from lightning_semrob.report.tables import (
     viewpoint_table,
 )
 
-__all__ = ["NetworkVerdict", "Numbers", "Repeat", "Section", "Verdict", "rounded"]
+__all__ = ["NetworkVerdict", "Numbers", "Repeat", "Section", "Verdict", "rounded", "viewpoint_findings"]
 
 
 class Section:
@@ -82,6 +82,14 @@ class NetworkVerdict:
         return not (math.isnan(self.low) or math.isnan(self.high))
 
 
+def viewpoint_findings(summary: Summary) -> list[str]:
+    """Sentences on viewpoint accuracy, the headline of a job: every network, then every pair."""
+    return [
+        f"viewpoint accuracy of {name}: {accuracy} % [{interval}], on {shapes} shapes"
+        for name, accuracy, interval, _, shapes in viewpoint_table(summary)[1]
+    ] + [f"by viewpoint accuracy, {pair}" for pair in viewpoint_pairs(summary)]
+
+
 @dataclass(frozen=True)
 class Verdict(Section):
     """Verified SRVR of every network with its interval, and who is more robust where the data can tell.
@@ -103,8 +111,13 @@ class Verdict(Section):
     findings: Sequence[str]
 
     @classmethod
-    def of(cls, job: FinishedJob) -> Verdict:
-        """The verdict of a job: by its verified finder, or by the paper's three."""
+    def of(cls, job: FinishedJob, views: bool = True) -> Verdict:
+        """The verdict of a job: by its verified finder, or by the paper's three.
+
+        Args:
+            job: finished.
+            views: say the viewpoint accuracy, which the section of the trust maps says already where there are any.
+        """
         summary = job.summary
         method = "verified" if "verified" in summary.methods else "mean"
         if method not in summary.intervals["verified"]:
@@ -125,11 +138,7 @@ class Verdict(Section):
                     sum(verdict in ("valid", "invalid", "undecided") for verdict in verdicts),
                 )
             )
-        findings = [
-            f"viewpoint accuracy of {name}: {accuracy} % [{interval}], on {shapes} shapes"
-            for name, accuracy, interval, _, shapes in viewpoint_table(summary)[1]
-        ]
-        findings += [f"by viewpoint accuracy, {pair}" for pair in viewpoint_pairs(summary)]
+        findings = viewpoint_findings(summary) if views else []
         findings += format_comparisons(summary).splitlines()
         if len(lines) > 1 and not findings:
             findings = ["the networks are not compared: that takes the verified finder, or all three of the paper's"]

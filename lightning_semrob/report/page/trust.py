@@ -189,12 +189,13 @@ class Trust(Section):
     left: int
 
     @classmethod
-    def of(cls, records: Sequence[TrustRecord], environment: SemanticEnvironment) -> Trust:
+    def of(cls, records: Sequence[TrustRecord], environment: SemanticEnvironment, before: Sequence[str] = ()) -> Trust:
         """The section of the trust maps of a job; nothing is evaluated.
 
         Args:
             records: at least one.
             environment: set up; renders one or two views of each shape.
+            before: sentences of the headline that come first.
         """
         summary = summarize_maps(records)
         if summary is None:
@@ -208,4 +209,5 @@ class Trust(Section):
             for shape, own in shown
         ]
         first = records[0].map
-        return cls(trust_headline(summary), first.space, first.eps, records[0].score, shapes, len(groups) - len(shown))
+        sentences = [*before, *trust_headline(summary)]
+        return cls(sentences, first.space, first.eps, records[0].score, shapes, len(groups) - len(shown))
