@@ -151,13 +151,10 @@ def test_loggers_get_shares_as_numbers(parts: tuple[Path, Path, Path]) -> None:
     records = read_maps(parts[2])
     trust = summarize_maps(records)
     assert trust is not None
-    empty = replace(
-        summarize([], ["naive"]), networks=NETWORKS, intervals={"intersected": {}, "verified": {}}, cost={}
-    )
+    empty = replace(summarize([], ["naive"]), networks=NETWORKS, intervals={"intersected": {}, "verified": {}}, cost={})
     found = summary_metrics(replace(empty, trust=trust))
     for network, own in zip(NETWORKS, (records[:2], records[2:]), strict=True):
         for share in ("trusted_share", "failing_share"):
             mean = np.mean([getattr(record.map, share) for record in own])
-            label = network.rpartition(":")[2]
-            assert found[f"{share}/{label}"] == pytest.approx(100 * mean)
+            assert found[f"{share}/{network}"] == pytest.approx(100 * mean)
     assert summary_metrics(empty) == {}
