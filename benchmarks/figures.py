@@ -9,6 +9,7 @@
     python benchmarks/figures.py 13 14                   # regions of all methods, with what the network sees in them
     python benchmarks/figures.py srvr                    # SRVR bars with intervals, SRVR against accuracy
     python benchmarks/figures.py trust                   # the trust map of a shape
+    python benchmarks/figures.py scenes                  # objects on white and in scenes, with their scores
     python benchmarks/figures.py turntable               # a GIF with the score as a moving marker
 
 With ``--source embedded`` maps are measured once and kept in ``outputs/figures/embedded.nc``; the boxes are those of
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from matplotlib.figure import Figure
 from paper_figures import plot_region_views, plot_srvr_against_accuracy, plot_srvr_bars, save_turntable
 from reference import METHODS, REFERENCE, PaperData, load_paper_data, load_paper_maps
 from torch import Tensor
@@ -36,7 +38,7 @@ from lightning_semrob.functions import RenderedFunction
 from lightning_semrob.maps import SemanticMaps, compute_maps
 from lightning_semrob.maps.traps import shared_holes
 from lightning_semrob.networks import build_network, network_labels
-from lightning_semrob.rendering.raster import Rasterizer
+from lightning_semrob.rendering import Rasterizer, Scene
 from lightning_semrob.report.figures import (
     plot_data_map,
     plot_growth,
@@ -363,6 +365,31 @@ def trust(arguments: argparse.Namespace, output: Path) -> Path:
     return save_figure(plot_trust_map(m, picture=picture, title=title, size=(9.5, 3.2)), output)
 
 
+def scenes(arguments: argparse.Namespace, output: Path) -> Path:
+    """Three objects on white and in a scene, with the score of the first network."""
+    name = arguments.networks[0]
+    network = RenderedFunction.of("teapot", name).classifier
+    drawn = (
+        ("teapot", (40.0, 20.0), Scene("embedded:wood", shadow=0.7), "before wood"),
+        ("park_bench", (215.0, 12.0), Scene(panorama="embedded:field", shadow=0.7), "in a field"),
+        ("rocking_chair", (320.0, 15.0), Scene(panorama="embedded:room", shadow=0.7), "in a room"),
+    )
+    figure = Figure(figsize=(9.6, 2.0), layout="constrained")
+    axes = figure.subplots(1, 2 * len(drawn))
+    for k, (shape, view, scene, place) in enumerate(drawn):
+        u = torch.tensor([view], dtype=torch.float64)
+        for side, (own, words) in enumerate(((Scene(), "on white"), (scene, place))):
+            f = RenderedFunction.of(shape, network, renderer=Rasterizer(448, scene=own))
+            with torch.no_grad():
+                picture = f.images(u)[0]
+            score = float(RenderedFunction.of(shape, network, scene=own)(u[None]))
+            place_of = axes[2 * k + side]
+            place_of.imshow(picture.permute(1, 2, 0).numpy())
+            place_of.set_title(f"{shape.replace('_', ' ')} {words}: {score:.2f}", fontsize=7)
+            place_of.set_axis_off()
+    return save_figure(figure, output)
+
+
 def turntable(source: Source, shape: int, elevation: float, output: Path) -> Path:
     """The object turning, with the scores of its map."""
     maps = source.maps
@@ -379,7 +406,7 @@ def turntable(source: Source, shape: int, elevation: float, output: Path) -> Pat
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = ("1", "3", "4", "5", "11", "12", "13", "14", "srvr", "trust", "turntable")
+    known = ("1", "3", "4", "5", "11", "12", "13", "14", "srvr", "trust", "scenes", "turntable")
     parser.add_argument("figures", nargs="*", default=[], choices=(*known, []), metavar="FIGURE", help=str(known))
     parser.add_argument("--source", choices=("embedded", "reference"), default="embedded")
     parser.add_argument("--output", type=Path, help="file (of one figure) or folder; outputs/figures if not given")
@@ -410,6 +437,9 @@ def main() -> None:
         if name == "trust":
             docs = arguments.output is None and arguments.shape == "teapot"
             print(trust(arguments, DOCS / "trust_map.png" if docs else output))
+            continue
+        if name == "scenes":
+            print(scenes(arguments, DOCS / "scenes.png" if arguments.output is None else output))
             continue
         if source is None:
             if from_paper:
