@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from lightning_semrob.shapes.files import Assets, FolderAssets, MeshFileError, ZipAssets
 from lightning_semrob.shapes.gltf_scene import read_gltf
-from lightning_semrob.shapes.libraries import read_3mf, read_collada, read_stl
+from lightning_semrob.shapes.libraries import read_3mf, read_collada, read_stl, read_usd
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.shapes.obj import read_obj
 from lightning_semrob.shapes.off import read_off
@@ -27,6 +27,10 @@ READERS: Mapping[str, Callable[[Source], list[Part]]] = {
     ".stl": read_stl,
     ".dae": read_collada,
     ".3mf": read_3mf,
+    ".usdz": read_usd,
+    ".usd": read_usd,
+    ".usda": read_usd,
+    ".usdc": read_usd,
 }
 """What reads the parts of a file, by its suffix."""
 

@@ -757,6 +757,87 @@ def test_collada(write: Callable[..., Path], painted: Path) -> None:
     check_same(write("box.dae", text), painted)
 
 
+def usd(texture: str = "tex.png", head: str = "", mesh: str = "") -> str:
+    """The painted box in USD, up is +z, moved and scaled by its parent; ``mesh`` is written into the mesh."""
+    points = ", ".join(f"({x:g}, {-z:g}, {y:g})" for x, y, z in POINTS)
+    uv = ", ".join(f"({u:g}, {v:g})" for u, v in UV.reshape(-1, 2))
+    return f"""#usda 1.0
+( upAxis = "Z" {head} )
+def Xform "root" {{
+  double3 xformOp:translate = (5, 6, 7)
+  double3 xformOp:scale = (2, 2, 2)
+  uniform token[] xformOpOrder = ["xformOp:translate", "xformOp:scale"]
+  def Mesh "box" ( prepend apiSchemas = ["MaterialBindingAPI"] ) {{
+    point3f[] points = [{points}]
+    int[] faceVertexCounts = [{", ".join(["4"] * 6)}]
+    int[] faceVertexIndices = [{", ".join(map(str, QUADS.reshape(-1)))}]
+    texCoord2f[] primvars:st = [{uv}] ( interpolation = "vertex" )
+    uniform token subdivisionScheme = "none"
+    rel material:binding = </root/m>
+    {mesh}
+  }}
+  def Material "m" {{
+    token outputs:surface.connect = </root/m/surface.outputs:surface>
+    def Shader "surface" {{
+      uniform token info:id = "UsdPreviewSurface"
+      color3f inputs:diffuseColor.connect = </root/m/picture.outputs:rgb>
+      token outputs:surface
+    }}
+    def Shader "picture" {{
+      uniform token info:id = "UsdUVTexture"
+      asset inputs:file = @{texture}@
+      float2 inputs:st.connect = </root/m/where.outputs:result>
+      float3 outputs:rgb
+    }}
+    def Shader "where" {{
+      uniform token info:id = "UsdPrimvarReader_float2"
+      string inputs:varname = "st"
+      float2 outputs:result
+    }}
+  }}
+}}
+"""
+
+
+def test_usd_and_usdz(tmp_path: Path, write: Callable[..., Path], painted: Path, plain: Path) -> None:
+    pytest.importorskip("pxr", reason="usd-core has no wheel for this Python")
+    write("tex.png", png(checks()))
+    check_same(write("box.usda", usd()), painted)
+    with zipfile.ZipFile(tmp_path / "box.usdz", "w") as archive:
+        archive.write(tmp_path / "box.usda", "box.usda")
+        archive.write(tmp_path / "tex.png", "tex.png")
+    check_same(tmp_path / "box.usdz", painted)
+    flipped = usd(mesh='uniform token orientation = "leftHanded"').replace("faceVertexIndices = [", "x = [")
+    backwards = ", ".join(map(str, QUADS[:, ::-1].reshape(-1)))
+    flipped = flipped.replace("texCoord2f[]", f"int[] faceVertexIndices = [{backwards}]\n    texCoord2f[]")
+    for path in (tmp_path / "box.usda", write("left.usda", flipped)):
+        corners = load_mesh(path).vertices[load_mesh(path).faces]
+        assert torch.linalg.det(corners).sum() > 0  # six times the volume: faces look outward
+    red = usd().replace(
+        "inputs:diffuseColor.connect = </root/m/picture.outputs:rgb>", "inputs:diffuseColor = (1, 0, 0)"
+    )
+    check_same(write("red.usda", red), uniform(write, (1, 0, 0)))
+    shown = usd(mesh="color3f[] primvars:displayColor = [(0, 0, 1)]").replace("rel material:binding = </root/m>", "")
+    check_same(write("blue.usda", shown), uniform(write, (0, 0, 1)))
+    with pytest.warns(UserWarning, match=r"names gone\.png, not found beside it"):
+        check_same(write("gone.usda", usd("gone.png")), plain)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("def Mesh", 'def Sphere "ball" {}\n  def Mesh'), r"has a Sphere \(/root/ball\), which is no mesh"),
+        (('def Xform "root" {', 'def Xform "root" ( references = @/etc/passwd@ ) {'), "refers to other layers"),
+        (("int[] faceVertexCounts = [4", "int[] faceVertexCounts = [5"), "names a vertex that does not exist"),
+        (("#usda 1.0", "nothing"), "cannot be read"),
+    ],
+)
+def test_usd_that_is_refused(write: Callable[..., Path], change: tuple[str, str], words: str) -> None:
+    pytest.importorskip("pxr", reason="usd-core has no wheel for this Python")
+    with pytest.raises(MeshFileError, match=words):
+        load_mesh(write("box.usda", usd().replace(*change)))
+
+
 # Files that must not be read
 
 
