@@ -2,64 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from lightning_semrob.commands.parsing import Parser, quiet
 from lightning_semrob.functions import RenderedFunction, SemanticFunction
 from lightning_semrob.networks import build_network
 from lightning_semrob.networks.probe import probe_in_words, probe_network
-from lightning_semrob.rendering import RENDERERS, Renderer, Scene
+from lightning_semrob.rendering import RENDERERS, Scene
 from lightning_semrob.shapes.catalog import ShapeSpec, resolve_shapes
-from lightning_semrob.shapes.mesh import Mesh
-from lightning_semrob.space import SemanticSpace
-from lightning_semrob.verification.audit import GradientAudit, agreement, audit_gradient
+from lightning_semrob.verification.audit import GradientAudit, ImageScore, agreement, audit_gradient, smooth_score
 
-__all__ = ["ImageScore", "main", "smooth_score"]
-
-
-class ImageScore(SemanticFunction):
-    """f(u) of any differentiable score of the image, where no network is asked.
-
-    Args:
-        renderer: differentiable.
-        mesh: the shape.
-        score: images (B, 3, H, W) to (B,).
-        space: the swept axes.
-    """
-
-    def __init__(self, renderer: Renderer, mesh: Mesh, score: Callable[[Tensor], Tensor], space: SemanticSpace) -> None:
-        super().__init__()
-        self.renderer, self.mesh, self.score = renderer, mesh, score
-        self.names = space.names
-
-    def _value(self, u: Tensor, index: Tensor) -> Tensor:
-        with torch.no_grad():
-            return self._score(u.flatten(0, 1)).double().view(u.shape[:2])
-
-    def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        values, gradients = [], []
-        for part in u.flatten(0, 1).split(16):
-            with torch.enable_grad():
-                point = part.detach().clone().requires_grad_(True)
-                value = self._score(point)
-                gradients.append(torch.autograd.grad(value.sum(), point)[0])
-                values.append(value.detach())
-        return torch.cat(values).double().view(u.shape[:2]), torch.cat(gradients).view(u.shape)
-
-    def _score(self, u: Tensor) -> Tensor:
-        assert self.names is not None
-        return self.score(self.renderer(self.mesh, u, self.names))
-
-
-def smooth_score(size: int, seed: int) -> Callable[[Tensor], Tensor]:
-    """Images to their mean product with a fixed random field of 6 x 6 bicubic patches."""
-    coarse = torch.randn(1, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
-    field = torch.nn.functional.interpolate(coarse, (size, size), mode="bicubic", align_corners=True)[0]
-    return lambda images: (images * field).mean((1, 2, 3))
+__all__ = ["main"]
 
 
 def main(args: Sequence[str] | None = None) -> GradientAudit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,9 +10,19 @@ from torch import Tensor
 
 from lightning_semrob.functional.uncertainty import clopper_pearson
 from lightning_semrob.functions import SemanticFunction, window_half_widths
+from lightning_semrob.rendering import Renderer
+from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import SemanticSpace
 
-__all__ = ["LEAST_SIGN_RIGHT", "AxisAgreement", "GradientAudit", "agreement", "audit_gradient"]
+__all__ = [
+    "LEAST_SIGN_RIGHT",
+    "AxisAgreement",
+    "GradientAudit",
+    "ImageScore",
+    "agreement",
+    "audit_gradient",
+    "smooth_score",
+]
 
 #: An axis fails when fewer of its gradients have the right sign: with a real network f bends within the window, so
 #: that not even an exact gradient agrees everywhere.
@@ -154,3 +164,44 @@ def audit_gradient(
     along = torch.stack([gradient[:, place, :, k].mean(-1) for place, k in enumerate(columns)], -1)
     difference = (value[..., -1] - value[..., 0]) / (2 * half[columns])
     return GradientAudit(names, slope, (rest / spread).sqrt(), along, difference)
+
+
+class ImageScore(SemanticFunction):
+    """f(u) of any differentiable score of the image, where no network is asked.
+
+    Args:
+        renderer: differentiable.
+        mesh: the shape.
+        score: images (B, 3, H, W) to (B,).
+        space: the swept axes.
+    """
+
+    def __init__(self, renderer: Renderer, mesh: Mesh, score: Callable[[Tensor], Tensor], space: SemanticSpace) -> None:
+        super().__init__()
+        self.renderer, self.mesh, self.score = renderer, mesh, score
+        self.names = space.names
+
+    def _value(self, u: Tensor, index: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self._score(u.flatten(0, 1)).double().view(u.shape[:2])
+
+    def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        values, gradients = [], []
+        for part in u.flatten(0, 1).split(16):
+            with torch.enable_grad():
+                point = part.detach().clone().requires_grad_(True)
+                value = self._score(point)
+                gradients.append(torch.autograd.grad(value.sum(), point)[0])
+                values.append(value.detach())
+        return torch.cat(values).double().view(u.shape[:2]), torch.cat(gradients).view(u.shape)
+
+    def _score(self, u: Tensor) -> Tensor:
+        assert self.names is not None
+        return self.score(self.renderer(self.mesh, u, self.names))
+
+
+def smooth_score(size: int, seed: int) -> Callable[[Tensor], Tensor]:
+    """Images to their mean product with a fixed random field of 6 x 6 bicubic patches."""
+    coarse = torch.randn(1, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
+    field = torch.nn.functional.interpolate(coarse, (size, size), mode="bicubic", align_corners=True)[0]
+    return lambda images: (images * field).mean((1, 2, 3))
