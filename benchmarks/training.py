@@ -1,7 +1,10 @@
 """Does training that aims beat training that does not? Six ways to draw views, judged where the difference is visible.
 
     python benchmarks/training.py --output outputs/training            # tunes, trains, judges, prints the tables
-    python benchmarks/training.py --output outputs/training --only uniform aimed --seeds 0 1 --tuning-seeds 100
+    python benchmarks/training.py --output outputs/three --only uniform aimed --rates 0.008 --seeds 0 1 2 \\
+        --space azimuth elevation distance                             # three axes
+    python benchmarks/training.py --output outputs/lite0 --only uniform aimed --rates 0.0005 --seeds 0 1 2 \\
+        --config configs/train_finetune.yaml --shapes 'path/to/shapes#*' --mapped 1   # EfficientNet-Lite0
 
 Network, classes, budget and everything else but the views are those of configs/train_demo.yaml; more shapes are held
 out. First the learning rates are tuned: each rate trains `uniform` and `aimed` with seeds of its own, and each of the
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +44,7 @@ from lightning_semrob.training.judging import (
     held_out_environment,
     held_out_ratios,
     network_names,
+    real_accuracy,
     trusted_share,
     write_class_table,
 )
@@ -56,6 +61,8 @@ from lightning_semrob.utilities.files import read_json, write_atomically
 
 TUNED = ("uniform", "aimed")
 VIEWS = 128
+#: Of each embedded class; as in the demo.
+TRAINING_SHAPES = 24
 
 
 @dataclass(frozen=True)
@@ -111,16 +118,14 @@ class WholeEpochs(RenderedViews):
         return super().render(shape, u, randomized) if known is None else known
 
 
-def make_data(config: Mapping[str, Any], train: int, validation: int, held_out: int) -> WholeEpochs:
-    """The data of a configuration with other numbers of shapes a class."""
-    count = train + validation + held_out
-    changes = {
-        "shapes": [f"{spec.partition(':')[0]}:0-{count - 1}" for spec in config["data"]["shapes"]],
-        "validation_per_class": validation,
-        "held_out_per_class": held_out,
-        "num_workers": 0,
-    }
-    data = WholeEpochs(**(dict(config["data"]) | changes))
+def make_data(config: Mapping[str, Any], validation: int, held_out: int) -> WholeEpochs:
+    """The data of a configuration, with other numbers of shapes where its classes are embedded ones."""
+    settings = dict(config["data"]) | {"num_workers": 0}
+    if all(spec.rpartition(":")[2].startswith("0-") for spec in settings["shapes"]):
+        last = TRAINING_SHAPES + validation + held_out - 1
+        settings["shapes"] = [f"{spec.partition(':')[0]}:0-{last}" for spec in settings["shapes"]]
+        settings |= {"validation_per_class": validation, "held_out_per_class": held_out}
+    data = WholeEpochs(**settings)
     data.setup()
     return data
 
@@ -201,13 +206,14 @@ def dense(data: RenderedViews, network: str, runs: Sequence[Run], split: str) ->
     return DenseViews(names, kept[0].classes, kept[0].regions, *joined)
 
 
-def volumes(data: RenderedViews, network: str, run: Run, each: int) -> dict[str, Tensor]:
-    """Trusted, failing and verified share of the first ``each`` held-out shapes of each class, (S,), of one run."""
-    count = dict.fromkeys(data.classes, 0)
-    shapes = []
-    for shape in data.splits["held_out"]:
-        count[shape.class_name] += 1
-        shapes += [shape] if count[shape.class_name] <= each else []
+def first_of_each(shapes: Sequence[ShapeSpec], count: int) -> list[ShapeSpec]:
+    """The first ``count`` shapes of each class."""
+    classes = dict.fromkeys(shape.class_name for shape in shapes)
+    return [shape for name in classes for shape in [s for s in shapes if s.class_name == name][:count]]
+
+
+def volumes(data: RenderedViews, network: str, run: Run, shapes: Sequence[ShapeSpec]) -> dict[str, Tensor]:
+    """Trusted, failing and verified share of each shape, (S,), of one run."""
     renderer = {
         "class_path": "lightning_semrob.rendering.raster.Rasterizer",
         "init_args": {"image_size": data.renderer.image_size, "supersampling": 1},
@@ -216,7 +222,7 @@ def volumes(data: RenderedViews, network: str, run: Run, each: int) -> dict[str,
     job = evaluation_job(data, network, weights, shapes, run.folder, Judging(1, 400), renderer, "cpu", progress=False)
     names = network_names(data, network, weights)
     shares = trusted_share(job, list(names.values())).shares()[:, 0]
-    return {"trusted": shares[0], "failing": shares[1], "verified": held_out_ratios(job.runs, names)[run.folder.name]}
+    return dict(zip(SHARES, (*shares, held_out_ratios(job.runs, names)[run.folder.name]), strict=True))
 
 
 def tune(
@@ -242,6 +248,7 @@ def tune(
     return best
 
 
+SHARES = ("trusted", "failing", "verified")
 MEASURES = ("top-1 failures", "mean f", "5 % quantile", "worst tenth")
 
 
@@ -256,121 +263,89 @@ def measures(views: DenseViews) -> dict[str, Callable[[Tensor, Tensor], Tensor]]
     }
 
 
-def print_means(runs: Sequence[Run], views: DenseViews, shares: Mapping[Run, Mapping[str, Tensor]]) -> None:
+def print_means(
+    runs: Sequence[Run],
+    views: DenseViews,
+    shares: Mapping[Run, Mapping[str, Tensor]],
+    photographs: Mapping[Run, float],
+) -> None:
     """Mean of each arm over its seeds and, behind +-, standard deviation over them; percent."""
     lines = []
     for arm in dict.fromkeys(run.arm for run in runs):
         rows = [k for k, run in enumerate(runs) if run.arm == arm]
         own = [runs[k] for k in rows]
-        columns = [measure(views.score[rows], views.hit[rows]) for measure in measures(views).values()]
-        columns.append(views.clean_hit[rows].mean((1, 2)))
-        columns += [
-            torch.tensor([float(shares[run][name].nanmean()) for run in own if run in shares])
-            for name in ("trusted", "failing", "verified")
-        ]
+        columns = {name: measure(views.score[rows], views.hit[rows]) for name, measure in measures(views).items()}
+        columns["clean accuracy"] = views.clean_hit[rows].mean((1, 2))
+        for name in SHARES if shares else ():
+            columns[name] = torch.tensor([float(shares[run][name].nanmean()) for run in own if run in shares])
+        if photographs:
+            columns["photographs"] = torch.tensor([photographs[run] for run in own])
         cells = []
-        for column in columns:
+        for column in columns.values():
             spread = f" +- {100 * column.std():.1f}" if len(column) > 1 else ""
             cells.append(f"{100 * column.mean():.1f}{spread}" if len(column) else "n/a")
-        lines.append(
-            [arm, str(len(own)), f"{own[0].rate:g}", str(own[0].cost.rendered), str(own[0].cost.steps), *cells]
-        )
-    columns = [
-        "views",
-        "seeds",
-        "rate",
-        "images",
-        "steps",
-        *MEASURES,
-        "clean accuracy",
-        "trusted",
-        "failing",
-        "verified",
+        spent = own[0].cost
+        lines.append([arm, str(len(own)), f"{own[0].rate:g}", str(spent.rendered), str(spent.steps), *cells])
+    print(format_table(["views", "seeds", "rate", "images", "steps", *columns], lines, left=1))
+
+
+def difference_line(each: Tensor, interval: Sequence[float], p_value: float) -> list[str]:
+    """Cells of a paired difference: ``each`` of the seeds, and what the test over shapes says."""
+    same = int((each * each.mean() > 0).sum())
+    words = [
+        "none" if low != low else f"[{100 * low:+.2f}, {100 * high:+.2f}]"
+        for low, high in (symmetric_interval(each), interval)
     ]
-    print(format_table(columns, lines, left=1))
+    return [f"{100 * each.mean():+.2f}", f"{same} of {len(each)}", *words, f"{p_value:.4f}"]
 
 
-def print_differences(runs: Sequence[Run], views: DenseViews, base: str, resamples: int) -> None:
-    """Every arm minus ``base`` at the seeds of both, points of percent."""
+def print_differences(
+    runs: Sequence[Run],
+    views: DenseViews,
+    shares: Mapping[Run, Mapping[str, Tensor]],
+    classes: Tensor,
+    resamples: int,
+    base: str = "uniform",
+) -> None:
+    """Every arm minus ``base`` at the seeds that both have, paired by seed and shape; points of percent.
+
+    Over seeds the interval is that of the sign-flip test. Over shapes a shape's value is its mean over the seeds; a
+    quantile and the worst tenth are no means over shapes, so they have a test but no interval.
+    """
     lines = []
     place = {(run.arm, run.seed): k for k, run in enumerate(runs)}
     for arm in dict.fromkeys(run.arm for run in runs if run.arm != base):
         seeds = [run.seed for run in runs if run.arm == arm and (base, run.seed) in place]
         new, old = ([place[name, seed] for seed in seeds] for name in (arm, base))
-        for name, measure in measures(views).items():
-            each = measure(views.score[new], views.hit[new]) - measure(views.score[old], views.hit[old])
-            low, high = symmetric_interval(each)
-            same = int((each * each.mean() > 0).sum())
-            source = views.hit if name == "top-1 failures" else views.score
-            if name in MEASURES[:2]:
-                sign = -1 if name == "top-1 failures" else 1
-                first, second = (source[rows].mean((0, 2)) for rows in (new, old))
-                shapes = paired_difference(first, second, views.classes)
-                p, interval = shapes.p_value, sorted((sign * shapes.low, sign * shapes.high))
-                words = f"[{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]"
-            else:
-                tail = views.tails["low_score" if name == "5 % quantile" else "worst_regions"]
-                p, words = swap_p_value(source[new], source[old], tail, resamples), "none"
-            over = f"[{100 * low:+.1f}, {100 * high:+.1f}]" if low == low else "too few seeds"
-            lines.append([arm, name, f"{100 * each.mean():+.2f}", f"{same} of {len(seeds)}", over, words, f"{p:.4f}"])
-    columns = [
-        f"minus {base}",
-        "measure",
-        "difference",
-        "seeds agree",
-        "95 % over seeds",
-        "95 % over shapes",
-        "p over shapes",
-    ]
-    print(format_table(columns, lines, left=2))
-
-
-def print_shares(runs: Sequence[Run], shares: Mapping[Run, Mapping[str, Tensor]], base: str) -> None:
-    """Trusted, failing and verified share of every arm minus ``base``, paired by seed and shape."""
-    lines = []
-    place = {(run.arm, run.seed): run for run in runs if run in shares}
-    for arm in dict.fromkeys(run.arm for run in runs if run.arm != base):
-        pairs = [(place[arm, s], place[base, s]) for a, s in place if a == arm and (base, s) in place]
-        for name in ("trusted", "failing", "verified") if pairs else ():
-            new, old = (torch.stack([shares[pair[k]][name] for pair in pairs]) for k in range(2))
-            each = (new - old).nanmean(1)
-            low, high = symmetric_interval(each)
-            classes = torch.arange(new.shape[1]) // (new.shape[1] // 12)
-            shapes = paired_difference(new.nanmean(0), old.nanmean(0), classes)
-            over = f"[{100 * low:+.1f}, {100 * high:+.1f}]" if low == low else "too few seeds"
-            same = int((each * each.mean() > 0).sum())
-            interval = f"[{100 * shapes.low:+.1f}, {100 * shapes.high:+.1f}]"
-            lines.append(
-                [
-                    arm,
-                    name,
-                    f"{100 * each.mean():+.2f}",
-                    f"{same} of {len(pairs)}",
-                    over,
-                    interval,
-                    f"{shapes.p_value:.4f}",
-                ]
-            )
-    columns = [
-        f"minus {base}",
-        "share",
-        "difference",
-        "seeds agree",
-        "95 % over seeds",
-        "95 % over shapes",
-        "p over shapes",
-    ]
-    print(format_table(columns, lines, left=2))
+        means = {"top-1 failures": 1 - views.hit.mean(2), "mean f": views.score.mean(2)}
+        for name, value in means.items():
+            found = paired_difference(value[new].mean(0), value[old].mean(0), views.classes)
+            each = (value[new] - value[old]).mean(1)
+            lines.append([arm, name, *difference_line(each, (found.low, found.high), found.p_value)])
+        for name, tail in zip(MEASURES[2:], views.tails.values(), strict=True):
+            first, second = views.score[new], views.score[old]
+            p_value = swap_p_value(first, second, tail, resamples)
+            lines.append([arm, name, *difference_line(tail(first) - tail(second), (math.nan, math.nan), p_value)])
+        pairs = [(runs[i], runs[k]) for i, k in zip(new, old, strict=True) if runs[i] in shares and runs[k] in shares]
+        for name in SHARES if pairs else ():
+            first, second = (torch.stack([shares[pair[side]][name] for pair in pairs]) for side in (0, 1))
+            found = paired_difference(first.nanmean(0), second.nanmean(0), classes)
+            each = (first - second).nanmean(1)
+            lines.append([arm, name, *difference_line(each, (found.low, found.high), found.p_value)])
+    columns = ["difference", "seeds agree", "95 % over seeds", "95 % over shapes", "p over shapes"]
+    print(format_table([f"minus {base}", "measure", *columns], lines, left=2))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Tune, train, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(ARMS), default=list(ARMS), help="arms to train")
-    parser.add_argument("--rates", type=float, nargs="+", default=[4e-3, 8e-3, 16e-3], help="learning rates to tune")
+    parser.add_argument("--rates", type=float, nargs="+", default=[4e-3, 8e-3, 16e-3], help="to tune; one is not tuned")
     parser.add_argument("--tuning-seeds", type=int, nargs="+", default=[100, 101])
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(8)), help="of uniform and aimed")
     parser.add_argument("--side-seeds", type=int, nargs="+", default=[0, 1, 2], help="of the other arms")
+    parser.add_argument("--shapes", nargs="+", default=None, help="instead of those of the configuration")
+    parser.add_argument("--space", nargs="+", default=None, help="swept axes, over the widest ranges of the renderer")
     parser.add_argument("--images", type=int, default=None, help="rendered images of a run; the demo's if absent")
     parser.add_argument("--validation", type=int, default=4, help="validation shapes of a class")
     parser.add_argument("--held-out", type=int, default=8, help="held-out shapes of a class")
@@ -389,33 +364,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.images is not None:
         config["data"]["images"] = options.images
     network = config["model"]["network"]
-    data = make_data(config, 24, options.validation, options.held_out)
-    best = tune(data, config, options.rates, options.tuning_seeds, options.output)
+    config["data"] |= {} if options.shapes is None else {"shapes": options.shapes}
+    if options.space is not None:
+        config["data"]["space"] = options.space
+        drawn = config["data"]["randomized"]
+        config["data"]["randomized"] = {name: ends for name, ends in drawn.items() if name not in options.space}
+    data = make_data(config, options.validation, options.held_out)
+    best = dict.fromkeys(TUNED, options.rates[0])
+    if len(options.rates) > 1:
+        best = tune(data, config, options.rates, options.tuning_seeds, options.output)
     seeds = {arm: options.seeds if arm in TUNED else options.side_seeds for arm in options.only}
-    runs = [
-        Run(arm, best.get(arm, best["uniform"]), own[k], options.output)
-        for arm, own in seeds.items()
-        for k in range(len(own))
-    ]
-    for run in sorted(runs, key=lambda run: (list(ARMS).index(run.arm) >= len(TUNED), seeds[run.arm].index(run.seed))):
+    rates = {arm: best.get(arm, best["uniform"]) for arm in seeds}
+    runs = [Run(arm, rates[arm], seed, options.output) for arm, own in seeds.items() for seed in own]
+    for run in sorted(runs, key=lambda run: (run.arm not in TUNED, seeds[run.arm].index(run.seed))):
         train(data, config, run)
     views = dense(data, network, runs, "held_out")
+    photographs = {}
+    if data.real is not None:
+        names = network_names(data, network, {run.folder.name: run.weights for run in runs})
+        photographs = {run: real_accuracy(data, names[run.folder.name]) for run in runs}
     shares = {}
+    mapped = first_of_each(data.splits["held_out"], options.mapped)
+    labels = torch.tensor([data.classes.index(shape.class_name) for shape in mapped])
     if options.mapped:
         chosen = [run for run in runs if seeds[run.arm].index(run.seed) < options.mapped_seeds]
-        shares = {run: volumes(data, network, run, options.mapped) for run in chosen}
+        shares = {run: volumes(data, network, run, mapped) for run in chosen}
     shapes, pixels = len(data.splits["held_out"]), data.renderer.image_size
     print(f"\n{shapes} held-out shapes of {len(data.classes)} classes, {VIEWS} views each, {pixels} pixels; percent")
     print(
         f"Mean and standard deviation over seeds; trusted, failing and verified on {options.mapped} shapes of a class"
     )
-    print_means(runs, views, shares)
+    print_means(runs, views, shares, photographs)
     if "uniform" in seeds:
         print("\nPaired differences to uniform, points of percent")
-        print_differences(runs, views, "uniform", options.resamples)
-        if shares:
-            print("\nPaired differences of shares of the space, points of percent")
-            print_shares(runs, shares, "uniform")
+        print_differences(runs, views, shares, labels, options.resamples)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ __all__ = [
     "held_out_environment",
     "held_out_ratios",
     "network_names",
+    "real_accuracy",
     "shape_specification",
     "shapes_to_map",
     "trusted_share",
@@ -207,7 +208,7 @@ def compare(
     for k, (run, full) in enumerate(networks.items()):
         seen = statistics[run]
         if data.real is not None:
-            seen = replace(seen, accuracy_real=_real_accuracy(data, full))
+            seen = replace(seen, accuracy_real=real_accuracy(data, full))
         share = VerifiedShare(float(found.estimate[k]), float(found.low[k]), float(found.high[k]), found.shapes)
         own = {
             name: VerifiedShare(float(table[k, 0]), float(table[k, 1]), float(table[k, 2]), len(shapes))
@@ -287,7 +288,7 @@ def shapes_to_map(shapes: Sequence[ShapeSpec], count: int) -> list[ShapeSpec]:
 
 
 @torch.no_grad()
-def _real_accuracy(data: RenderedViews, network: str) -> float:
+def real_accuracy(data: RenderedViews, network: str) -> float:
     """Accuracy on the real images that were not trained on."""
     assert data.real is not None
     classifier = build_network(network)
