@@ -27,10 +27,7 @@ __all__ = ["environment_of", "main"]
 
 
 def _parser() -> Parser:
-    parser = Parser(
-        "maps",
-        "Semantic maps: f of every network and shape on an even grid of one or more axes.",
-    )
+    parser = Parser("maps", "Semantic maps: f of every network and shape on an even grid of one or more axes.")
     parser.add_argument("--config", action="config", help="yaml file; configs/maps_paper.yaml is the paper's grid")
     parser.add_class_arguments(SemanticEnvironment, "data")
     parser.add_class_arguments(SemanticMapper, "maps")

@@ -20,14 +20,7 @@ from typing import Any
 import torch
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
-from lightning_semrob.evaluation.records import (
-    NOT_VERIFIED,
-    Run,
-    origin_of_runs,
-    read_runs,
-    runs_table,
-    write_runs,
-)
+from lightning_semrob.evaluation.records import NOT_VERIFIED, Run, origin_of_runs, read_runs, runs_table, write_runs
 from lightning_semrob.evaluation.statements import JobDescription, region_statement
 from lightning_semrob.functions.precision import set_arithmetic
 from lightning_semrob.functions.trusted import refuse_code

@@ -129,10 +129,7 @@ def region_statement(run: Run, space: SemanticSpace, job: JobDescription) -> dic
             "mean_at_most": TRAP_MEAN,
             "share_at_most": trap_share(known.mean_low) if run.verdict == "valid" else None,
         },
-        "worst": {
-            "score": known.worst_score,
-            "view": {axis.name: known.worst.get(axis.name) for axis in space},
-        },
+        "worst": {"score": known.worst_score, "view": {axis.name: known.worst.get(axis.name) for axis in space}},
         "sampling": {
             "design": None if known.samples is None else _DESIGNS[design],
             "samples": known.samples,

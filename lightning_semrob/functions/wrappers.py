@@ -59,10 +59,7 @@ class FiniteDifference(_Wrapper):
     """
 
     def __init__(
-        self,
-        function: SemanticFunction,
-        step: float | Sequence[float] = 1.0,
-        space: SemanticSpace | None = None,
+        self, function: SemanticFunction, step: float | Sequence[float] = 1.0, space: SemanticSpace | None = None
     ) -> None:
         super().__init__(function)
         self.step = torch.as_tensor(step, dtype=torch.float64)

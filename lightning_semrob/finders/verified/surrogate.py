@@ -245,12 +245,7 @@ class SurrogateGrowth(Growth):
         return value
 
     def _search(
-        self,
-        window: tuple[Tensor, Tensor],
-        eps_m: float,
-        eps_v: float,
-        cells: int,
-        best: tuple[Tensor, Tensor] | None,
+        self, window: tuple[Tensor, Tensor], eps_m: float, eps_v: float, cells: int, best: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, Tensor] | None:
         """The largest box of equal cells of a window, or ``best`` where that is at least as large."""
         low, width = window

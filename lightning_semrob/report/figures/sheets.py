@@ -15,12 +15,7 @@ __all__ = ["plot_contact_sheet"]
 
 
 def plot_contact_sheet(
-    images: Tensor,
-    labels: Sequence[str],
-    *,
-    columns: int | None = None,
-    title: str | None = None,
-    cell: float = 1.35,
+    images: Tensor, labels: Sequence[str], *, columns: int | None = None, title: str | None = None, cell: float = 1.35
 ) -> Figure:
     """Renderings in a grid, each with its label below.
 
