@@ -1,0 +1,1 @@
+"""Finished jobs: compared, joined, and sampled again."""
