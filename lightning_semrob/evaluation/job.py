@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from signal import Signals
@@ -107,8 +108,9 @@ class JobConfig:
         parser.set_defaults({f"data.{name}": value for name, value in DATA_DEFAULTS.items()})
         parser.set_defaults({f"model.{name}": value for name, value in MODEL_DEFAULTS.items()})
         pl.seed_everything(self.seed, verbose=False)
-        settings = {"seed_everything": self.seed, "model": dict(self.model), "data": dict(self.data)}
-        settings["trust"] = dict(self.trust)
+        # A copy: the parser puts objects of its own into nested settings.
+        parts = {"model": dict(self.model), "data": dict(self.data), "trust": dict(self.trust)}
+        settings = deepcopy({"seed_everything": self.seed, **parts})
         try:
             parsed = parser.parse_object(settings)
             made = parser.instantiate_classes(parsed)

@@ -22,8 +22,11 @@ from lightning_semrob.trust.tiles import Tiles
 
 __all__ = ["MapSamples", "first_points", "sample_maps", "sampled_points"]
 
-# Points of a round, over all tiles: enough to fill the batches of a renderer, few enough to react.
+# Points of a round, over all tiles: enough to fill the batches of a renderer, few enough to react. At most half of the
+# tiles, so that those next to a call get there before the budget ends.
 _ROUND = 48
+# Samples of a tile in a round, for the same reason.
+_TOGETHER = 4
 # Points of every tile that are drawn at a time.
 _CHUNK = 16
 # A tile that seems to need more samples than this many times its share of the budget is given up, if it does so even
@@ -31,7 +34,7 @@ _CHUNK = 16
 _PATIENCE = 5
 _OPTIMISM = 1.0
 # What the samples of the neighbouring tiles count for, in samples.
-_NEIGHBOURS = 4.0
+_NEIGHBOURS = 1.0
 # Ridge of the fitted slopes, in samples at the spread of a uniform tile, and how far neighbours' means foretell them.
 _RIDGE, _FORETOLD = 0.3, 0.7
 # Evidence a little above the threshold, since the number of called tiles is only foreseen.
@@ -248,6 +251,7 @@ def sample_maps(
 
     row = torch.arange(maps).repeat_interleave(len(real))
     take(row, real.repeat(maps), torch.ones_like(row))
+    size = min(_ROUND, max(8, tiles.count // 2))  # points of a round
     active, patience = torch.arange(maps), _PATIENCE * max_evaluations / max(1, len(real))
     while True:
         state.learn(active)
@@ -256,12 +260,14 @@ def sample_maps(
         need = _needs(evidence, pace, target)
         hope = _needs(evidence, pace + (_OPTIMISM / state.count[active])[..., None], target)
         need = torch.where((need > 0) & (hope <= patience), need, torch.inf)
-        chosen, tile = need.topk(min(_ROUND, tiles.count), largest=False)
+        chosen, tile = need.topk(min(size, tiles.count), largest=False)
         hopeful = chosen.isfinite()
         # Where few tiles are left they share the round.
-        times = torch.minimum(chosen, (_ROUND // hopeful.sum(-1).clamp_min(1))[:, None].double())
+        share = (size // hopeful.sum(-1).clamp_min(1)).clamp_min(_TOGETHER)
+        times = torch.minimum(chosen, share[:, None].double())
         times = torch.where(hopeful, times, 0.0).long()
-        times = torch.minimum(times, (left[:, None] - times.cumsum(-1) + times).clamp_min(0))
+        room = left.clamp_max(size)[:, None]
+        times = torch.minimum(times, (room - times.cumsum(-1) + times).clamp_min(0))
         going, place = (times > 0).nonzero(as_tuple=True)
         if not len(going):
             break
