@@ -9,6 +9,7 @@
     python benchmarks/figures.py 13 14                   # regions of all methods, with what the network sees in them
     python benchmarks/figures.py srvr                    # SRVR bars with intervals, SRVR against accuracy
     python benchmarks/figures.py trust                   # the trust map of a shape
+    python benchmarks/figures.py trust3                  # the same over azimuth, elevation and distance
     python benchmarks/figures.py scenes                  # objects on white and in scenes, with their scores
     python benchmarks/figures.py turntable               # a GIF with the score as a moving marker
 
@@ -20,6 +21,8 @@ of the repository), and pictures, where the mesh is there, are made by the built
 from __future__ import annotations
 
 import argparse
+import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -390,6 +393,28 @@ def scenes(arguments: argparse.Namespace, output: Path) -> Path:
     return save_figure(figure, output)
 
 
+def trust_of_three_axes(arguments: argparse.Namespace, output: Path) -> Path:
+    """The trust map over azimuth, elevation and distance: a panel for every slice of the distance, a picture above."""
+    network, tiles = arguments.networks[0], (12, 4, 3)
+    f = RenderedFunction.of(arguments.shape, network, ("azimuth", "elevation", "distance"))
+    began = time.process_time()
+    m = trust_map(f, f.space, tiles=tiles, max_evaluations=10 * math.prod(tiles))
+    seconds = time.process_time() - began
+    boxes, third = m.boxes(1), f.space.axes[2]
+    view = (boxes.a[0] + boxes.b[0]) / 2 if len(boxes) else (f.space.low + f.space.high) / 2
+    views = view.repeat(tiles[2], 1)
+    views[:, 2] = third.low + (torch.arange(tiles[2]) + 0.5) * third.extent / tiles[2]
+    thing = arguments.shape.replace("_", " ")
+    title = (
+        f"{thing}, {network_labels([network])[0]}: trusted in {percent(m.trusted_share, 0, ' %')} of the views over three "
+        f"axes, failing in {percent(m.failing_share, 0, ' %')} ({m.evaluations} evaluations)"
+    )
+    print(f"{title}; {' x '.join(map(str, tiles))} tiles, {seconds:.0f} s of one core")
+    with torch.no_grad():
+        pictures = f.images(views)
+    return save_figure(plot_trust_map(m, picture=pictures, title=title), output)
+
+
 def turntable(source: Source, shape: int, elevation: float, output: Path) -> Path:
     """The object turning, with the scores of its map."""
     maps = source.maps
@@ -406,7 +431,7 @@ def turntable(source: Source, shape: int, elevation: float, output: Path) -> Pat
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = ("1", "3", "4", "5", "11", "12", "13", "14", "srvr", "trust", "scenes", "turntable")
+    known = ("1", "3", "4", "5", "11", "12", "13", "14", "srvr", "trust", "trust3", "scenes", "turntable")
     parser.add_argument("figures", nargs="*", default=[], choices=(*known, []), metavar="FIGURE", help=str(known))
     parser.add_argument("--source", choices=("embedded", "reference"), default="embedded")
     parser.add_argument("--output", type=Path, help="file (of one figure) or folder; outputs/figures if not given")
@@ -434,9 +459,10 @@ def main() -> None:
             docs = arguments.output is None and arguments.shape == "school_bus"
             print(over_azimuth(arguments, DOCS / "score_over_azimuth.png" if docs else output))
             continue
-        if name == "trust":
+        if name in ("trust", "trust3"):
             docs = arguments.output is None and arguments.shape == "teapot"
-            print(trust(arguments, DOCS / "trust_map.png" if docs else output))
+            draw, picture = (trust, "trust_map.png") if name == "trust" else (trust_of_three_axes, "trust_axes.png")
+            print(draw(arguments, DOCS / picture if docs else output))
             continue
         if name == "scenes":
             print(scenes(arguments, DOCS / "scenes.png" if arguments.output is None else output))

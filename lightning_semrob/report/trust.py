@@ -40,7 +40,7 @@ def network_sentences(trust: TrustSummary) -> list[str]:
         boxes = [(found.largest_box.share, found.shape_id, found.largest_box) for found in own if found.largest_box]
         if boxes:
             _, shape, box = max(boxes, key=lambda item: item[0])
-            text += f"; largest trusted region: {shape}, {box.text}"
+            text += f"; largest trusted region of {shape}: {box.text}"
         traps = [
             (found.worst_trap.share * (1 - found.worst_trap.mean), found.shape_id, found.worst_trap)
             for found in own
@@ -48,7 +48,7 @@ def network_sentences(trust: TrustSummary) -> list[str]:
         ]
         if traps:
             _, shape, trap = max(traps, key=lambda item: item[0])
-            text += f"; worst trap: {shape}, {trap.text}, mean score {trap.mean:.2f}"
+            text += f"; worst trap, of {shape}: {trap.text}, mean score {trap.mean:.2f}"
         sentences.append(text)
     return sentences
 

@@ -217,6 +217,27 @@ class TrustMapper(pl.LightningModule):
         ]
         return every[len(every) * rank // processes : len(every) * (rank + 1) // processes]
 
+    def shared_function(
+        self, environment: MappedEnvironment, task: MapTask, together: Sequence[int]
+    ) -> SemanticFunction:
+        """f of a network and shape; what was shown to a network is remembered until the shape is another one.
+
+        Args:
+            environment, task, together: as in :meth:`measure`.
+        """
+        shape = task.shape
+        if self._memories[0] != shape:
+            self._memories = shape, {}
+        memories = self._memories[1]
+        for number in together:
+            memories.setdefault(number, ScoreMemory())
+        functions = {number: environment.rendered_function(number, shape) for number in together}
+        return _SharedPictures(functions, memories, task.network, self.after_round)
+
+    def memory(self, network: int) -> ScoreMemory:
+        """What a network was shown of the present shape."""
+        return self._memories[1][network]
+
     def measure(self, environment: MappedEnvironment, task: MapTask, together: Sequence[int]) -> TrustRecord | None:
         """The map of a network and shape; None for a shape that cannot be loaded.
 
@@ -231,13 +252,7 @@ class TrustMapper(pl.LightningModule):
         except (ValueError, OSError) as error:
             environment.report_failure(shape, error)
             return None
-        if self._memories[0] != shape:
-            self._memories = shape, {}
-        memories = self._memories[1]
-        for number in together:
-            memories.setdefault(number, ScoreMemory())
-        functions = {number: environment.rendered_function(number, shape) for number in together}
-        f = _SharedPictures(functions, memories, network, self.after_round)
+        f = self.shared_function(environment, task, together)
         spec, size = environment.shapes[shape], environment.micro_batch_size
         stream, grid = named_seed(0, spec.class_name, spec.shape_id), settings.grid(space)
         (found,) = trust_maps(
@@ -274,7 +289,7 @@ class TrustMapper(pl.LightningModule):
         )
 
     def _top1(
-        self, f: _SharedPictures, tiles: Tiles, stream: int, environment: MappedEnvironment
+        self, f: SemanticFunction, tiles: Tiles, stream: int, environment: MappedEnvironment
     ) -> tuple[float | None, float | None, float | None]:
         """Rate of right answers over the space, from the first view of every tile, which are known already.
 

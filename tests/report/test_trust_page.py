@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.colors import to_rgb
+from torch import Tensor
 
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.folder import environment_of
@@ -117,8 +119,41 @@ def test_other_numbers_of_axes_are_said_in_words(finished: Path, records: list[T
     found = Texts(fill("trust.html", section=Trust.of([record], environment_of(finished, trust=True))))
     assert "svg" not in found.tags
     assert "trusted 33\xa0%, failing 67\xa0%" in found.text
-    with pytest.raises(ValueError, match="needs two axes"):
+    with pytest.raises(ValueError, match="needs two or three axes"):
         plot_trust_map(record.map)
+
+
+def pierced(u: Tensor) -> Tensor:
+    """Right everywhere but around azimuth 210, elevation 40; with a third axis only where it is small."""
+    hole = ((u[..., 0] - 210).abs() < 30) & ((u[..., 1] - 40).abs() < 16)
+    return 1 - (hole & (u[..., 2:] < 2).all(-1)).double()
+
+
+def test_the_worst_trap_is_outlined(finished: Path, records: list[TrustRecord]) -> None:
+    m = trust_map(AnalyticFunction(pierced), SemanticSpace.default(), tiles=TILES, max_evaluations=600)
+    (trap,) = m.traps()
+    assert (trap.a.tolist(), trap.b.tolist()) == ([180.0, pytest.approx(70 / 3)], [240.0, pytest.approx(170 / 3)])
+    section = Trust.of([replace(records[0], shape_id="another", map=m)], environment_of(finished, trust=True))
+    (picture,) = section.shapes[0].maps
+    assert picture.traps == [
+        pytest.approx((section.width / 2, section.height / 3, section.width / 6, section.height / 3))
+    ]
+    assert 'class="outline trap"' in fill("trust.html", section=section)
+    outlines = [patch for patch in plot_trust_map(m).axes[0].patches if patch.get_linestyle() != "solid"]
+    assert [outline.get_bbox().bounds for outline in outlines] == [pytest.approx((180, 70 / 3, 60, 100 / 3))]
+
+
+def test_a_figure_of_three_axes(tmp_path: Path) -> None:
+    space = SemanticSpace((*SemanticSpace.default(), Axis("distance", 0, 4)))
+    m = trust_map(AnalyticFunction(pierced), space, tiles=(6, 3, 2), max_evaluations=600)
+    figure = plot_trust_map(m, picture=torch.rand(2, 3, 8, 8), title="a map")
+    near, far = (panel for panel in figure.axes if panel.get_title())
+    assert (near.get_title(), far.get_title()) == ("distance 0 to 2", "distance 2 to 4")
+    failing = to_rgb(VERDICT_COLORS["failing"])
+    assert [[tuple(c[:3]) == failing for c in row] for row in near.images[0].get_array().tolist()] == [
+        [(i, j) == (1, 3) for j in range(6)] for i in range(3)
+    ]
+    assert save_figure(figure, tmp_path / "map.png").stat().st_size > 1000
 
 
 def test_many_shapes_are_cut_and_that_is_said(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -12,6 +16,7 @@ from torch import Tensor
 
 from lightning_semrob.report.figures.maps import box_outlines
 from lightning_semrob.report.figures.style import finish_axes, picture_of, titled
+from lightning_semrob.space import SemanticSpace
 from lightning_semrob.trust.map import TrustMap
 from lightning_semrob.utilities.messages import percent
 
@@ -19,6 +24,11 @@ __all__ = ["VERDICT_COLORS", "plot_trust_map", "tile_opacity"]
 
 #: Okabe and Ito's blue and vermillion, which every kind of colour vision tells apart, and grey.
 VERDICT_COLORS = {"trusted": "#0072B2", "failing": "#D55E00", "mixed": "#9AA0A6", "undecided": "#FFFFFF"}
+#: How regions are outlined.
+_MARKS: dict[str, dict[str, Any]] = {
+    "largest trusted region": {"edgecolor": "black", "linewidth": 2, "linestyle": "solid"},
+    "worst trap": {"edgecolor": "black", "linewidth": 2, "linestyle": (0, (2, 1.2))},
+}
 #: Opacity of a trusted or failing tile whose mean score is just at the threshold.
 _FAINTEST = 0.5
 
@@ -32,50 +42,88 @@ def tile_opacity(trust_map: TrustMap) -> NDArray[np.float64]:
     return _FAINTEST + (1 - _FAINTEST) * np.clip(strength, 0.0, 1.0)
 
 
+def _panel(axes: Axes, m: TrustMap, space: SemanticSpace, colors: NDArray[np.float64]) -> None:
+    """Draw tiles (columns, rows, 4) over two axes."""
+    x, y = space
+    extent = (x.low, x.high, y.low, y.high)
+    axes.imshow(colors.transpose(1, 0, 2), origin="lower", extent=extent, aspect="auto", interpolation="nearest")
+    finish_axes(axes, space)
+
+
+def _outline(axes: Axes, a: list[float], b: list[float], space: SemanticSpace, style: Mapping[str, Any]) -> None:
+    for left, right, bottom, top in box_outlines(a, b, space):
+        axes.add_patch(Rectangle((left, bottom), right - left, top - bottom, fill=False, **style))
+
+
 def plot_trust_map(
     trust_map: TrustMap,
     *,
     picture: Tensor | None = None,
     title: str | None = None,
-    size: tuple[float, float] = (8.0, 3.4),
+    size: tuple[float, float] | None = None,
 ) -> Figure:
-    """A trust map over two axes with its largest trusted region.
+    """A trust map with its largest trusted region and its worst trap.
 
     Args:
-        trust_map: over two axes, abscissa and ordinate.
-        picture: (3, H, W) in [0, 1], of the object, at the left.
+        trust_map: over two axes, abscissa and ordinate, or over three: a panel for every slice of tiles of the third.
+        picture: (3, H, W) in [0, 1], of the object, at the left; of a map over three axes (S, 3, H, W), one above each
+            of the S panels.
         title: above the figure.
         size: inches.
 
     Raises:
-        ValueError: unless the map has two axes.
+        ValueError: unless the map has two or three axes.
     """
-    m, space = trust_map, trust_map.space
-    if len(space) != 2:
-        raise ValueError(f"a figure of a trust map needs two axes, got {space.names}: its shares say the rest")
-    figure = Figure(figsize=size, layout="constrained")
-    ratios = None if picture is None else (1, 3)
-    places = figure.subplots(1, 1 if picture is None else 2, width_ratios=ratios, squeeze=False)[0]
-    if picture is not None:
-        places[0].imshow(picture_of(picture))
-        places[0].set_axis_off()
-    axes = places[-1]
-    colors = np.array([[to_rgb(VERDICT_COLORS[word]) for word in row] for row in m.verdict.tolist()])
-    tiles = np.concatenate([colors, tile_opacity(m)[..., None]], -1)
-    x, y = space
-    extent = (x.low, x.high, y.low, y.high)
-    axes.imshow(tiles.transpose(1, 0, 2), origin="lower", extent=extent, aspect="auto", interpolation="nearest")
+    m = trust_map
+    if len(m.space) not in (2, 3):
+        raise ValueError(
+            f"a figure of a trust map needs two or three axes, got {m.space.names}: its shares say the rest"
+        )
+    flat, slices = SemanticSpace(m.space.axes[:2]), 1 if len(m.space) == 2 else m.tiles.shape[2]
+    deep = len(m.space) == 3
+    figure = Figure(figsize=size or ((8.0, 3.4) if not deep else (3.2 * slices, 3.0 if picture is None else 4.6)),
+                    layout="constrained")  # fmt: skip
+    if deep:
+        rows = figure.subplots(1 if picture is None else 2, slices, squeeze=False)
+        panels, pictures = rows[-1], [] if picture is None else list(zip(rows[0], picture, strict=True))
+    else:
+        ratios = None if picture is None else (1, 3)
+        places = figure.subplots(1, 1 if picture is None else 2, width_ratios=ratios, squeeze=False)[0]
+        panels, pictures = places[-1:], [] if picture is None else [(places[0], picture)]
+    for place, shown in pictures:
+        place.imshow(picture_of(shown))
+        place.set_axis_off()
+    rgb = np.array([to_rgb(VERDICT_COLORS[word]) for word in m.verdict.ravel().tolist()]).reshape(*m.verdict.shape, 3)
+    tiles = np.concatenate([rgb, tile_opacity(m)[..., None]], -1).reshape(*m.verdict.shape[:2], slices, 4)
+    boxes, traps = m.boxes(1), m.traps()
+    marks = [("largest trusted region", boxes.a[0], boxes.b[0])] if len(boxes) else []
+    marks += [("worst trap", traps[0].a, traps[0].b)] if traps else []
+    for number, axes in enumerate(panels):
+        _panel(axes, m, flat, tiles[:, :, number])
+        inside = [True] * len(marks)
+        if deep:
+            third = m.space.axes[2]
+            middle = third.low + (number + 0.5) * third.extent / slices
+            ends = (middle - third.extent / slices / 2, middle + third.extent / slices / 2)
+            axes.set_title(f"{third.name.replace('_', ' ')} {ends[0]:.3g} to {ends[1]:.3g}", fontsize="small")
+            # A box of a periodic axis may lie a turn further on.
+            turns = (-third.extent, 0.0, third.extent) if third.periodic else (0.0,)
+            inside = [any(float(a[2]) < middle + turn < float(b[2]) for turn in turns) for _, a, b in marks]
+            if number:
+                axes.set_ylabel("")
+        for (name, a, b), here in zip(marks, inside, strict=True):
+            if here:
+                _outline(axes, a.tolist(), b.tolist(), flat, _MARKS[name])
     handles: list[Patch | Line2D] = [
         Patch(facecolor=color, edgecolor="#555555", linewidth=0.5, label=f"{word} {percent(m.share(word), 0, ' %')}")
         for word, color in VERDICT_COLORS.items()
         if word != "mixed" or m.eps < 0.5
     ]
-    boxes = m.boxes(1)
-    for left, right, bottom, top in box_outlines(boxes.a[0].tolist(), boxes.b[0].tolist(), space) if len(boxes) else []:
-        outline = Rectangle((left, bottom), right - left, top - bottom, fill=False, edgecolor="black", linewidth=2)
-        axes.add_patch(outline)
-    if len(boxes):
-        handles.append(Line2D([], [], color="black", linewidth=2, label="largest trusted region"))
-    finish_axes(axes, space)
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize="small")
+    handles += [
+        Line2D(
+            [], [], color=str(_MARKS[name]["edgecolor"]), linewidth=2, linestyle=_MARKS[name]["linestyle"], label=name
+        )
+        for name, _, _ in marks
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False, fontsize="small")
     return titled(figure, title)

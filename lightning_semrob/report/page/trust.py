@@ -58,12 +58,14 @@ class TrustPicture:
         shares: verdict -> share of the space.
         tiles: none unless the map has two axes.
         outlines: (x, y, width, height) of the largest trusted region in the drawing.
+        traps: likewise of the worst trap.
     """
 
     network: str
     shares: dict[str, float]
     tiles: Sequence[Tile]
     outlines: Sequence[tuple[float, float, float, float]]
+    traps: Sequence[tuple[float, float, float, float]]
 
     @classmethod
     def of(cls, record: TrustRecord) -> TrustPicture:
@@ -71,11 +73,18 @@ class TrustPicture:
         m = record.map
         shares = {word: m.share(word) for word in VERDICT_COLORS}
         if len(m.space) != 2:
-            return cls(record.network, shares, [], [])
-        boxes = m.boxes(1)
-        outlines = box_outlines(boxes.a[0].tolist(), boxes.b[0].tolist(), m.space) if len(boxes) else []
+            return cls(record.network, shares, [], [], [])
+        boxes, traps = m.boxes(1), m.traps()
+
+        def places(regions: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[float, float, float, float]]:
+            sides = [side for a, b in regions for side in box_outlines(a.tolist(), b.tolist(), m.space)]
+            return [_place(side, m.space) for side in sides]
+
         what = "rate of right answers" if record.score == "top1" else "mean score"
-        return cls(record.network, shares, _drawn(m, what), [_place(outline, m.space) for outline in outlines])
+        largest = [(boxes.a[0], boxes.b[0])] if len(boxes) else []
+        return cls(
+            record.network, shares, _drawn(m, what), places(largest), places([(trap.a, trap.b) for trap in traps[:1]])
+        )
 
 
 def _place(sides: Sequence[float], space: SemanticSpace) -> tuple[float, float, float, float]:
