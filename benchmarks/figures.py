@@ -406,8 +406,8 @@ def trust_of_three_axes(arguments: argparse.Namespace, output: Path) -> Path:
     views[:, 2] = third.low + (torch.arange(tiles[2]) + 0.5) * third.extent / tiles[2]
     thing = arguments.shape.replace("_", " ")
     title = (
-        f"{thing}, {network_labels([network])[0]}: trusted in {percent(m.trusted_share, 0, ' %')} of the views over three "
-        f"axes, failing in {percent(m.failing_share, 0, ' %')} ({m.evaluations} evaluations)"
+        f"{thing}, {network_labels([network])[0]}: trusted in {percent(m.trusted_share, 0, ' %')} of the views over "
+        f"three axes, failing in {percent(m.failing_share, 0, ' %')} ({m.evaluations} evaluations)"
     )
     print(f"{title}; {' x '.join(map(str, tiles))} tiles, {seconds:.0f} s of one core")
     with torch.no_grad():

@@ -108,11 +108,9 @@ class JobConfig:
         parser.set_defaults({f"data.{name}": value for name, value in DATA_DEFAULTS.items()})
         parser.set_defaults({f"model.{name}": value for name, value in MODEL_DEFAULTS.items()})
         pl.seed_everything(self.seed, verbose=False)
-        # A copy: the parser puts objects of its own into nested settings.
-        parts = {"model": dict(self.model), "data": dict(self.data), "trust": dict(self.trust)}
-        settings = deepcopy({"seed_everything": self.seed, **parts})
+        settings = deepcopy({name: dict(getattr(self, name)) for name in ("model", "data", "trust")})
         try:
-            parsed = parser.parse_object(settings)
+            parsed = parser.parse_object({"seed_everything": self.seed} | settings)
             made = parser.instantiate_classes(parsed)
         except (ArgumentError, TypeError, KeyError) as error:
             raise ValueError(f"the job cannot be made: {error}") from error

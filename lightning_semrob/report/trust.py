@@ -48,7 +48,7 @@ def network_sentences(trust: TrustSummary) -> list[str]:
         ]
         if traps:
             _, shape, trap = max(traps, key=lambda item: item[0])
-            text += f"; worst trap, of {shape}: {trap.text}, mean score {trap.mean:.2f}"
+            text += f"; worst trap: {shape}, {trap.text}, mean score {trap.mean:.2f}"
         sentences.append(text)
     return sentences
 
