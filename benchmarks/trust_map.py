@@ -26,11 +26,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from reference import REFERENCE
 from torch import Tensor
 
 from lightning_semrob import AnalyticFunction, RecordedFunction, SemanticSpace
 from lightning_semrob.functional.betting import clopper_pearson
+from lightning_semrob.report.figures import save_figure
 from lightning_semrob.trust import Tiles
 from lightning_semrob.trust.sampling import MapSamples, sample_maps
 
@@ -286,9 +288,9 @@ def concentration_curve(f: RecordedFunction, mean: Tensor, eps: float, budgets: 
     return [float((spent <= budget).double().mean()) for budget in budgets]
 
 
-def curve(f: RecordedFunction, mean: Tensor) -> None:
-    """Print the share decided against evaluations."""
-    budgets = [400, 800, 1200, 1600, 2000, 3000, 4080, 8000]
+def curve(f: RecordedFunction, mean: Tensor, figure: Path | None) -> None:
+    """Print the share decided against evaluations, and draw it."""
+    budgets, found = [400, 800, 1200, 1600, 2000, 3000, 4080, 8000], {}
     print(f"share of the space decided; evaluations: {'':>14}" + "".join(f"{budget:>8}" for budget in budgets))
     for eps in (0.5, 0.3):
         ours = [float((sample(f, len(mean), eps, budget).call >= 0).double().mean()) for budget in budgets]
@@ -299,6 +301,27 @@ def curve(f: RecordedFunction, mean: Tensor) -> None:
         }
         for name, values in rows.items():
             print(f"eps {eps}  {name:<46}" + "".join(f"{value:>8.1%}" for value in values))
+        found[eps] = rows
+    if figure is not None:
+        print(save_figure(plot_curves(budgets, found), figure))
+
+
+def plot_curves(budgets: list[int], found: dict[float, dict[str, list[float]]]) -> Figure:
+    """Share decided against evaluations, a panel for each eps."""
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    panels = figure.subplots(1, len(found), sharey=True)
+    for axes, (eps, rows) in zip(panels, found.items(), strict=True):
+        for (name, values), style in zip(rows.items(), ("o-", "s--", "^:"), strict=True):
+            axes.plot(budgets, [100 * value for value in values], style, label=name, markersize=4)
+        axes.set_xscale("log")
+        axes.set_xticks(budgets[::2] + budgets[-1:], [f"{budget:,}" for budget in budgets[::2] + budgets[-1:]])
+        axes.minorticks_off()
+        axes.set_title(f"eps {eps:g}", fontsize="medium")
+        axes.set_xlabel("evaluations")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("decided, percent of the space")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    return figure
 
 
 def table(f: RecordedFunction, mean: Tensor, networks: list[str]) -> None:
@@ -327,6 +350,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--repetitions", type=int, default=2000, help="maps of each adversarial truth")
     parser.add_argument("--seeds", type=int, default=1, help="times that every map is sampled")
+    parser.add_argument("--figure", type=Path, help="png of the curve")
     parser.add_argument("--limit", type=int, help="only about this many maps")
     parser.add_argument("--rendered", type=Path, metavar="FILE", help="npz of the drawn maps; made if absent")
     parser.add_argument("--networks", nargs="+", default=["efficientnet_lite0", "efficientnet_lite1"], help="to draw")
@@ -350,7 +374,7 @@ def main(arguments: list[str] | None = None) -> int:
         if "targets" in options.parts:
             good &= targets(f, mean, options.seeds)
         if "curve" in options.parts:
-            curve(f, mean)
+            curve(f, mean, options.figure)
         if "table" in options.parts:
             table(f, mean, networks)
     if "held_out" in options.parts:

@@ -42,7 +42,7 @@ def network_sentences(trust: TrustSummary) -> list[str]:
             _, shape, box = max(boxes, key=lambda item: item[0])
             text += f"; largest trusted region of {shape}: {box.text}"
         traps = [
-            (found.worst_trap.share * (1 - found.worst_trap.mean), found.shape_id, found.worst_trap)
+            (found.worst_trap.share * (1 - trust.eps - found.worst_trap.mean), found.shape_id, found.worst_trap)
             for found in own
             if found.worst_trap
         ]

@@ -133,12 +133,16 @@ def test_the_worst_trap_is_outlined(finished: Path, records: list[TrustRecord]) 
     m = trust_map(AnalyticFunction(pierced), SemanticSpace.default(), tiles=TILES, max_evaluations=600)
     (trap,) = m.traps()
     assert (trap.a.tolist(), trap.b.tolist()) == ([180.0, pytest.approx(70 / 3)], [240.0, pytest.approx(170 / 3)])
-    section = Trust.of([replace(records[0], shape_id="another", map=m)], environment_of(finished, trust=True))
+    section = Trust.of([replace(records[0], map=m)], environment_of(finished, trust=True))
     (picture,) = section.shapes[0].maps
     assert picture.traps == [
         pytest.approx((section.width / 2, section.height / 3, section.width / 6, section.height / 3))
     ]
-    assert 'class="outline trap"' in fill("trust.html", section=section)
+    shown = Texts(text := fill("trust.html", section=section))
+    assert 'class="outline trap"' in text
+    assert shown.tags.count("img") == 3  # in the largest region, in the trap, and on the card of the trap
+    assert "mean score 0.00 in 5.6\xa0% of the space" in shown.text
+    assert "within azimuth 180° to 240°, elevation 23.3° to 56.7°" in shown.text
     outlines = [patch for patch in plot_trust_map(m).axes[0].patches if patch.get_linestyle() != "solid"]
     assert [outline.get_bbox().bounds for outline in outlines] == [pytest.approx((180, 70 / 3, 60, 100 / 3))]
 

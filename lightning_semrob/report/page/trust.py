@@ -24,6 +24,8 @@ __all__ = ["ShapeTrust", "Tile", "Trust", "TrustPicture", "View"]
 
 #: Shapes whose maps are drawn; the others are in the file of the maps.
 MOST_SHAPES = 24
+#: Traps that are shown; the others are in the file of the maps.
+MOST_TRAPS = 6
 #: Sides of a drawn map.
 _WIDTH, _HEIGHT = 240, 90
 #: Side of a rendering, pixels.
@@ -136,7 +138,65 @@ class ShapeTrust:
     @property
     def title(self) -> str:
         """For people."""
-        return self.shape_id if self.class_name in self.shape_id else f"{self.class_name}: {self.shape_id}"
+        return _title(self.class_name, self.shape_id)
+
+
+@dataclass(frozen=True)
+class TrustTrap:
+    """A trap of a trust map.
+
+    Args:
+        network: its name.
+        title: of the shape, for people.
+        bounds: around it, in words.
+        share: of the space that it fills.
+        mean: its mean score.
+        at_edge: whether it touches an end of the space.
+        view: what it looks like where the mean score is lowest; None where the shape cannot be loaded.
+    """
+
+    network: str
+    title: str
+    bounds: str
+    share: float
+    mean: float
+    at_edge: bool
+    view: View | None
+
+
+def _title(class_name: str, shape_id: str) -> str:
+    return shape_id if class_name in shape_id else f"{class_name}: {shape_id}"
+
+
+def _traps(records: Sequence[TrustRecord], environment: SemanticEnvironment) -> list[TrustTrap]:
+    """The traps of all maps, the worst first, those that are shown with a rendering."""
+    ranked = sorted(
+        ((record, trap) for record in records for trap in record.map.traps()),
+        key=lambda item: item[1].share * item[1].depth,
+        reverse=True,
+    )
+    found = []
+    for number, (record, trap) in enumerate(ranked):
+        space, view = record.map.space, None
+        if number < MOST_TRAPS:
+            middle = (record.map.tiles.low[trap.worst] + record.map.tiles.high[trap.worst]) / 2
+            view = _view(environment, record, "", middle)
+        title, bounds = _title(*record.shape), bounds_of(trap.a.tolist(), trap.b.tolist(), space)
+        found.append(TrustTrap(record.network, title, bounds, trap.share, trap.mean, trap.at_edge, view))
+    return found
+
+
+def _view(environment: SemanticEnvironment, record: TrustRecord, text: str, point: Tensor) -> View | None:
+    """A rendering of the shape of a record; None where it is not there or cannot be loaded."""
+    known = [(shape.class_name, shape.shape_id) for shape in environment.shapes]
+    if record.shape not in known:
+        return None
+    sheet = Sheet(_SIDE, 1, 1)
+    try:
+        sheet.add(pictures(environment, known.index(record.shape), point[None]), [0])
+    except (ValueError, OSError):
+        return None
+    return View(jpeg(sheet.image), text + place_of(point.tolist(), record.map.space))
 
 
 def _points(records: Sequence[TrustRecord]) -> dict[str, Tensor]:
@@ -149,9 +209,7 @@ def _points(records: Sequence[TrustRecord]) -> dict[str, Tensor]:
     else:
         middle = space.to_unit((largest.a[0] + largest.b[0]) / 2)
         points["in the largest trusted region"] = space.from_unit(torch.where(space.periodic, middle % 1, middle))
-    traps = [
-        (trap.share * (1 - trap.mean), record.map.tiles, trap) for record in records for trap in record.map.traps()
-    ]
+    traps = [(trap.share * trap.depth, record.map.tiles, trap) for record in records for trap in record.map.traps()]
     if traps:
         _, tiles, trap = max(traps, key=lambda item: item[0])
         points["in the worst trap"] = (tiles.low[trap.worst] + tiles.high[trap.worst]) / 2
@@ -160,18 +218,8 @@ def _points(records: Sequence[TrustRecord]) -> dict[str, Tensor]:
 
 def _views(environment: SemanticEnvironment, records: Sequence[TrustRecord]) -> list[View]:
     """Renderings of a shape where its maps say most; none where it is not there or cannot be loaded."""
-    known = [(shape.class_name, shape.shape_id) for shape in environment.shapes]
-    if records[0].shape not in known:
-        return []
-    number, views = known.index(records[0].shape), []
-    for text, point in _points(records).items():
-        sheet = Sheet(_SIDE, 1, 1)
-        try:
-            sheet.add(pictures(environment, number, point[None]), [0])
-        except (ValueError, OSError):
-            return []
-        views.append(View(jpeg(sheet.image), f"{text}: {place_of(point.tolist(), records[0].map.space)}"))
-    return views
+    views = [_view(environment, records[0], f"{text}: ", point) for text, point in _points(records).items()]
+    return [view for view in views if view is not None]
 
 
 @dataclass(frozen=True)
@@ -185,17 +233,20 @@ class Trust(Section):
         score: what they are about.
         shapes: those that are drawn.
         left: how many more there are.
+        traps: of all maps, the worst first.
     """
 
     anchor, title, template = "trust", "Trust", "trust.html"
     colors = VERDICT_COLORS
     width, height = _WIDTH, _HEIGHT
+    most_traps = MOST_TRAPS
     sentences: Sequence[str]
     space: SemanticSpace
     eps: float
     score: str
     shapes: Sequence[ShapeTrust]
     left: int
+    traps: Sequence[TrustTrap]
 
     @classmethod
     def of(cls, records: Sequence[TrustRecord], environment: SemanticEnvironment, before: Sequence[str] = ()) -> Trust:
@@ -203,7 +254,7 @@ class Trust(Section):
 
         Args:
             records: at least one.
-            environment: set up; renders one or two views of each shape.
+            environment: set up; renders one or two views of each shape, and one of the worst traps.
             before: sentences of the headline that come first.
         """
         summary = summarize_maps(records)
@@ -218,5 +269,6 @@ class Trust(Section):
             for shape, own in shown
         ]
         first = records[0].map
-        sentences = [*before, *trust_headline(summary)]
-        return cls(sentences, first.space, first.eps, records[0].score, shapes, len(groups) - len(shown))
+        sentences, left = [*before, *trust_headline(summary)], len(groups) - len(shown)
+        traps = _traps(records, environment)
+        return cls(sentences, first.space, first.eps, records[0].score, shapes, left, traps)
