@@ -86,7 +86,7 @@ def sample(f: RecordedFunction, rows: int, eps: float, budget: int, error: str =
     fields = ("call", "log_e", "count", "mean", "evaluations")
     merged = {name: torch.cat([getattr(part, name) for part in parts]) for name in fields}
     empty = torch.zeros(0)
-    return MapSamples(**merged, row=empty, tile=empty, score=empty)
+    return MapSamples(**merged, row=empty, tile=empty, value=empty, score=empty)
 
 
 def judged(samples: MapSamples, truth: Tensor) -> tuple[Tensor, Tensor]:

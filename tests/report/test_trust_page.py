@@ -141,7 +141,7 @@ def test_the_worst_trap_is_outlined(finished: Path, records: list[TrustRecord]) 
     shown = Texts(text := fill("trust.html", section=section))
     assert 'class="outline trap"' in text
     assert shown.tags.count("img") == 3  # in the largest region, in the trap, and on the card of the trap
-    assert "mean score 0.00 in 5.6\xa0% of the space" in shown.text
+    assert " 0.00 in 5.6\xa0% of the space" in shown.text
     assert "within azimuth 180° to 240°, elevation 23.3° to 56.7°" in shown.text
     outlines = [patch for patch in plot_trust_map(m).axes[0].patches if patch.get_linestyle() != "solid"]
     assert [outline.get_bbox().bounds for outline in outlines] == [pytest.approx((180, 70 / 3, 60, 100 / 3))]
