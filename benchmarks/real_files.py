@@ -45,6 +45,7 @@ class Result:
     megabytes: float = 0.0
     faces: int = 0
     picture: Any = None
+    seen: Any = None
 
 
 def plain(vertices: Any, faces: Any, color: Any = (0.8, 0.8, 0.8)) -> Mesh:
@@ -117,6 +118,7 @@ def draw(file: Path, reader: str, connection: Any) -> None:
         done.status, done.reason = "wrong", f"numbers that are not finite. {done.reason}"
     elif empty > len(VIEWS) // 4:
         done.status, done.reason = "wrong", f"no pixel in {empty} of {len(VIEWS)} views. {done.reason}"
+    done.seen = (seen > 0.5).numpy()
     picture = torch.cat(list(images[1::2][:SHOWN]), -1).permute(1, 2, 0).nan_to_num().clamp(0, 1)
     done.picture = (picture * 255).byte().numpy()
     connection.send(done)
@@ -145,6 +147,22 @@ def result_of(file: Path, reader: str) -> Result:
     return done or Result(file, "wrong", f"took more than {SECONDS} s", time.perf_counter() - start)
 
 
+def agreement(first: Sequence[Result], second: Sequence[Result]) -> str:
+    """How the pictures of two readers compare: silhouettes by their overlap in four views, colours by their mean."""
+    both = [(a, b) for a, b in zip(first, second, strict=True) if a.status == b.status == "ok"]
+    form = [(a.seen & b.seen).sum() >= 0.98 * (a.seen | b.seen).sum() for a, b in both]
+    same = [
+        alike and float(np.abs(a.picture.astype(float) - b.picture).mean()) < 1
+        for (a, b), alike in zip(both, form, strict=True)
+    ]
+    pairs = ((first, second), (second, first))
+    alone = [sum(x.status == "ok" and y.status != "ok" for x, y in zip(*pair, strict=True)) for pair in pairs]
+    return (
+        f"both drew {len(both)}, of which {len(both) - sum(form)} differ in form and {sum(form) - sum(same)} in colour "
+        f"alone; the first alone drew {alone[0]}, the second alone {alone[1]}"
+    )
+
+
 def sheet(results: Sequence[Result], columns: int = 6) -> Image.Image:
     """A picture of all files, the refused and wrong ones on pink."""
     width, height = SIZE * SHOWN, SIZE + 14
@@ -166,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Result]:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--output", type=Path, help="the contact sheet; beside the folder by default")
     parser.add_argument("--reader", choices=sorted(READERS), default="own")
+    parser.add_argument("--against", choices=sorted(READERS), help="also draw by this reader, and compare the pictures")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     Rasterizer(SIZE)(plain(np.eye(3), np.array([[0, 1, 2]])), torch.zeros(1, 1), ("azimuth",))  # compiles the kernels
@@ -187,6 +206,9 @@ def main(arguments: Sequence[str] | None = None) -> list[Result]:
         f"{len(results)} files with '{options.reader}': {counts['ok']} ok, {counts['refused']} refused, "
         f"{counts['wrong']} wrong; {total:.0f} s, at most {most:.0f} MB"
     )
+    if options.against:
+        others = [result_of(result.file, options.against) for result in results]
+        print(f"against '{options.against}': {agreement(results, others)}")
     if results:
         output = options.output or options.folder.resolve().with_suffix(".png")
         sheet(results).save(output)
