@@ -2,6 +2,7 @@
 
     python benchmarks/scenes.py                     # the embedded shapes, and the reference shapes where they are there
     python benchmarks/scenes.py --shapes embedded   # these only
+    python benchmarks/scenes.py --cost              # milliseconds an image, by scene
 
 Top-1 rates: every shape from the same ``--views`` scrambled Sobol views of the whole space, the pictures taking turns.
 Trusted shares: trust maps of ``--mapped`` shapes, 8 x 3 tiles, eps 0.5; before pictures f is the mean over 4 nuisances.
@@ -20,7 +21,7 @@ import torch
 from reference import REFERENCE
 
 from lightning_semrob import SemanticSpace
-from lightning_semrob.functional.uncertainty import paired_difference
+from lightning_semrob.functional.uncertainty import class_mean, paired_difference
 from lightning_semrob.functions import Nuisances, RenderedFunction
 from lightning_semrob.networks import network_labels
 from lightning_semrob.rendering import Rasterizer, Scene
@@ -97,7 +98,7 @@ def trusted(subjects: Subjects, record: Record, path: Path, shapes: list[ShapeSp
 
 
 def print_accuracy(record: Record, title: str, keys: set[str]) -> None:
-    """Rates and the change from white with its interval over shapes."""
+    """Rates and the change from white with the p-value of the sign-flip test over shapes."""
     labels = network_labels(NETWORKS)
     columns = {scene: record[f"accuracy {scene}"] for scene in SCENES}
     shapes = [key for key in columns["white"] if key in keys]
@@ -106,14 +107,33 @@ def print_accuracy(record: Record, title: str, keys: set[str]) -> None:
     rates = {scene: torch.tensor([known[key] for key in shapes]).double() for scene, known in columns.items()}
     lines = []
     for k, label in enumerate(labels):
-        row = [label, f"{100 * rates['white'][:, k].mean():.1f}"]
+        row = [label, f"{100 * float(class_mean(rates['white'][:, k], place)):.1f}"]
         for scene in list(SCENES)[1:]:
             found = paired_difference(rates[scene][:, k], rates["white"][:, k], place)
-            mean = 100 * rates[scene][:, k].mean()
-            row.append(f"{mean:.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})")
+            rate = 100 * float(class_mean(rates[scene][:, k], place))
+            row.append(f"{rate:.1f} ({100 * found.estimate:+.1f}, p = {found.p_value:.3f})")
         lines.append(row)
-    print(f"\nTop-1 rate, percent, {title}, {len(shapes)} shapes; in brackets the change from white, 95 % over shapes")
+    print(f"\nTop-1 rate, percent, {title}, {len(shapes)} shapes; in brackets the change from white, mean over classes")
     print(format_table(["network", *SCENES], lines, left=1))
+
+
+def print_cost(rounds: int = 15, batch: int = 8) -> None:
+    """Median milliseconds an image of the teapot by scene, in turn, forward and with gradient."""
+    mesh, u = resolve_shapes(["teapot"])[0].load(), SPACE.sobol(batch, 0).float()
+    renderers = {scene: Rasterizer(scene=setting) for scene, setting in SCENES.items()}
+    spent: dict[tuple[str, bool], list[float]] = {}
+    for _ in range(rounds):
+        for scene, renderer in renderers.items():
+            for gradient in (False, True):
+                start = time.perf_counter()
+                images = renderer(mesh, u.clone().requires_grad_(gradient), SPACE.names)
+                if gradient:
+                    images.sum().backward()
+                spent.setdefault((scene, gradient), []).append(time.perf_counter() - start)
+    median = {key: 1e3 * sorted(values)[rounds // 2] / batch for key, values in spent.items()}
+    lines = [[scene, f"{median[scene, False]:.1f}", f"{median[scene, True]:.1f}"] for scene in SCENES]
+    print(f"Milliseconds an image of 224 pixels, batch {batch}, one thread")
+    print(format_table(["scene", "forward", "with gradient"], lines, left=1))
 
 
 def main() -> None:
@@ -125,8 +145,12 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=16, help="of each shape")
     parser.add_argument("--mapped", nargs="*", default=SHAPES, help="shapes with trust maps")
     parser.add_argument("--record", type=Path, default=Path("outputs/scenes.json"))
+    parser.add_argument("--cost", action="store_true", help="print the cost of rendering alone")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.cost:
+        print_cost()
+        return
     record: Record = json.loads(options.record.read_text()) if options.record.exists() else {}
     start = time.process_time()
     subjects = Subjects()

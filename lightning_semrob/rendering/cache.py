@@ -50,6 +50,10 @@ class CachedRenderer(Renderer):
         """Those of the renderer."""
         return self.renderer.pictures_behind
 
+    def without_scene(self) -> Renderer:
+        """The renderer with nothing around the object; it remembers nothing."""
+        return self.renderer.without_scene()
+
     def render(self, mesh: Mesh, parameters: Mapping[str, Tensor]) -> Tensor:
         """Images by the renderer, nothing remembered."""
         return self.renderer.render(mesh, parameters)
