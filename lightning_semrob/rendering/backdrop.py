@@ -103,33 +103,37 @@ class Backdrop(nn.Module):
             camera: (B, 3, 4) of :func:`~lightning_semrob.rendering.camera.camera_matrix`.
         """
         behind = parameters["background"][:, None, None, None].expand(-1, 3, self.image_size, self.image_size)
+        moves = len(self.panoramas) > 0 or self.scene.shadow > 0
+        rays = self._rays(camera) if moves else camera.new_zeros(3, len(camera), 0, 0)
         if self.names:
-            behind = behind * self._seen(parameters.get("picture", torch.zeros_like(parameters["azimuth"])), camera)
+            behind = behind * self._seen(parameters.get("picture", torch.zeros_like(parameters["azimuth"])), rays)
         if self.scene.shadow > 0:
-            behind = behind * (1 - self.scene.shadow * self._shadow(mesh, camera)[:, None])
+            behind = behind * (1 - self.scene.shadow * self._shadow(mesh, camera, rays)[:, None])
         return behind
 
-    def _seen(self, picture: Tensor, camera: Tensor) -> Tensor:
+    def _seen(self, picture: Tensor, rays: Tensor) -> Tensor:
         """(B, 3, S, S) of the pictures with these numbers (B,), rounded; they go around."""
         number = picture.detach().round().to(torch.int64) % len(self.names)
         flat = len(self.pictures)
-        seen = torch.zeros(len(number), 3, self.image_size, self.image_size, device=camera.device)
+        seen = torch.zeros(len(number), 3, self.image_size, self.image_size, device=rays.device)
         fixed = (number < flat).nonzero().flatten()
         seen[fixed] = self.pictures[number[fixed]].float() / 255
         for one in number[number >= flat].unique().tolist():
             rows = (number == one).nonzero().flatten()
-            seen = seen.index_copy(0, rows, self._around(self.panoramas[one - flat], camera[rows]))
+            if len(rows) == len(number):
+                return self._around(self.panoramas[one - flat], rays)
+            seen = seen.index_copy(0, rows, self._around(self.panoramas[one - flat], rays[:, rows]))
         return seen
 
-    def _around(self, panorama: Tensor, camera: Tensor) -> Tensor:
-        """(B, 3, S, S): what cameras see of a panorama (3, H, W + 2), whose edges stand on the other side once more."""
-        x, y, z = self._rays(camera)
+    def _around(self, panorama: Tensor, rays: Tensor) -> Tensor:
+        """(B, 3, S, S) of a panorama (3, H, W + 2), whose edges stand on the other side once more, along the rays."""
+        x, y, z = rays
         column = 0.5 + torch.atan2(x, -z) / (2 * math.pi)
         row = 0.5 - torch.atan2(y, (x * x + z * z + 1e-12).sqrt()) / math.pi
         width = panorama.shape[-1]
         across = 2 * (column * (width - 2) + 1) / width - 1
         place = torch.stack((across, 2 * row - 1), -1)
-        wide = (panorama.float() / 255).expand(len(camera), -1, -1, -1)
+        wide = (panorama.float() / 255).expand(len(x), -1, -1, -1)
         return torch.nn.functional.grid_sample(wide, place, padding_mode="border", align_corners=False)
 
     def bytes(self, images: int, gradient: bool) -> int:
@@ -137,8 +141,8 @@ class Backdrop(nn.Module):
         once = 12 * self.panoramas[0, 0].numel() if len(self.panoramas) else 0
         return once + images * self.image_size**2 * (250 if gradient else 120)
 
-    def _rays(self, camera: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x, y, z of the directions in which the pixels look, (B, S, S) each."""
+    def _rays(self, camera: Tensor) -> Tensor:
+        """(3, B, S, S): x, y and z of the directions in which the pixels look."""
         size = self.image_size
         centre = (2 * torch.arange(size, device=camera.device, dtype=torch.float32) + 1) / size - 1
         right, up = (row / row.square().sum(-1, keepdim=True) for row in (camera[:, 0, :3], camera[:, 1, :3]))
@@ -147,14 +151,14 @@ class Backdrop(nn.Module):
             across, down = right[:, k, None, None] * centre, up[:, k, None, None] * -centre[:, None]
             return camera[:, 2, k, None, None] + across + down
 
-        return component(0), component(1), component(2)
+        return torch.stack([component(k) for k in range(3)])
 
-    def _shadow(self, mesh: Mesh, camera: Tensor) -> Tensor:
+    def _shadow(self, mesh: Mesh, camera: Tensor, rays: Tensor) -> Tensor:
         """(B, S, S): how much of the sky the object hides from the ground that each pixel shows, from 0 to 1."""
         if self._last is None or self._last[0]() is not mesh:
             self._last = (weakref.ref(mesh), ground_shadow(mesh))
         shadow, ground = self._last[1]
-        x, y, z = self._rays(camera)
+        x, y, z = rays
         centre = -camera[:, 2, :3] * camera[:, 2, 3:]
         above = (centre[:, 1] - ground)[:, None, None]
         down = (y < -1e-4) & (above > 0)
