@@ -156,10 +156,9 @@ class Run:
         if min(*counts, judgement.verification_evaluations or 0, judgement.samples or 0) < 0:
             raise ValueError(f"the run {self.key} has a count below 0")
         for name in ("mean", "variance"):
-            # The mean of the samples may lie outside of these bounds, which rest on the control variate too.
-            low, high = (getattr(judgement, column) for column in (f"{name}_low", f"{name}_high"))
-            if None not in (low, high) and not 0 <= low <= high <= 1:
-                raise ValueError(f"the run {self.key} has bounds [{low}, {high}] of its {name} that no run has")
+            low, middle, high = (getattr(judgement, column) for column in (f"{name}_low", name, f"{name}_high"))
+            if None not in (low, middle, high) and not 0 <= low <= middle <= high <= 1:
+                raise ValueError(f"the run {self.key} has the {name} {middle} outside its bounds [{low}, {high}]")
 
     def check_box(self, u0: Sequence[float], space: SemanticSpace) -> None:
         """Raise ValueError for a box that no finder that projects its boxes has grown from an initial point.

@@ -297,10 +297,15 @@ def eq2_verdict(test: Eq2Test, alpha: float | Tensor) -> Tensor:
 
 
 class Eq2Bounds(NamedTuple):
-    """One-sided bounds of mean and variance, (K,) float64 each; every one holds with probability >= 1 - alpha."""
+    """Mean and variance with one-sided bounds, (K,) float64; each bound holds with probability >= 1 - alpha.
 
+    The estimates rest on the samples and the surrogate, as the bounds do, and lie between them.
+    """
+
+    mean: Tensor
     mean_low: Tensor
     mean_high: Tensor
+    variance: Tensor
     variance_low: Tensor
     variance_high: Tensor
 
@@ -348,7 +353,25 @@ def eq2_bounds(
             rejected, kept = torch.where(reject, threshold, rejected), torch.where(reject, kept, threshold)
             threshold = (rejected + kept) / 2
         found.append(rejected[:, 0])
-    return Eq2Bounds(1 - found[0], 1 - found[2], found[3], found[1])
+    mean, variance = _moments(f, g, g_mean, g_square)
+    mean_low, variance_high, mean_high, variance_low = 1 - found[0], found[1], 1 - found[2], found[3]
+    return Eq2Bounds(
+        torch.minimum(torch.maximum(mean, mean_low), mean_high),
+        mean_low,
+        mean_high,
+        torch.minimum(torch.maximum(variance, variance_low), variance_high),
+        variance_low,
+        variance_high,
+    )
+
+
+def _moments(f: Tensor, g: Tensor | None, g_mean: Tensor | None, g_square: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Unbiased mean and variance of f (K, P) by the surrogate: that of the sample where there is none."""
+    if g is None or g_mean is None or g_square is None:
+        return f.mean(-1), f.var(-1)
+    mean = g_mean + (f - g).mean(-1)
+    square = g_square + (f.square() - g.square()).mean(-1)
+    return mean, square - mean.square() + (f - g).var(-1) / f.shape[-1]
 
 
 def select_rows(test: Eq2Test, rows: Tensor) -> Eq2Test:

@@ -264,8 +264,7 @@ def _summary(samples: list[list[Tensor]], eps_m: float, eps_v: float, alpha: flo
     """Mean and variance of each row with the bounds of their tests, six of (K,)."""
     result = torch.full((6, len(samples)), torch.nan, dtype=torch.float64)
     for chosen, x in _by_length(samples):
-        low, high, variance_low, variance_high = eq2_bounds(x, eps_m, eps_v, alpha)
-        result[:, chosen] = torch.stack([x.mean(-1), low, high, x.var(-1), variance_low, variance_high])
+        result[:, chosen] = torch.stack(list(eq2_bounds(x, eps_m, eps_v, alpha)))
     return list(result)
 
 

@@ -139,6 +139,8 @@ def test_another_renderer_or_runtime_is_named() -> None:
         ("verdict", "certainly", r"the verdict 'certainly', which is none of \['valid'"),
         ("status", "perfect", "the status 'perfect'"),
         ("evaluations", -1, "a count below 0"),
+        ("mean", 1.5, r"the mean 1\.5 outside its bounds \["),
+        ("variance_high", -0.1, r"outside its bounds \[.*, -0\.1\]"),
         ("u0_azimuth", 77.0, "starts at azimuth 77, its task at"),
         ("a_elevation", 89.0, "on elevation, which no finder grows"),
         ("b_elevation", 120.0, "on elevation, which no finder grows"),

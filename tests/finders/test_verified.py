@@ -182,6 +182,9 @@ def test_intervals_hold_at_the_share_of_their_attempt() -> None:
         known = (torch.cat(run._predicted)[None], *run.moments)
         bounds = eq2_bounds(scores[None], 0.3, 0.05, run.level, *known)
         assert (found.mean_low, found.variance_high) == (float(bounds.mean_low), float(bounds.variance_high))
+        assert found.mean_low <= found.mean <= found.mean_high
+        assert found.variance_low <= found.variance <= found.variance_high
+        assert abs(found.mean - float(known[1][0] + (scores - known[0][0]).mean())) < 1e-9
         assert found.mean_low >= 0.7
         assert found.variance_high <= 0.05
         assert found.mean_low <= float(eq2_bounds(scores[None], 0.3, 0.05, 0.05, *known).mean_low)

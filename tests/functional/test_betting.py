@@ -153,7 +153,8 @@ def test_bounds_hold_and_never_contradict_the_verdict(surrogate: bool) -> None:
     more = known if surrogate else []
     for eps_m, eps_v in ((0.35, 0.04), (1 - mean, variance)):
         test = eq2_update(eq2_start(150, eps_m, eps_v), f, eps_m, eps_v, *more)
-        low, high, variance_low, variance_high = eq2_bounds(f, eps_m, eps_v, 0.05, *more)
+        middle, low, high, spread, variance_low, variance_high = eq2_bounds(f, eps_m, eps_v, 0.05, *more)
+        assert ((low <= middle) & (middle <= high) & (variance_low <= spread) & (spread <= variance_high)).all()
         verdict = eq2_verdict(test, 0.05)
         assert ((verdict == 1) == ((low >= 1 - eps_m) & (variance_high <= eps_v))).all()
         assert ((high < 1 - eps_m) | (variance_low > eps_v))[verdict == -1].all()
@@ -162,6 +163,12 @@ def test_bounds_hold_and_never_contradict_the_verdict(surrogate: bool) -> None:
     plain = eq2_bounds(f, 0.3, 0.05, 0.05)
     bounds = eq2_bounds(f, 0.3, 0.05, 0.05, *known)
     assert (bounds.mean_high - bounds.mean_low).mean() < 0.7 * (plain.mean_high - plain.mean_low).mean()
+    # So do the estimates, which no longer are those of the samples alone.
+    assert (bounds.mean - mean).square().mean() < 0.2 * (plain.mean - mean).square().mean()
+    assert (bounds.variance - variance).square().mean() < 0.5 * (plain.variance - variance).square().mean()
+    # Without a surrogate they are those of the sample, but where a bound that fell on the way lies beyond.
+    for own, sample in ((plain.mean, f.mean(-1)), (plain.variance, f.var(-1))):
+        assert ((own - sample).abs() > 1e-9).double().mean() < 0.03
 
 
 def test_state_does_not_depend_on_how_samples_arrive() -> None:

@@ -162,11 +162,7 @@ class VerifiedFinder(RegionFinder):
         run, spent = state.runs[0], int(self.search.costs(state)[1])
         if run.status != "verified" or not len(run.scores):
             return BoxStatement("valid" if run.status == "verified" else "undecided", spent)
-        x = run.scores[None]
-        bounds = run.bounds()
-        mean = (float(x.mean()), float(bounds.mean_low), float(bounds.mean_high))
-        variance = (float(x.var()), float(bounds.variance_low), float(bounds.variance_high))
-        return BoxStatement("valid", spent, x.shape[1], *mean, *variance)
+        return BoxStatement("valid", spent, len(run.scores), *(float(number) for number in run.bounds()))
 
     def merge(self, owned: Tensor) -> None:
         """Every process then holds all rows and statements."""
