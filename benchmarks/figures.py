@@ -36,7 +36,7 @@ from lightning_semrob.evaluation.environment import PAPER_INITIAL_POINTS, Semant
 from lightning_semrob.finders import NaiveFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder, VerifiedFinder
 from lightning_semrob.finders.trace import trace_growth
 from lightning_semrob.functional.srvr import shape_means
-from lightning_semrob.functional.uncertainty import bootstrap_interval
+from lightning_semrob.functional.uncertainty import mean_interval_over_shapes
 from lightning_semrob.functions import RenderedFunction
 from lightning_semrob.maps import SemanticMaps, compute_maps
 from lightning_semrob.maps.traps import shared_holes
@@ -332,16 +332,15 @@ def srvr_figures(source: Source, output: Path) -> list[Path]:
         for method, values in own.items():
             shape_of = torch.arange(count).repeat_interleave(len(source.points))
             ratios.setdefault(method, []).append(shape_means(torch.cat(values), shape_of, count))
-    intervals = {method: bootstrap_interval(torch.stack(values), labels) for method, values in ratios.items()}
-    mean = torch.stack([torch.stack(ratios[method]) for method in METHODS]).mean(0)
-    together = bootstrap_interval(mean, labels)
+    ratios["mean of three"] = list(torch.stack([torch.stack(ratios[method]) for method in METHODS]).mean(0))
 
-    def triples(found: tuple[Tensor, ...]) -> dict[str, tuple[float, float, float]]:
-        return {name: tuple(float(x[i]) for x in found[:3]) for i, name in enumerate(maps.networks)}  # type: ignore[misc]
+    def triples(values: list[Tensor]) -> dict[str, tuple[float, float, float]]:
+        found = [mean_interval_over_shapes(own, labels) for own in values]
+        return {name: one[:3] for name, one in zip(maps.networks, found, strict=True)}
 
-    bars = {method: triples(found) for method, found in intervals.items()} | {"mean of three": triples(together)}
+    bars = {method: triples(values) for method, values in ratios.items()}
     title = f"{count} shapes, {len(source.points)} initial points, 95 % intervals over shapes"
-    scatter = plot_srvr_against_accuracy(triples(together), ACCURACY, title=title)
+    scatter = plot_srvr_against_accuracy(bars["mean of three"], ACCURACY, title=title)
     return [
         save_figure(plot_srvr_bars(bars, title=title), output),
         save_figure(scatter, output.with_stem(output.stem + "_accuracy")),
@@ -349,10 +348,10 @@ def srvr_figures(source: Source, output: Path) -> list[Path]:
 
 
 def trust(arguments: argparse.Namespace, output: Path) -> Path:
-    """The trust map of one shape and the first network; the picture is in its largest trusted region."""
+    """The trust map, by right answers, of one shape and the first network; the picture is in its largest region."""
     network = arguments.networks[0]
     f = RenderedFunction.of(arguments.shape, network)
-    m = trust_map(f, f.space, max_evaluations=1500)
+    m = trust_map(f, f.space, max_evaluations=1500, top1=True)
     boxes = m.boxes(1)
     low, high = f.space.low, f.space.high
     view = (boxes.a[0] + boxes.b[0]) / 2 if len(boxes) else (low + high) / 2
