@@ -21,6 +21,8 @@ What a budget can reach and verifies; networks that are right on the same views 
 the bounds printed beside a verified box contradict it; which random points repeat; scores outside [0, 1]. Version 0.1.0
 is what its rules give on the same samples.
 
+several: how often ``verify`` of a folder, and ``compare`` with its table of classes, say something wrong at all.
+
 No network is run: everything is drawn by a seeded generator. The leaderboard's entries are read where populations are
 resampled from them.
 """
@@ -631,6 +633,41 @@ def out_of_range() -> None:
     print(format_table(["share", "true mean", "0.1.0: valid", "now"], lines, left=1), flush=True)
 
 
+class Threshold(SemanticFunction):
+    """f with the mean 0.7 and the variance 0.02 over the whole space: exactly as Eq. 2 allows at eps_m = 0.3."""
+
+    names = ("azimuth", "elevation")
+
+    def _value(self, u: Tensor, index: Tensor) -> Tensor:
+        return torch.where(u[..., 0] < 360 / 3, 0.9, 0.6).double()
+
+    def _value_and_grad(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+
+def several() -> None:
+    """How often one command says something wrong that speaks of many regions, classes or networks at once."""
+    space, folders, regions = SemanticSpace.default(), 40, 40
+    box = Box(space.low.repeat(folders * regions, 1), space.high.repeat(folders * regions, 1))
+    lines, index = [], torch.arange(folders * regions)
+    shares = []
+    for together in (1, regions):
+        found = verify(Threshold(), box, space, index, max_evaluations=600, seed=5, runs=together)
+        wrong = np.array([word == "invalid" for word in found.verdict]).reshape(folders, regions)
+        shares.append(f"{100 * wrong.any(1).mean():.0f}")
+    lines.append([f"`verify`: a true region of {regions} is found invalid (worst case)", f"{folders} folders", *shares])
+    random, draws, classes = np.random.default_rng(6), 100, 10
+    size = (draws, classes, 12)
+    pairs = random.beta(2, 2, size) - random.beta(2, 2, size)
+    same = torch.zeros(size[-1], dtype=torch.int64)
+    old = [any(excludes_zero(one, same) for one in pair) for pair in pairs]
+    new = [min(holm([p_value(one, same) for one in pair])) <= 0.05 for pair in pairs]
+    cells = [f"{100 * np.mean(part):.0f}" for part in (old, new)]
+    lines.append([f"`compare`: equal networks, one of {classes} classes is called", f"{draws} pairs", *cells])
+    print("\none command, several statements: wrong in percent of the cases\n")
+    print(format_table(["command", "of", "0.1.0", "now"], lines, left=2), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts: dict[str, Callable[[], None]] = {
@@ -642,6 +679,7 @@ def main() -> None:
         "bounds": bounds,
         "streams": streams,
         "range": out_of_range,
+        "several": several,
     }
     parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
     parser.add_argument("--repetitions", type=int, default=1000, help="samples of each population")

@@ -60,7 +60,8 @@ def find_pictures(source: str, embedded: Mapping[str, Callable[[], Tensor]]) -> 
         return [Picture(name, embedded[name]) for name in dict.fromkeys(names)]
     path = Path(source).expanduser()
     if path.is_dir():
-        files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES and file.name[0] != "."]
+        named = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES and file.name[0] != "."]
+        files = [file for file in named if file.is_file()]  # no pipes and devices
         if not 1 <= len(files) <= MOST_PICTURES:
             raise ValueError(
                 f"folder '{source}' has {len(files)} pictures ({', '.join(SUFFIXES)}): give one with 1 to "

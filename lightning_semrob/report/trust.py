@@ -37,12 +37,12 @@ def network_sentences(trust: TrustSummary) -> list[str]:
             f"{count} object{'s' if count != 1 else ''}, failing in {percent(line.failing.estimate, 0, ' %')}, "
             f"undecided in {percent(line.undecided.estimate, 0, ' %')} ({wrong})"
         )
-        boxes = [(found.largest_box.share, found.shape_id, found.largest_box) for found in own if found.largest_box]
+        boxes = [(found.largest_box.share, found.shape, found.largest_box) for found in own if found.largest_box]
         if boxes:
             _, shape, box = max(boxes, key=lambda item: item[0])
             text += f"; largest trusted region of {shape}: {box.text}"
         traps = [
-            (found.worst_trap.share * (1 - trust.eps - found.worst_trap.mean), found.shape_id, found.worst_trap)
+            (found.worst_trap.share * (1 - trust.eps - found.worst_trap.mean), found.shape, found.worst_trap)
             for found in own
             if found.worst_trap
         ]

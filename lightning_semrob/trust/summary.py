@@ -79,6 +79,11 @@ class MapLine(Record):
     worst_trap: Region | None
     traps: int
 
+    @property
+    def shape(self) -> str:
+        """The id of the shape, with its class where it does not name it: another class may have the same id."""
+        return self.shape_id if self.class_name in self.shape_id else f"{self.class_name}: {self.shape_id}"
+
 
 @dataclass(frozen=True, eq=False)
 class TrustSummary(Record):

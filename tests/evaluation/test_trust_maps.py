@@ -172,6 +172,15 @@ def test_printed_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "is trusted where the rate of right answers is >= 0.5" in printed
 
 
+def test_the_headline_tells_shapes_of_equal_id_apart(done: Path) -> None:
+    records = [replace(record, shape_id="1") for record in read_records(done / MAPS_FILE)]
+    summary = summarize_maps(records)
+    assert summary is not None
+    assert {line.shape for line in summary.maps} == {"teapot: 1", "dumbbell: 1"}
+    (sentence, *_) = [text for text in trust_headline(summary) if "largest trusted region" in text]
+    assert "largest trusted region of teapot: 1: " in sentence or "largest trusted region of dumbbell: 1: " in sentence
+
+
 def test_headline_names_region_trap_and_who_is_better(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = read_records(done / MAPS_FILE)
     trap = EnclosedTrap((0,), (), 0.1, 0.5, 0.1, 0, 0.1, torch.tensor([10.0, 0.0]), torch.tensor([20.0, 5.0]), False)

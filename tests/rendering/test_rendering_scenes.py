@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -173,6 +174,7 @@ def test_folders_and_files(tmp_path: Path) -> None:
     for name, color in (("b.png", "red"), ("a.jpg", "blue"), (".hidden.png", "green")):
         Image.new("RGB", (60, 20), color).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no picture")
+    os.mkfifo(tmp_path / "0.png")  # whoever opens it waits for ever
     backdrop = Backdrop(Scene(str(tmp_path)), 16)
     assert backdrop.names == ("a.jpg", "b.png")
     assert backdrop.pictures[1, :, 3, 3].tolist() == [255, 0, 0]
