@@ -69,11 +69,10 @@ class Judge:
     def judge(
         self, finder: RegionFinder, row: int, batch: TaskBatch, environment: SemanticEnvironment, together: int
     ) -> Judgement:
-        """The judgement on the box of a finder for a row of a group.
+        """The judgement on the box of a finder for a row of a group, whose run must have ended.
 
         Args:
-            finder: its run for this row must have ended.
-            row: row of the task table.
+            finder, row: whose box.
             batch: all rows of the group, whose initial points are evaluated at once.
             environment: of the job.
             together: number of runs that the confidence holds for together.

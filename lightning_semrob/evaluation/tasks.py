@@ -28,14 +28,7 @@ TRUSTED = "trusted"
 
 @dataclass(frozen=True)
 class Tasks:
-    """The tasks, ordered by shape, then by network, then by initial point.
-
-    Attributes:
-        shapes: what is looked at.
-        networks: number of networks.
-        points: initial points of every shape.
-        u0: initial point of every task, (N, n) float64, in the units of the axes.
-    """
+    """The tasks, ordered by shape, then by network, then by initial point; their initial points ``u0`` (N, n) float64."""
 
     shapes: list[ShapeSpec]
     networks: int

@@ -37,13 +37,8 @@ _INSTALL = "explore needs Dash: pip install dash plotly"
 
 @dataclass(frozen=True)
 class View:
-    """What the network sees at a point.
-
-    Args:
-        score: f.
-        top: the five most probable classes with their probabilities, best first.
-        right: whether the first of them is the true class.
-        image: the rendering (3, H, W) in [0, 1].
+    """What the network sees at a point: f, the five most probable classes, best first, whether the first one is right,
+    and the rendering (3, H, W) in [0, 1].
     """
 
     score: float

@@ -36,14 +36,7 @@ class Demand(Record):
 
 @dataclass(frozen=True)
 class FinishedJob:
-    """What the output folder of a finished job holds.
-
-    Args:
-        rows: the runs.
-        summary: as of :func:`lightning_semrob.evaluation.summary.summarize`.
-        config: the configuration that decides the numbers, as yaml.
-        versions: of the packages that the numbers depend on.
-    """
+    """What the output folder of a finished job holds; ``config`` is the yaml that decides the numbers."""
 
     rows: list[Run]
     summary: Summary

@@ -27,14 +27,8 @@ SPREAD = 0.5
 
 @dataclass(frozen=True)
 class ShapeMaps:
-    """The maps of one shape with its regions.
-
-    Args:
-        number: of the shape.
-        title: for people.
-        means: score of every network, averaged over the map; NaN where not measured.
-        regions: all runs.
-        data: for the page's script.
+    """The maps of one shape with its regions, and what the page's script reads of it. ``means`` has the mean score of
+    every network, NaN where it was not measured.
     """
 
     number: int
@@ -57,14 +51,7 @@ class ClassMaps:
 
 @dataclass(frozen=True)
 class Maps(Section):
-    """Where the networks work, and where not.
-
-    Args:
-        maps: over one or two axes.
-        space: all swept axes.
-        methods: names of the finders.
-        classes: in the order of the page.
-    """
+    """Where the networks work, and where not: maps over one or two of the swept axes, class by class."""
 
     anchor, title, template = "regions", "Maps", "maps.html"
     spread = SPREAD

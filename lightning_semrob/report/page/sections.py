@@ -56,11 +56,8 @@ def rounded(table: Any) -> Any:
 class NetworkVerdict:
     """The line of a network on the first screen; shares of the space, NaN where not known.
 
-    Args:
-        network: its name.
-        estimate, low, high: verified SRVR with its interval.
-        paper: SRVR of the paper's finders, not verified.
-        valid, checked: boxes that satisfy Eq. 2, of those that were checked.
+    ``estimate``, ``low`` and ``high`` are verified SRVR with its interval, ``paper`` is SRVR of the paper's finders,
+    not verified. ``valid`` of ``checked`` boxes satisfy Eq. 2.
     """
 
     network: str
@@ -94,12 +91,7 @@ def viewpoint_findings(summary: Summary) -> list[str]:
 class Verdict(Section):
     """Verified SRVR of every network with its interval, and who is more robust where the data can tell.
 
-    Args:
-        lines: one a network.
-        who: whose boxes they are, in words.
-        shapes, needed: shapes behind the numbers, and how many an interval takes.
-        level: of the interval, in words.
-        findings: sentences.
+    ``who`` says whose boxes they are. An interval, of ``level`` in words, takes ``needed`` shapes.
     """
 
     anchor, title, template = "verdict", "Verdict", "verdict.html"

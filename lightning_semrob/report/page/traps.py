@@ -24,11 +24,8 @@ _SHOWN = 4
 class TrapCard:
     """A trap with the rendering of its worst view.
 
-    Args:
-        trap: the trap.
-        what: the shape, or the class where the trap is a mean over shapes.
-        place: of the rendering; bounds: of the trap.
-        jpeg: the rendering in base64, empty where the shape cannot be loaded.
+    ``what`` is the shape, or the class where the trap is a mean over shapes. ``jpeg`` is in base64, empty where the
+    shape cannot be loaded.
     """
 
     trap: Trap

@@ -226,14 +226,7 @@ def _views(environment: SemanticEnvironment, records: Sequence[TrustRecord]) -> 
 class Trust(Section):
     """Where each network is trusted, and where it fails; it opens the page.
 
-    Args:
-        sentences: the headline of the job.
-        space: of the maps.
-        eps: of the maps.
-        score: what they are about.
-        shapes: those that are drawn.
-        left: how many more there are.
-        traps: of all maps, the worst first.
+    ``left`` counts the shapes that are not drawn; ``traps`` are those of all maps, the worst first.
     """
 
     anchor, title, template = "trust", "Trust", "trust.html"
