@@ -28,7 +28,7 @@ TRUSTED = "trusted"
 
 @dataclass(frozen=True)
 class Tasks:
-    """The tasks, ordered by shape, then by network, then by initial point; their initial points ``u0`` (N, n) float64."""
+    """The tasks, ordered by shape, then network, then initial point; ``u0`` (N, n) float64 are their initial points."""
 
     shapes: list[ShapeSpec]
     networks: int
