@@ -54,7 +54,7 @@ class Subjects:
 
     def __init__(self) -> None:
         self.networks = [RenderedFunction.of("teapot", name).classifier for name in NETWORKS]
-        self.renderers = {scene: CachedRenderer(Rasterizer(scene=setting)) for scene, setting in SCENES.items()}
+        self.renderers = {scene: CachedRenderer(Rasterizer(scene=setting), 150) for scene, setting in SCENES.items()}
 
     def functions(self, scene: str, shape: ShapeSpec, axes: Sequence[str], draws: int = 0) -> list[RenderedFunction]:
         """f of every network, which share their pictures."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import weakref
 from collections.abc import Mapping
@@ -135,6 +136,18 @@ class Backdrop(nn.Module):
         place = torch.stack((across, 2 * row - 1), -1)
         wide = (panorama.float() / 255).expand(len(x), -1, -1, -1)
         return torch.nn.functional.grid_sample(wide, place, padding_mode="border", align_corners=False)
+
+    def resized(self, image_size: int) -> Backdrop:
+        """The same pictures behind images of another size."""
+        other = copy.copy(self)
+        other._buffers = dict(self._buffers)
+        other.image_size = image_size
+        if len(self.pictures):
+            scaled = torch.nn.functional.interpolate(
+                self.pictures.float(), (image_size, image_size), mode="bilinear", align_corners=False, antialias=True
+            )
+            other.pictures = scaled.round().to(torch.uint8)
+        return other
 
     def bytes(self, images: int, gradient: bool) -> int:
         """Most bytes that the pictures behind so many images take while they are made."""

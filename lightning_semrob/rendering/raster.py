@@ -123,6 +123,8 @@ class Rasterizer(MeshRenderer):
         """The same renderer with images of another size; what it knows of meshes is shared."""
         other = copy.copy(self)
         other.image_size = image_size
+        if self.backdrop is not None:
+            other._modules = {**self._modules, "backdrop": self.backdrop.resized(image_size)}
         return other
 
     def lay_out(self, geometry: Geometry) -> Engine:

@@ -125,15 +125,20 @@ def format_comparisons(summary: Summary, volume: str = "verified", names: Mappin
 
 
 def viewpoint_table(summary: Summary) -> Table:
-    """Columns and lines: viewpoint accuracy of each network over all classes with its interval, and by class."""
-    lines = []
+    """Columns and lines: viewpoint accuracy of each network over all classes with its interval, and the mean score; of
+    a job with nuisances, how far the scores of its draws are apart on average."""
+    lines, spread = [], None
     if summary.viewpoints is not None:
         accuracy, score, shapes = summary.viewpoints.accuracy, summary.viewpoints.mean_score, summary.viewpoints.shapes
+        spread = summary.viewpoints.spread
         for k, name in enumerate(network_labels(summary.networks)):
             found = (accuracy.estimate, accuracy.low, accuracy.high, score.estimate)
             estimate, low, high, mean = (percent(float(values[k])) for values in found)
-            lines.append([name, estimate, f"{low} to {high}", mean, str(shapes - int(accuracy.shapes_skipped[k]))])
-    return ["network", "accuracy, %", "interval", "mean score, %", "shapes"], lines
+            apart = [] if spread is None else [percent(float(spread[k]))]
+            count = str(shapes - int(accuracy.shapes_skipped[k]))
+            lines.append([name, estimate, f"{low} to {high}", mean, *apart, count])
+    more = [] if spread is None else ["spread over draws, %"]
+    return ["network", "accuracy, %", "interval", "mean score, %", *more, "shapes"], lines
 
 
 def format_viewpoints(summary: Summary) -> str:

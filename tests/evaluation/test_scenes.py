@@ -24,7 +24,9 @@ def test_scene_and_nuisances_decide_the_numbers_of_a_job(tmp_path: Path, capsys:
     words = [*WORDS, *SCENE, *MAPPED, f"--output={tmp_path / 'a'}"]
     summary = evaluate(words)
     assert summary["renderings_per_evaluation"] == 3
-    assert "each is 3 renderings" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "each is 3 renderings" in said
+    assert "spread over draws, %" in said
     (spread,) = summary["viewpoints"]["spread"].tolist()
     assert 0 < spread < 0.6
     config = yaml.safe_load((tmp_path / "a" / "config.yaml").read_text())["data"]

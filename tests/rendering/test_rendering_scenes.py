@@ -211,3 +211,14 @@ def test_a_renderer_without_its_scene() -> None:
     u = points(2)
     assert torch.equal(renderer.without_scene()(box(), u, AXES), Rasterizer(SIZE)(box(), u, AXES))
     assert not torch.equal(renderer(box(), u, AXES), Rasterizer(SIZE)(box(), u, AXES))
+
+
+def test_another_size_of_the_same_scene() -> None:
+    renderer, names = Rasterizer(SIZE, scene=BOTH), (*AXES, "picture")
+    assert renderer.backdrop is not None
+    smaller = renderer.resized(SIZE // 2)
+    u = torch.cat((points(3), torch.tensor([[0.0], [1.0], [2.0]])), 1)
+    own = Rasterizer(SIZE // 2, scene=BOTH)(box(), u, names)
+    assert (smaller(box(), u, names) - own).abs().mean() < 0.02
+    assert renderer(box(), u, names).shape[-1] == SIZE  # the other one is as it was
+    assert renderer.backdrop.pictures.shape[-1] == SIZE
