@@ -12,6 +12,7 @@ import torch
 
 from lightning_semrob.evaluation.records import Judgement, Run
 from lightning_semrob.evaluation.summary import summarize
+from lightning_semrob.report.page.sections import viewpoint_findings
 from lightning_semrob.report.tables import (
     format_comparisons,
     format_curve,
@@ -20,6 +21,7 @@ from lightning_semrob.report.tables import (
     format_summary,
     format_verified_table,
     format_viewpoints,
+    viewpoint_table,
 )
 
 PAPER = ("naive", "oir_b", "oir_w")
@@ -145,3 +147,15 @@ def test_viewpoint_accuracy_comes_first_and_calls_a_network_more_robust() -> Non
     said = format_summary(replace(summary, seconds=1.0), Path("out"))
     assert said.index("Viewpoint accuracy") < said.index("SRVR, percent of the space")
     assert format_viewpoints(summarize(table(0.0), PAPER)) == ""
+
+
+def test_the_spread_over_the_draws_of_nuisances_stands_beside_the_score() -> None:
+    drawn = [
+        judged(run, views=32, viewpoint_top1=0.5, viewpoint_score=0.5, viewpoint_spread=0.125) for run in table(0.0)
+    ]
+    summary = summarize(drawn, PAPER)
+    columns, lines = viewpoint_table(summary)
+    assert [line[columns.index("spread over draws, %")] for line in lines] == ["12.50", "12.50"]
+    assert "on 8 shapes" in viewpoint_findings(summary)[0]
+    plain = summarize([judged(run, views=32, viewpoint_top1=0.5, viewpoint_score=0.5) for run in table(0.0)], PAPER)
+    assert "spread over draws, %" not in viewpoint_table(plain)[0]

@@ -83,7 +83,7 @@ def viewpoint_findings(summary: Summary) -> list[str]:
     """Sentences on viewpoint accuracy, the headline of a job: every network, then every pair."""
     return [
         f"viewpoint accuracy of {name}: {accuracy} % [{interval}], on {shapes} shapes"
-        for name, accuracy, interval, _, shapes in viewpoint_table(summary)[1]
+        for name, accuracy, interval, *_, shapes in viewpoint_table(summary)[1]
     ] + [f"by viewpoint accuracy, {pair}" for pair in viewpoint_pairs(summary)]
 
 
