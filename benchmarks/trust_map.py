@@ -8,11 +8,11 @@ default. f is multilinear between its samples, so the mean of each of the 24 x 8
 - ``targets``: share of the space decided, evaluations, wrong calls by e-BH and with ``simultaneous``, eps 0.5 and 0.3;
 - ``held_out``: the same on 60 smooth random maps and, with ``--rendered FILE``, on maps of other networks, which are
   drawn by this project's renderer (60 x 20 views each) and kept in the file;
-- ``adversarial``: wrong calls in ``--repetitions`` maps of truths that are hard to call (12 x 4 tiles);
+- ``adversarial``: wrong calls in ``--repetitions`` maps of truths that are hard to call (8 x 2 tiles);
 - ``curve``: share decided against evaluations, beside Clopper-Pearson with Bonferroni's correction on the same tiles
   (scores rounded to 0 or 1 at random, which keeps the mean) and adaptive concentration as in PRoA (Zhang et al. 2022;
-  the inequality of Zhao et al. 2016), whose tiles are put in the order that is best for it;
-- ``table``: trusted and failing shares of each network.
+  the inequality of Zhao et al. 2016), whose tiles are put in the order that is best for it, on every fourth map;
+- ``table``: trusted and failing shares of each network with intervals over shapes, and pairs of networks.
 """
 
 from __future__ import annotations
@@ -32,12 +32,15 @@ from torch import Tensor
 
 from lightning_semrob import AnalyticFunction, RecordedFunction, SemanticSpace
 from lightning_semrob.functional.betting import clopper_pearson
+from lightning_semrob.functional.trusted_share import compare_shares, share_intervals
+from lightning_semrob.functional.uncertainty import ShapeInterval
 from lightning_semrob.report.figures import save_figure
 from lightning_semrob.trust import Tiles
 from lightning_semrob.trust.sampling import MapSamples, sample_maps
 
 SPACE = SemanticSpace.default()
 TILES = Tiles(SPACE, (24, 8))
+HARD = Tiles(SPACE, (8, 2))
 ALPHA = 0.05
 
 
@@ -130,6 +133,40 @@ def targets(f: RecordedFunction, mean: Tensor, seeds: int, network: bool = True)
     return good
 
 
+def omniscient(f: RecordedFunction, rows: int, budget: int = 4080) -> None:
+    """Print what a bettor decides who knows the scores of every tile: the best constant bet, easy tiles first.
+
+    Evidence of log(1 / alpha) does, as where all tiles are called. Control variates are tried, too.
+    """
+    q = (torch.arange(12).double() + 0.5) / 12
+    y = torch.cartesian_prod(q, q)
+    tile = torch.arange(TILES.count).repeat_interleave(len(y))
+    u = TILES.low[tile] + y.repeat(TILES.count, 1) * (TILES.high - TILES.low)[tile]
+    x = f(u[None].expand(rows, -1, -1), torch.arange(rows)).view(rows, TILES.count, len(y))
+    middle = y - 0.5
+    slope = x @ middle @ torch.linalg.inv(middle.T @ middle)
+    reach = slope.abs().sum(-1) / 2
+
+    def rate(threshold: float, above: bool) -> Tensor:
+        """Evidence that a sample gains against a mean on the other side of a threshold, (rows, T)."""
+        best = torch.zeros_like(reach)
+        for scores, wide in ((x, torch.zeros_like(reach)), (x - slope @ middle.T, reach)):
+            gain = (scores - threshold) if above else (threshold - scores)
+            room = (threshold if above else 1 - threshold) + wide
+            for stake in torch.linspace(0.02, 0.98, 25):
+                best = torch.maximum(best, torch.log1p(stake * gain / room[..., None]).mean(-1))
+        return best.clamp_min(1e-9)
+
+    for eps in (0.5, 0.3):
+        two = 0.0 if eps == 0.5 else math.log(2)
+        bar = math.log(1 / ALPHA)
+        needs = [(bar + two) / rate(1 - eps, True), (bar + two) / rate(eps, False)]
+        if eps < 0.5:
+            needs.append(bar / torch.minimum(rate(eps, True), rate(1 - eps, False)))
+        spent = torch.stack(needs).amin(0).ceil().sort(-1).values.cumsum(-1)
+        print(f"{eps:>4} a bettor who knows the scores of every tile: {float((spent <= budget).double().mean()):.1%}")
+
+
 def smooth_maps(count: int, seed: int = 0) -> Tensor:
     """Random maps (count, 34, 120): plane waves of up to 12 periods through a sigmoid of random sharpness."""
     generator = torch.Generator().manual_seed(seed)
@@ -175,12 +212,12 @@ def rendered_maps(path: Path, networks: list[str], shapes: list[str]) -> Tensor:
 
 
 def adversarial(kind: str, eps: float) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-    """A function on 12 x 4 tiles and the right call of each; every second tile is hard, the others score 1."""
-    odd = Tiles(SPACE, (12, 4)).cell.sum(-1) % 2 == 1
+    """A function on 8 x 2 tiles and the right call of each; every second tile is hard, the others score 1."""
+    odd = HARD.cell.sum(-1) % 2 == 1
     middle = 1 if eps == 0.5 else 2  # of a mean a hair below 1 - eps
 
     def f(u: Tensor) -> Tensor:
-        x = SPACE.to_unit(u) * torch.tensor([12.0, 4.0]).double()
+        x = SPACE.to_unit(u) * torch.tensor(HARD.shape).double()
         y, is_odd = x - x.floor(), x.floor().sum(-1) % 2 == 1
         fine = (y[..., 0] * 50) % 1  # fifty stripes a tile
         if kind == "at 1 - eps, stripes":
@@ -209,7 +246,7 @@ KINDS = ("at 1 - eps, stripes", "at eps, stripes", "at 1 - eps, constant", "rare
 
 def adversaries(repetitions: int) -> bool:
     """Print wrong calls of each truth; whether every guarantee holds."""
-    tiles, good = Tiles(SPACE, (12, 4)), True
+    good = True
     print(f"{'truth':>22} {'eps':>4} {'mean share wrong (fdr)':>23} {'any wrong (simultaneous)':>25} {'called':>7}")
     for kind in KINDS:
         for eps in (0.5, 0.3):
@@ -220,12 +257,12 @@ def adversaries(repetitions: int) -> bool:
                 for streams in torch.arange(repetitions).split(250):
                     samples = sample_maps(
                         AnalyticFunction(f),
-                        tiles,
+                        HARD,
                         torch.zeros_like(streams),
                         eps=eps,
                         alpha=ALPHA,
                         error=error,
-                        max_evaluations=1500,
+                        max_evaluations=500,
                         seed=0,
                         streams=streams.tolist(),
                     )
@@ -289,11 +326,12 @@ def concentration_curve(f: RecordedFunction, mean: Tensor, eps: float, budgets: 
 
 
 def curve(f: RecordedFunction, mean: Tensor, figure: Path | None) -> None:
-    """Print the share decided against evaluations, and draw it."""
+    """Print the share decided against evaluations on every fourth map, and draw it."""
     budgets, found = [400, 800, 1200, 1600, 2000, 3000, 4080, 8000], {}
+    fourth = RecordedFunction(f.maps.transpose(1, 2)[::4])
     print(f"share of the space decided; evaluations: {'':>14}" + "".join(f"{budget:>8}" for budget in budgets))
     for eps in (0.5, 0.3):
-        ours = [float((sample(f, len(mean), eps, budget).call >= 0).double().mean()) for budget in budgets]
+        ours = [float((sample(fourth, len(fourth.maps), eps, n).call >= 0).double().mean()) for n in budgets]
         rows = {
             "trust map (e-BH)": ours,
             "Clopper-Pearson, Bonferroni": clopper_pearson_curve(f, mean, eps, budgets),
@@ -324,22 +362,34 @@ def plot_curves(budgets: list[int], found: dict[float, dict[str, list[float]]]) 
     return figure
 
 
-def table(f: RecordedFunction, mean: Tensor, networks: list[str]) -> None:
-    """Print the shares of each network, beside the exact shares of tiles."""
-    print(
-        f"{'network':>14} {'eps':>4} {'trusted':>8} {'failing':>8} {'mixed':>7} {'undecided':>10} "
-        f"{'exact trusted':>14} {'exact failing':>14} {'evaluations':>12}"
-    )
+def table(f: RecordedFunction, mean: Tensor, networks: list[str], classes: int) -> None:
+    """Print the shares of each network with intervals over shapes, beside the exact shares, and compare networks."""
+    shapes = len(mean) // len(networks)
+    labels = torch.arange(classes).repeat_interleave(shapes // classes)
+
+    def text(found: ShapeInterval) -> str:
+        return f"{found.estimate:.1%} [{found.low:.1%}, {found.high:.1%}]"
+
     for eps in (0.5, 0.3):
-        samples = sample(f, len(mean), eps, 4080)
-        truth = right_calls(mean, eps)
-        for name, part in zip(networks, torch.arange(len(mean)).chunk(len(networks)), strict=True):
-            call = samples.call[part]
-            shares = [float((call == code).double().mean()) for code in (0, 1, 2, -1)]
-            exact = [float((truth[part] == code).double().mean()) for code in (0, 1)]
+        samples, truth = sample(f, len(mean), eps, 4080), right_calls(mean, eps)
+        average = float(samples.evaluations.double().mean())
+        print(f"eps {eps}, mean of the classes [95 % interval over shapes]; {average:.0f} evaluations a map")
+        columns = ("network", 14), ("trusted", 24), ("failing", 24), ("mixed", 7), ("undecided", 10), ("exact", 7)
+        print(" ".join(f"{name:>{width}}" for name, width in columns) + "  failing")
+        trusted, failing, mixed, undecided = (
+            (samples.call == code).double().mean(-1).view(len(networks), shapes) for code in (0, 1, 2, -1)
+        )
+        exact = [(truth == code).double().mean(-1).view(len(networks), shapes).mean(-1).tolist() for code in (0, 1)]
+        intervals = zip(share_intervals(trusted, labels), share_intervals(failing, labels), strict=True)
+        for n, (high, low) in enumerate(intervals):
             print(
-                f"{name:>14} {eps:>4} {shares[0]:>8.1%} {shares[1]:>8.1%} {shares[2]:>7.1%} {shares[3]:>10.1%} "
-                f"{exact[0]:>14.1%} {exact[1]:>14.1%} {float(samples.evaluations[part].double().mean()):>12.0f}"
+                f"{networks[n]:>14} {text(high):>24} {text(low):>24} {float(mixed[n].mean()):>7.1%} "
+                f"{float(undecided[n].mean()):>10.1%} {exact[0][n]:>7.1%} {exact[1][n]:>8.1%}"
+            )
+        for first, second, found in compare_shares(trusted, labels):
+            print(
+                f"{networks[first]} and {networks[second]}: trusted share {100 * found.estimate:+.1f} points "
+                f"[{100 * found.low:.1f}, {100 * found.high:.1f}], p = {found.p_holm:.4f} (Holm): {found.verdict}"
             )
 
 
@@ -365,9 +415,10 @@ def main(arguments: list[str] | None = None) -> int:
         with np.load(options.maps) as data:
             maps = torch.as_tensor(data["maps"]).double()
             networks = [str(x) for x in data["networks"]] if "networks" in data else ["all maps"]
+            classes = maps.shape[1] if maps.dim() == 5 else 1
         maps = maps.reshape(-1, *maps.shape[-2:])
         if options.limit:
-            maps, networks = maps[:: max(1, len(maps) // options.limit)], ["all maps"]
+            maps, networks, classes = maps[:: max(1, len(maps) // options.limit)], ["all maps"], 1
         f = RecordedFunction(maps)
         mean = tile_means(f, len(maps), maps.shape[-2])
         print(f"{options.maps.name}: {len(maps)} maps, 24 x 8 tiles, alpha {ALPHA}")
@@ -376,19 +427,21 @@ def main(arguments: list[str] | None = None) -> int:
         if "curve" in options.parts:
             curve(f, mean, options.figure)
         if "table" in options.parts:
-            table(f, mean, networks)
+            table(f, mean, networks, classes)
     if "held_out" in options.parts:
         print("held out: 60 smooth random maps")
         f = RecordedFunction(smooth_maps(60))
         good &= targets(f, tile_means(f, 60, 34), options.seeds, network=False)
+        omniscient(f, 60)
         if options.rendered:
             drawn = rendered_maps(options.rendered, options.networks, options.shapes)
-            print(f"held out: {len(drawn)} maps of {', '.join(options.networks)}, 60 x 20 views each")
+            names = ", ".join(name.partition("@")[0] for name in options.networks)
+            print(f"held out: {len(drawn)} maps of {names}, 60 x 20 views each")
             f = RecordedFunction(drawn)
             mean = tile_means(f, len(drawn), 20)
             good &= targets(f, mean, options.seeds)
     if "adversarial" in options.parts:
-        print(f"adversarial truths: {options.repetitions} maps each, 12 x 4 tiles, alpha {ALPHA}")
+        print(f"adversarial truths: {options.repetitions} maps each, 8 x 2 tiles, alpha {ALPHA}")
         good &= adversaries(options.repetitions)
     print(f"{'all goals met' if good else 'A GOAL IS MISSED'} ({time.monotonic() - started:.0f} s)")
     return 0 if good else 1

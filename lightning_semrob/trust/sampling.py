@@ -77,23 +77,28 @@ class _Points:
         self.tiles = tiles
         self.streams = list(streams)
         self.seed = seed
-        self._chunks: dict[tuple[int, int], Tensor] = {}
+        self._chunks: dict[int, Tensor] = {}
+        self._made: set[tuple[int, int]] = set()
 
     def __call__(self, row: Tensor, tile: Tensor, number: Tensor) -> Tensor:
         """Points (P, n) in [0, 1)^n of rows, tiles and numbers (P,)."""
         chunk, place = number // _CHUNK, number % _CHUNK
         result = torch.empty(len(row), len(self.tiles.shape), dtype=torch.float64)
-        for r, c in torch.stack([row, chunk], 1).unique(dim=0).tolist():
-            here = (row == r) & (chunk == c) if len(self.streams) > 1 else chunk == c
-            result[here] = self._chunk(self.streams[r], c)[tile[here], place[here]]
+        for c in chunk.unique().tolist():
+            here = chunk == c
+            result[here] = self._chunk(c, row[here])[row[here], tile[here], place[here]]
         return result
 
-    def _chunk(self, stream: int, number: int) -> Tensor:
-        if (stream, number) not in self._chunks:
-            key = np.random.SeedSequence([self.seed, stream, number])
-            shape = (self.tiles.count, _CHUNK, len(self.tiles.shape))
-            self._chunks[stream, number] = torch.from_numpy(np.random.Generator(np.random.Philox(key)).random(shape))
-        return self._chunks[stream, number]
+    def _chunk(self, number: int, row: Tensor) -> Tensor:
+        """The points (M, T, 16, n) of a chunk, made for the rows that are asked for."""
+        shape = (self.tiles.count, _CHUNK, len(self.tiles.shape))
+        points = self._chunks.setdefault(number, torch.empty(len(self.streams), *shape, dtype=torch.float64))
+        for r in row.unique().tolist():
+            if (r, number) not in self._made:
+                key = np.random.SeedSequence([self.seed, self.streams[r], number])
+                points[r] = torch.from_numpy(np.random.Generator(np.random.Philox(key)).random(shape))
+                self._made.add((r, number))
+        return points
 
 
 def first_points(tiles: Tiles, stream: int, seed: int) -> Tensor:
