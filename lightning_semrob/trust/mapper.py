@@ -16,6 +16,7 @@ from lightning_semrob.functional.betting import mean_interval
 from lightning_semrob.functional.calls import call_sides
 from lightning_semrob.functions import RenderedFunction, SemanticFunction
 from lightning_semrob.functions.memory import ScoreMemory
+from lightning_semrob.rendering.cache import CachedRenderer
 from lightning_semrob.shapes import ShapeSpec
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.trust.map import trust_maps
@@ -107,6 +108,11 @@ class MappedEnvironment(Protocol):
     precision: str
     weights_sha256: dict[int, str]
     mesh_sha256: dict[int, str]
+    pictures: CachedRenderer
+
+    @property
+    def draws(self) -> int:
+        """Renderings of an evaluation of f."""
 
     @property
     def shapes(self) -> list[ShapeSpec]:
@@ -317,8 +323,12 @@ class TrustMapper(pl.LightningModule):
         """Make one map and keep it; returns its evaluations."""
         if batch.shape < 0:
             return 0
-        together = [task.network for task in self._own if task.shape == batch.shape]
-        record = self.measure(self.trainer.datamodule, batch, together)  # type: ignore[attr-defined]
+        environment: MappedEnvironment = self.trainer.datamodule  # type: ignore[attr-defined]
+        # A picture is shown to all networks at once only where it would be forgotten before the next one's turn: of
+        # what two maps look at, a fifth is only for one of them.
+        few = self.settings.budget(environment.space) * environment.draws <= environment.pictures.capacity
+        networks = [task.network for task in self._own if task.shape == batch.shape]
+        record = self.measure(environment, batch, [batch.network] if few else networks)
         if record is not None:
             self.records[batch.network, batch.shape] = record
             if self.folder is not None:
