@@ -187,46 +187,61 @@ def read_usd(source: Source) -> list[Part]:
     """The parts of a USD file or a USDZ archive at its first moment, turned so that its up axis is +y.
 
     Raises:
-        MeshFileError: it is made of several layers, which could be any files of this machine, or has surfaces that
-            are no polygons.
+        MeshFileError: it refers to layers outside of it, which could be any files of this machine, or has surfaces
+            that are no polygons.
     """
     _needs(source, "USD", {"pxr": "usd-core"})
-    from pxr import Sdf, Usd, UsdGeom, UsdUtils
+    from pxr import Usd, UsdGeom, UsdUtils
 
     _quiet = UsdUtils.CoalescingDiagnosticDelegate()  # takes the warnings that USD would write to the error stream
-    data, name = source.data, source.name
-    if data[:4] == b"PK\x03\x04":
-        archive = ZipAssets(Path(source.name), data)
-        name = next((name for name in archive.names() if PurePosixPath(name).suffix.lower() in _USD_SUFFIXES), "")
-        if not name:
-            raise MeshFileError(f"mesh file '{source.name}' is an archive without a USD layer: export it again")
-        data, source.assets = archive.main(name), archive
-    suffix = PurePosixPath(name).suffix.lower()
-    with tempfile.NamedTemporaryFile(suffix=suffix if suffix in _USD_SUFFIXES else ".usd") as file:
-        file.write(data)
-        file.flush()
-        layer = Sdf.Layer.OpenAsAnonymous(file.name)
-    if layer.GetCompositionAssetDependencies():
-        raise MeshFileError(
-            f"mesh file '{source.name}' refers to other layers ({layer.GetCompositionAssetDependencies()[0]}): flatten "
-            "it into one (usdcat --flatten)"
-        )
-    stage = Usd.Stage.Open(layer)
-    up = _UP[f"{UsdGeom.GetStageUpAxis(stage)}_UP"]
-    places = UsdGeom.XformCache(Usd.TimeCode.EarliestTime())
     found: list[Part] = []
-    for prim in Usd.PrimRange.Stage(stage, Usd.TraverseInstanceProxies()):
-        shown = UsdGeom.Imageable(prim)
-        if not shown or shown.ComputePurpose() in ("guide", "proxy") or shown.ComputeVisibility() == "invisible":
-            continue
-        if prim.GetTypeName() in _USD_OTHERS:
-            raise MeshFileError(
-                f"mesh file '{source.name}' has a {prim.GetTypeName()} ({prim.GetPath()}), which is no mesh of "
-                "polygons: convert it to one"
-            )
-        if prim.IsA(UsdGeom.Mesh):
-            found += _usd_mesh(source, UsdGeom.Mesh(prim), np.array(places.GetLocalToWorldTransform(prim)), up)
+    with tempfile.TemporaryDirectory() as folder:
+        stage = Usd.Stage.Open(str(_usd_layers(source, Path(folder).resolve())))
+        up = _UP[f"{UsdGeom.GetStageUpAxis(stage)}_UP"]
+        places = UsdGeom.XformCache(Usd.TimeCode.EarliestTime())
+        for prim in Usd.PrimRange.Stage(stage, Usd.TraverseInstanceProxies()):
+            shown = UsdGeom.Imageable(prim)
+            if not shown or shown.ComputePurpose() in ("guide", "proxy") or shown.ComputeVisibility() == "invisible":
+                continue
+            if prim.GetTypeName() in _USD_OTHERS:
+                raise MeshFileError(
+                    f"mesh file '{source.name}' has a {prim.GetTypeName()} ({prim.GetPath()}), which is no mesh of "
+                    "polygons: convert it to one"
+                )
+            if prim.IsA(UsdGeom.Mesh):
+                found += _usd_mesh(source, UsdGeom.Mesh(prim), np.array(places.GetLocalToWorldTransform(prim)), up)
     return found
+
+
+def _usd_layers(source: Source, folder: Path) -> Path:
+    """Write the layers of a file into an empty folder, where USD may look for them; returns the first one."""
+    from pxr import Sdf
+
+    layers = {f"layer{PurePosixPath(source.name).suffix.lower()}": source.data}
+    if source.data[:4] == b"PK\x03\x04":
+        archive = ZipAssets(Path(source.name), source.data)
+        names = [name for name in archive.names() if PurePosixPath(name).suffix.lower() in _USD_SUFFIXES]
+        if not names:
+            raise MeshFileError(f"mesh file '{source.name}' is an archive without a USD layer: export it again")
+        layers = {name: archive.main(name) for name in reversed(names)}  # the first one last: names count from there
+        source.assets = archive
+    path = folder
+    for name, data in layers.items():
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder):
+            raise MeshFileError(f"mesh file '{source.name}' names '{name}', which leads outside of it")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    for name in layers:
+        own = folder / name
+        for other in Sdf.Layer.OpenAsAnonymous(str(own)).GetCompositionAssetDependencies():
+            target = (own.parent / other).resolve()
+            if not target.is_relative_to(folder) or not target.is_file():
+                raise MeshFileError(
+                    f"mesh file '{source.name}' refers to another layer ({other}): flatten it into one (usdcat "
+                    "--flatten)"
+                )
+    return path
 
 
 def _usd_mesh(source: Source, mesh: Any, matrix: NDArray[np.float64], up: NDArray[np.float64]) -> Iterator[Part]:

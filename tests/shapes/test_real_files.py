@@ -807,6 +807,13 @@ def test_usd_and_usdz(tmp_path: Path, write: Callable[..., Path], painted: Path,
         archive.write(tmp_path / "box.usda", "box.usda")
         archive.write(tmp_path / "tex.png", "tex.png")
     check_same(tmp_path / "box.usdz", painted)
+    with zipfile.ZipFile(tmp_path / "two.usdz", "w") as archive:  # as three.js writes them
+        inside = 'def "a" ( prepend references = @./parts/box.usda@</root> )\n  {\n  }'
+        root = f'#usda 1.0\n( upAxis = "Z" )\ndef Xform "all"\n{{\n  {inside}\n}}\n'
+        archive.writestr("model.usda", root)
+        archive.write(tmp_path / "box.usda", "parts/box.usda")
+        archive.write(tmp_path / "tex.png", "tex.png")
+    check_same(tmp_path / "two.usdz", painted)
     flipped = usd(mesh='uniform token orientation = "leftHanded"').replace("faceVertexIndices = [", "x = [")
     backwards = ", ".join(map(str, QUADS[:, ::-1].reshape(-1)))
     flipped = flipped.replace("texCoord2f[]", f"int[] faceVertexIndices = [{backwards}]\n    texCoord2f[]")
@@ -827,7 +834,7 @@ def test_usd_and_usdz(tmp_path: Path, write: Callable[..., Path], painted: Path,
     ("change", "words"),
     [
         (("def Mesh", 'def Sphere "ball" {}\n  def Mesh'), r"has a Sphere \(/root/ball\), which is no mesh"),
-        (('def Xform "root" {', 'def Xform "root" ( references = @/etc/passwd@ ) {'), "refers to other layers"),
+        (('def Xform "root" {', 'def Xform "root" ( references = @/etc/passwd@ ) {'), "refers to another layer"),
         (("int[] faceVertexCounts = [4", "int[] faceVertexCounts = [5"), "names a vertex that does not exist"),
         (("#usda 1.0", "nothing"), "cannot be read"),
     ],
