@@ -222,7 +222,8 @@ def test_the_page_of_a_training_shows_maps_side_by_side(browser: Any, folder: Pa
     table = (["views", "verified SRVR"], [["clean", "15.0"], ["regions", "65.0"]])
     shutil.copy(folder / "maps.nc", tmp_path)
     findings = ["regions is more robust"]
-    write_training_report(environment, tmp_path, folder, table, findings, ["clean", "regions"], saved_grid(folder))
+    names = ["clean", "regions"]
+    write_training_report(environment, tmp_path, folder, table, None, findings, names, saved_grid(folder))
     assert (tmp_path / "maps.png").stat().st_size > 1000
     visit = Visit(browser, tmp_path, viewport={"width": 1280, "height": 900})
     page = visit.page

@@ -62,10 +62,7 @@ def verify_folder(
     Raises:
         ValueError: no statements, the job's own seed, weights or a mesh that are not the stated ones.
     """
-    path = Path(folder) / "statements.jsonl"
-    if not path.is_file():
-        raise ValueError(f"there is no '{path}': give the output folder of a finished job of evaluate.py")
-    records = _statements(path)
+    records = _statements(Path(folder) / "statements.jsonl")
     environment = environment or environment_for(folder, seed, device, trust)
     shapes = [(spec.class_name, spec.shape_id) for spec in environment.shapes]
     found, stated_as_valid = [], [record for record in records if record["verdict"] == "valid"]
@@ -129,7 +126,8 @@ def verify_maps(
 
 
 def environment_for(folder: str | Path, seed: int, device: torch.device | str, trust: bool) -> SemanticEnvironment:
-    """The environment of a folder; the seed of its job is refused."""
+    """The environment of the folder of a finished job; the seed of the job is refused."""
+    _check_finished(Path(folder) / "statements.jsonl")
     environment = environment_of(folder, device, trust)
     if seed == environment.seed:
         raise ValueError(f"--seed {seed} is that of the job, whose samples would be drawn again: give another one")
@@ -148,8 +146,14 @@ def _check_same(
             raise ValueError(f"'{name}' is not what was stated about: its SHA-256 is {now}, stated is {stated}")
 
 
+def _check_finished(path: Path) -> None:
+    if not path.is_file():
+        raise ValueError(f"there is no '{path}': give the output folder of a finished job of evaluate.py")
+
+
 def _statements(path: Path) -> list[dict[str, Any]]:
     """The statements of a job, at least one."""
+    _check_finished(path)
     remedy = "start the job of the folder again, which writes it"
     try:
         records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
