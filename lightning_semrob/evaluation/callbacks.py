@@ -158,14 +158,14 @@ class _Line(ProgressBar):
 
 
 class MapProgress(_Line):
-    """One line: the number of trust maps that this process has made."""
+    """One line: the number of shapes whose trust maps this process has made."""
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Open the bar."""
-        self._open(trainer.num_predict_batches[0], "map", "trust maps", desc="mapping")
+        self._open(trainer.num_predict_batches[0], "shape", "shapes", desc="mapping")
 
     def on_predict_batch_end(self, *arguments: Any, **named: Any) -> None:
-        """One more map is made."""
+        """The maps of one more shape are made."""
         if self._bar is not None:
             self._bar.update()
 

@@ -73,7 +73,7 @@ class SemanticEnvironment(pl.LightningDataModule):
         image_size: int = 224,
         score: str = "softmax",
         gradient: str = "analytic",
-        micro_batch_size: int = 8,
+        micro_batch_size: int = 4,
         precision: str = "32",
         runtime: str = "auto",
         class_table: str | None = None,

@@ -47,7 +47,7 @@ DATA_DEFAULTS: dict[str, Any] = {
 
 #: Arguments of the finders in the default job: at most 3,000 forward and 1,000 gradient evaluations for growing by the
 #: paper's finders.
-MODEL_DEFAULTS = {"num_iterations": 11, "verified_evaluations": 240}
+MODEL_DEFAULTS = {"num_iterations": 8, "verified_evaluations": 240}
 
 #: What the Trainer of every job has in common.
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -283,10 +283,9 @@ class Job:
 
     def _open(self) -> tuple[JobDescription, list[Run], list[TrustRecord]]:
         """Open the folder; what all statements share, finished runs and maps as the first process finds them."""
-        folder = self.folder
-        found: tuple[JobDescription, list[Run], list[TrustRecord], dict[int, ReadyNetwork]] | None = None
-        if self.trainer.is_global_zero:
-            models = self.environment.models
+        folder, models = self.folder, self.environment.models
+
+        def read() -> tuple[JobDescription, list[Run], list[TrustRecord], dict[int, ReadyNetwork]]:
             ready = models.make_ready()  # before the folder is a job: a wrong network leaves it free
             if any(finder.needs_gradient for finder in self.suite):
                 for network in range(len(models.networks)):
@@ -297,10 +296,9 @@ class Job:
             folder.check_runtimes(description)
             finished, mapped = folder.load_parts(), load_trust_parts(folder.path)
             self._check_origins(mapped)
-            found = folder.note_job(description), finished, mapped, ready
-        found = value_of_first(self.trainer, found)
-        assert found is not None
-        description, finished, mapped, self.environment.models.ready = found
+            return folder.note_job(description), finished, mapped, ready
+
+        description, finished, mapped, models.ready = value_of_first(self.trainer, read)
         return description, finished, mapped
 
     def _map(

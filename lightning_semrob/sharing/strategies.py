@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Timer
-from pytorch_lightning.strategies import DDPStrategy, Strategy
+from pytorch_lightning.strategies import DDPStrategy
 
 __all__ = ["SharedTableStrategy", "check_devices", "device_of", "refuse_cuts", "value_of_first"]
 
@@ -81,23 +82,35 @@ class SharedTableStrategy(DDPStrategy):
         """Leave the module unwrapped."""
 
 
-def value_of_first(trainer: pl.Trainer, value: Value) -> Value:
-    """Rank 0's value on every rank; launches and connects the processes if that has not happened yet.
+def value_of_first(trainer: pl.Trainer, make: Callable[[], Value]) -> Value:
+    """What rank 0 makes, on every rank; the other processes are launched first and start while it is made.
 
     Ranks that each read a folder may see different files: rank 0 may not have emptied it yet, or a network file system
-    may show old ones. So rank 0 reads, and then all ranks call this.
+    may show old ones. So only rank 0 reads. What ``make`` raises is raised on rank 0, and the others exit.
     """
     launcher = trainer.strategy.launcher
     if launcher is None:
-        return value
+        return make()
     try:
-        told: Value = launcher.launch(_tell, trainer.strategy, value)
-    except KeyboardInterrupt:
+        told: Value = launcher.launch(_make_and_tell, trainer, make)
+    except (KeyboardInterrupt, SystemExit):
         launcher.kill(signal.SIGKILL)  # the others wait for this process to connect and hear of nothing else
         raise
     return told
 
 
-def _tell(strategy: Strategy, value: Value) -> Value:
-    strategy.setup_environment()
-    return strategy.broadcast(value)
+def _make_and_tell(trainer: pl.Trainer, make: Callable[[], Value]) -> Value:
+    made: Value | None = None
+    failure: Exception | None = None
+    if trainer.is_global_zero:
+        try:
+            made = make()
+        except Exception as error:
+            failure = error
+    trainer.strategy.setup_environment()
+    failed, told = trainer.strategy.broadcast((failure is not None, made))
+    if failure is not None:
+        raise failure
+    if failed:
+        raise SystemExit(0)  # Lightning kills the first process if another one ends with an error
+    return cast("Value", told)

@@ -90,17 +90,20 @@ def train_run(
     """
     name = module.views.name
     weights, report, last = output / f"{name}.pth", output / f"{name}.json", output / name / "last.ckpt"
-    known: TrainingCost | None = None
-    if trainer.is_global_zero:
+
+    def read() -> tuple[TrainingCost | None, str | None]:
         if weights.exists() and report.exists():
-            known = TrainingCost(**read_json(report))
             say(f"views '{name}': taken over from '{weights}'")
-        elif ckpt_path is None and last.exists():
-            ckpt_path = str(last)
+            return TrainingCost(**read_json(report)), None
+        start = ckpt_path
+        if start is None and last.exists():
+            start = str(last)
             say(f"views '{name}': going on from '{last}'")
-        if known is None and ckpt_path is not None:
-            check_checkpoint(ckpt_path)
-    known, ckpt_path = value_of_first(trainer, (known, ckpt_path))
+        if start is not None:
+            check_checkpoint(start)
+        return None, start
+
+    known, ckpt_path = value_of_first(trainer, read)
     if known is not None:
         return known
     speed = TrainingSpeed()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,10 +17,9 @@ from lightning_semrob.functional.betting import mean_interval
 from lightning_semrob.functional.calls import call_sides
 from lightning_semrob.functions import RenderedFunction, SemanticFunction
 from lightning_semrob.functions.memory import ScoreMemory
-from lightning_semrob.rendering.cache import CachedRenderer
 from lightning_semrob.shapes import ShapeSpec
 from lightning_semrob.space import SemanticSpace
-from lightning_semrob.trust.map import trust_maps
+from lightning_semrob.trust.map import TrustMap, trust_maps
 from lightning_semrob.trust.record import TrustRecord, read_records, write_records
 from lightning_semrob.trust.sampling import first_points
 from lightning_semrob.trust.tiles import Tiles
@@ -91,10 +91,10 @@ class TrustSettings:
 
 @dataclass(frozen=True)
 class MapTask:
-    """The map of a network and a shape, by index; -1 for a process without any."""
+    """The maps of some networks of a shape, by index; none for a process without work."""
 
-    shape: int = -1
-    network: int = -1
+    shape: int
+    networks: tuple[int, ...] = ()
 
 
 class MappedEnvironment(Protocol):
@@ -108,11 +108,6 @@ class MappedEnvironment(Protocol):
     precision: str
     weights_sha256: dict[int, str]
     mesh_sha256: dict[int, str]
-    pictures: CachedRenderer
-
-    @property
-    def draws(self) -> int:
-        """Renderings of an evaluation of f."""
 
     @property
     def shapes(self) -> list[ShapeSpec]:
@@ -132,18 +127,15 @@ class MappedEnvironment(Protocol):
         """Note that a shape could not be measured."""
 
 
-class _SharedPictures(SemanticFunction):
-    """f of one of several networks of a shape; a picture that is made for it is shown to all of them."""
+class _NetworksOfShape(SemanticFunction):
+    """f of several networks of a shape; the index of a row is its network. They share the pictures of a round."""
 
     differentiable = False
 
-    def __init__(
-        self, functions: Mapping[int, RenderedFunction], memories: Mapping[int, ScoreMemory], own: int, after: Any
-    ) -> None:
+    def __init__(self, functions: Mapping[int, RenderedFunction], after: Callable[[], None]) -> None:
         super().__init__()
-        self.names = functions[own].names
-        self._functions, self._memories, self._after = functions, memories, after
-        self._order = [own, *(network for network in functions if network != own)]
+        self.names = next(iter(functions.values())).names
+        self._functions, self._after = functions, after
 
     def _value(self, u: Tensor, index: Tensor) -> Tensor:
         return self._scores_and_hits(u, index)[0]
@@ -152,33 +144,21 @@ class _SharedPictures(SemanticFunction):
         raise NotImplementedError
 
     def _scores_and_hits(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        size = self._functions[self._order[0]].micro_batch.size
-        parts = [self._show(part) for part in u.flatten(0, 1).split(size)]
+        scores, hits = u.new_zeros(u.shape[:2]), u.new_zeros(u.shape[:2])
+        for network, f in self._functions.items():
+            rows = index == network
+            if bool(rows.any()):
+                found = f.scores_and_hits(u[rows].flatten(0, 1)[None])
+                scores[rows], hits[rows] = (values.to(u).view(-1, u.shape[1]) for values in found)
         self._after()
-        scores, hits = (torch.cat(column).view(u.shape[:2]) for column in zip(*parts, strict=True))
         return scores, hits
-
-    def _show(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        own, *others = self._order
-        known = self._memories[own].computed
-        result = self._recall(own, u)
-        if self._memories[own].computed > known:
-            for network in others:
-                self._recall(network, u)
-        return result
-
-    def _recall(self, network: int, u: Tensor) -> tuple[Tensor, Tensor]:
-        def compute(missing: Tensor) -> tuple[Tensor, Tensor]:
-            scores, hits = self._functions[network].scores_and_hits(missing[None])
-            return scores[0], hits[0]
-
-        return self._memories[network].recall(u, compute)
 
 
 class TrustMapper(pl.LightningModule):
     """Makes the trust map of every network and shape that has none yet; processes share the maps.
 
-    Networks of one shape that one process maps share its pictures. A map is the same whatever the number of processes.
+    The networks of a shape that one process maps are sampled together and share its pictures. A map is the same
+    whatever the number of processes.
 
     Args:
         settings: of the maps.
@@ -201,7 +181,6 @@ class TrustMapper(pl.LightningModule):
         self.settings, self.about, self.folder, self.after_round = settings, dict(about or {}), folder, after_round
         self.records: dict[tuple[int, int], TrustRecord] = {}
         self._memories: tuple[int, dict[int, ScoreMemory]] = (-1, {})
-        self._own: list[MapTask] = []
 
     def restore(self, environment: MappedEnvironment, found: Sequence[TrustRecord]) -> int:
         """Take finished maps over; returns how many."""
@@ -216,86 +195,75 @@ class TrustMapper(pl.LightningModule):
     def tasks(self, environment: MappedEnvironment, rank: int = 0, processes: int = 1) -> list[MapTask]:
         """The maps of a process: a contiguous slice of those that are missing, ordered by shape."""
         every = [
-            MapTask(shape, network)
+            (shape, network)
             for shape in range(len(environment.shapes))
             for network in range(len(environment.networks))
             if (network, shape) not in self.records
         ]
-        return every[len(every) * rank // processes : len(every) * (rank + 1) // processes]
+        own = every[len(every) * rank // processes : len(every) * (rank + 1) // processes]
+        return [
+            MapTask(shape, tuple(network for _, network in group))
+            for shape, group in groupby(own, lambda place: place[0])
+        ]
 
-    def shared_function(
-        self, environment: MappedEnvironment, task: MapTask, together: Sequence[int]
-    ) -> SemanticFunction:
-        """f of a network and shape; what was shown to a network is remembered until the shape is another one.
-
-        Args:
-            environment, task, together: as in :meth:`measure`.
-        """
-        shape = task.shape
-        if self._memories[0] != shape:
-            self._memories = shape, {}
-        memories = self._memories[1]
-        for number in together:
-            memories.setdefault(number, ScoreMemory())
-        functions = {number: environment.rendered_function(number, shape) for number in together}
-        return _SharedPictures(functions, memories, task.network, self.after_round)
+    def function(self, environment: MappedEnvironment, task: MapTask) -> SemanticFunction:
+        """f of some networks of a shape, by their index; what was asked before is remembered."""
+        functions = {network: environment.rendered_function(network, task.shape) for network in task.networks}
+        if self._memories[0] != task.shape:
+            self._memories = task.shape, {}
+        for network, f in functions.items():
+            f.memory = self._memories[1].setdefault(network, ScoreMemory())
+        return _NetworksOfShape(functions, self.after_round)
 
     def memory(self, network: int) -> ScoreMemory:
         """What a network was shown of the present shape."""
         return self._memories[1][network]
 
-    def measure(self, environment: MappedEnvironment, task: MapTask, together: Sequence[int]) -> TrustRecord | None:
-        """The map of a network and shape; None for a shape that cannot be loaded.
-
-        Args:
-            environment: of the job.
-            task: which map.
-            together: networks whose maps of this shape are made here.
-        """
-        shape, network, settings, space = task.shape, task.network, self.settings, environment.space
+    def measure(self, environment: MappedEnvironment, task: MapTask) -> list[TrustRecord]:
+        """The maps of some networks of a shape, each as it would be alone; none of a shape that cannot be loaded."""
+        settings, space, spec = self.settings, environment.space, environment.shapes[task.shape]
         try:
-            environment.mesh(shape)
+            environment.mesh(task.shape)
         except (ValueError, OSError) as error:
-            environment.report_failure(shape, error)
-            return None
-        f = self.shared_function(environment, task, together)
-        spec, size = environment.shapes[shape], environment.micro_batch_size
-        stream, grid = named_seed(0, spec.class_name, spec.shape_id), settings.grid(space)
-        (found,) = trust_maps(
+            environment.report_failure(task.shape, error)
+            return []
+        f = self.function(environment, task)
+        stream, size = named_seed(0, spec.class_name, spec.shape_id), environment.micro_batch_size
+        maps = trust_maps(
             f,
             space,
-            torch.zeros(1, dtype=torch.int64),
-            grid,
+            torch.tensor(task.networks),
+            settings.grid(space),
             settings.eps,
             settings.alpha,
             settings.error,
             settings.budget(space),
             environment.seed,
             environment.density,
-            [stream],
+            [stream] * len(task.networks),
             settings.score == "top1",
         )
-        rate, low, high = self._top1(f, found.tiles, stream, environment)
-        return TrustRecord(
-            environment.networks[network],
-            spec.class_name,
-            spec.shape_id,
-            tuple(spec.target),
-            environment.score if settings.score == "f" else settings.score,
-            found,
-            settings.budget(space),
-            rate,
-            low,
-            high,
-            environment.weights_sha256.get(network),
-            environment.mesh_sha256.get(shape),
-            size,
-            environment.precision,
-            self.about,
-        )
+        return [
+            TrustRecord(
+                environment.networks[network],
+                spec.class_name,
+                spec.shape_id,
+                tuple(spec.target),
+                environment.score if settings.score == "f" else settings.score,
+                found,
+                settings.budget(space),
+                *self._top1(f, network, found, environment),
+                environment.weights_sha256.get(network),
+                environment.mesh_sha256.get(task.shape),
+                size,
+                environment.precision,
+                self.about,
+            )
+            for network, found in zip(task.networks, maps, strict=True)
+        ]
 
     def _top1(
-        self, f: SemanticFunction, tiles: Tiles, stream: int, environment: MappedEnvironment
+        self, f: SemanticFunction, network: int, found: TrustMap, environment: MappedEnvironment
     ) -> tuple[float | None, float | None, float | None]:
         """Rate of right answers over the space, from the first view of every tile, which are known already.
 
@@ -304,7 +272,8 @@ class TrustMapper(pl.LightningModule):
         """
         if environment.density is not None:
             return None, None, None
-        _, hits = f.scores_and_hits(first_points(tiles, stream, environment.seed)[None])
+        first = first_points(found.tiles, found.stream, found.seed)
+        _, hits = f.scores_and_hits(first[None], torch.tensor([network]))
         if not bool(hits.isfinite().all()):
             return None, None, None
         low, high = mean_interval(hits, self.settings.alpha)
@@ -315,26 +284,19 @@ class TrustMapper(pl.LightningModule):
     def predict_dataloader(self) -> ListLoader[MapTask]:
         """The maps of this process."""
         trainer = self.trainer
-        self._own = self.tasks(trainer.datamodule, trainer.global_rank, trainer.world_size)  # type: ignore[attr-defined]
+        own = self.tasks(trainer.datamodule, trainer.global_rank, trainer.world_size)  # type: ignore[attr-defined]
         # Lightning leaves a process without batches out of the meeting at the end.
-        return ListLoader(self._own or [MapTask()])
+        return ListLoader(own or [MapTask(0)])
 
     def predict_step(self, batch: MapTask, batch_idx: int) -> int:
-        """Make one map and keep it; returns its evaluations."""
-        if batch.shape < 0:
-            return 0
-        environment: MappedEnvironment = self.trainer.datamodule  # type: ignore[attr-defined]
-        # A picture is shown to all networks at once only where it would be forgotten before the next one's turn: of
-        # what two maps look at, a fifth is only for one of them.
-        few = self.settings.budget(environment.space) * environment.draws <= environment.pictures.capacity
-        networks = [task.network for task in self._own if task.shape == batch.shape]
-        record = self.measure(environment, batch, [batch.network] if few else networks)
-        if record is not None:
-            self.records[batch.network, batch.shape] = record
+        """Make some maps of a shape and keep them; returns their evaluations."""
+        found = self.measure(self.trainer.datamodule, batch) if batch.networks else []  # type: ignore[attr-defined]
+        for network, record in zip(batch.networks, found, strict=False):
+            self.records[network, batch.shape] = record
             if self.folder is not None:
                 name = hashlib.sha256("\0".join(record.key).encode()).hexdigest()[:20]
                 write_records(self.folder / "parts" / f"trust-{name}.jsonl", [record])
-        return 0 if record is None else record.map.evaluations
+        return sum(record.map.evaluations for record in found)
 
     def on_predict_epoch_end(self) -> None:
         """Give every process all maps, and what could not be measured."""

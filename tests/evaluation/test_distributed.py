@@ -192,3 +192,24 @@ def test_the_slurm_example_is_a_command_that_parses(repository: Path) -> None:
     kept = [word for word in words if not word.startswith(("--trainer.num_nodes", "--trainer.devices"))]
     cli = EvaluateCLI([*kept, "--trainer.accelerator=cpu"])
     assert yaml.safe_load(cli.result_config())["data"]["networks"]
+
+
+@pytest.mark.slow
+def test_what_only_the_first_process_finds_out_ends_all_of_them(repository: Path, tmp_path: Path) -> None:
+    """The others are starting while the first one probes the networks; they exit and say nothing."""
+    (tmp_path / "batch_network.py").write_text(
+        "import torch\n\n\nclass Net(torch.nn.Module):\n    def forward(self, x):\n"
+        "        return x.mean((1, 2, 3))[:, None].expand(-1, 1000) - x.mean()\n\n\nbuild = Net\n"
+    )
+    words = ["--data.networks=[batch_network:build]", "--data.image_size=32", "--trainer.devices=2"]
+    done = subprocess.run(
+        [sys.executable, str(repository / "evaluate.py"), *words, f"--output={tmp_path / 'job'}"],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{repository}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 2
+    assert "depend on the other pictures of its batch" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "job" / "config.yaml").exists()

@@ -31,6 +31,7 @@ from lightning_semrob.functional import corners, oir_w_directions
 from lightning_semrob.networks import IMAGENET_MEAN, build_network, network_spec
 from lightning_semrob.rendering.raster import Rasterizer
 from lightning_semrob.shapes import Mesh, resolve_shapes
+from lightning_semrob.sharing.work import Work
 
 SMALL = [
     "--data.networks=[tiny_network:build,tiny_network:build_other]",
@@ -352,7 +353,8 @@ def test_rows_are_shared_out_without_loss() -> None:
     made = environment(initial_points=3)
     made.setup()
     for world in (1, 2, 3, 5, 20):
-        slices = [(made._work_of(rank, world).owners == rank).nonzero().flatten().tolist() for rank in range(world)]
+        shares = [Work(*made.tasks.groups(), rank, world, made.device) for rank in range(world)]
+        slices = [(share.owners == share.rank).nonzero().flatten().tolist() for share in shares]
         assert list(itertools.chain.from_iterable(slices)) == list(range(len(made)))
         assert max(map(len, slices)) <= 1.25 * len(made) / world + 1
 

@@ -92,7 +92,7 @@ class Hungry(InkNetwork):
 def test_a_job_goes_on_with_half_and_says_so_in_its_table(tmp_path: Path) -> None:
     register_network("hungry", Hungry, input_size=32, overwrite=True)
     with pytest.warns(UserWarning, match="going on with 4"):
-        evaluate([*SMALL, "--data.networks=[hungry]", f"--output={tmp_path / 'hungry'}"])
+        evaluate([*SMALL, "--data.networks=[hungry]", "--data.micro_batch_size=8", f"--output={tmp_path / 'hungry'}"])
     register_network("fed", InkNetwork, input_size=32, overwrite=True)
     evaluate([*SMALL, "--data.networks=[fed]", "--data.micro_batch_size=4", f"--output={tmp_path / 'fed'}"])
     hungry, fed = (
