@@ -24,6 +24,10 @@ __all__ = ["Backdrop", "Scene"]
 _GRAZING = 0.05
 
 
+#: Shadows of the last meshes that are kept, 100 KB each: training goes back and forth between shapes.
+_KEPT_SHADOWS = 128
+
+
 @dataclass(frozen=True)
 class Scene:
     """The surroundings of an object; without any of them it stands before one grey level.
@@ -85,7 +89,7 @@ class Backdrop(nn.Module):
         shadow = torch.tensor(scene.shadow, dtype=torch.float64)
         named = (("pictures", self.pictures), ("panoramas", self.panoramas), ("shadow", shadow))
         self.sha256 = tensors_sha256(named)
-        self._last: tuple[weakref.ref[Mesh], tuple[Tensor, float]] | None = None
+        self._shadows: dict[int, tuple[weakref.ref[Mesh], tuple[Tensor, float]]] = {}
 
     @property
     def semantic_parameters(self) -> Mapping[str, SemanticParameter]:
@@ -168,9 +172,12 @@ class Backdrop(nn.Module):
 
     def _shadow(self, mesh: Mesh, camera: Tensor, rays: Tensor) -> Tensor:
         """(B, S, S): how much of the sky the object hides from the ground that each pixel shows, from 0 to 1."""
-        if self._last is None or self._last[0]() is not mesh:
-            self._last = (weakref.ref(mesh), ground_shadow(mesh))
-        shadow, ground = self._last[1]
+        known = self._shadows.get(id(mesh))
+        if known is None or known[0]() is not mesh:
+            while len(self._shadows) >= _KEPT_SHADOWS:
+                self._shadows.pop(next(iter(self._shadows)))
+            known = self._shadows[id(mesh)] = weakref.ref(mesh), ground_shadow(mesh)
+        shadow, ground = known[1]
         x, y, z = rays
         centre = -camera[:, 2, :3] * camera[:, 2, 3:]
         above = (centre[:, 1] - ground)[:, None, None]

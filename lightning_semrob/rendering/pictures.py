@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lightning_semrob.shapes.embedded.textures import planks
+from lightning_semrob.shapes.images import MAX_PIXELS
 from lightning_semrob.utilities.messages import unknown_name
 
 __all__ = ["EMBEDDED_PANORAMAS", "EMBEDDED_PICTURES", "Picture", "find_pictures"]
@@ -79,7 +81,10 @@ def _read(path: Path) -> Tensor:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")  # of Pillow, on odd files that it reads all the same
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
             upright = ImageOps.exif_transpose(image).convert("RGBA")
             white = Image.new("RGBA", upright.size, "white")
             pixels = np.asarray(Image.alpha_composite(white, upright).convert("RGB"), np.float32) / np.float32(255)

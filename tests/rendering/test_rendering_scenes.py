@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lightning_semrob.rendering import Rasterizer, Renderer, Scene
+from lightning_semrob.rendering import Rasterizer, Renderer, Scene, pictures
 from lightning_semrob.rendering.backdrop import Backdrop
 from lightning_semrob.rendering.camera import camera_matrix
 from lightning_semrob.rendering.engine import Engine
@@ -26,7 +26,7 @@ AXES = ("azimuth", "elevation", "distance", "roll", "light_azimuth", "background
 
 
 @cache
-def renderer_in(scene: Scene, picture: int) -> Renderer:
+def renderer_in(scene: Scene, picture: int) -> Rasterizer:
     """Made once: panoramas take a second."""
     return Rasterizer(SIZE, scene=scene, defaults={"picture": picture})
 
@@ -100,7 +100,7 @@ def test_what_a_panorama_shows(tmp_path: Path) -> None:
 
 
 def test_pictures_by_number_go_around_and_stay_out_of_the_object() -> None:
-    renderer = Rasterizer(SIZE, scene=Scene("embedded:noise,wood", "embedded:room"))
+    renderer = renderer_in(BOTH, 0)
     names = ("azimuth", "picture")
     u = torch.tensor([[20.0, number] for number in (0.0, 1.0, 2.0, 3.0, 1.4)])
     images = renderer(box(), u, names)
@@ -114,7 +114,7 @@ def test_pictures_by_number_go_around_and_stay_out_of_the_object() -> None:
 
 
 def test_pictures_repeat_to_the_bit_however_the_work_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    renderer, mesh, u = Rasterizer(SIZE, scene=BOTH), checkered(), points(3)
+    renderer, mesh, u = renderer_in(BOTH, 2), checkered(), points(3)
     images, slope = renderer(mesh, u, AXES), gradient(renderer, mesh, u)
     assert torch.equal(slope, gradient(renderer, mesh, u))
     monkeypatch.setattr(Engine, "_cut", lambda engine, size: (5, 3, 1))
@@ -167,7 +167,7 @@ def test_embedded_pictures_are_made_the_same_again() -> None:
         if name in EMBEDDED_PANORAMAS:  # it goes on over its edges
             step = (picture[:, 1:] - picture[:, :-1]).abs().mean()
             assert (picture[:, 0] - picture[:, -1]).abs().mean() < 3 * step, name
-    assert Backdrop(Scene("embedded"), 32).sha256 == Backdrop(Scene("embedded"), 32).sha256
+    assert Backdrop(Scene("embedded:noise"), 32).sha256 == Backdrop(Scene("embedded:noise"), 32).sha256
 
 
 def test_folders_and_files(tmp_path: Path) -> None:
@@ -207,14 +207,13 @@ def test_a_folder_without_pictures_and_a_shadow_out_of_range(tmp_path: Path) -> 
 
 
 def test_a_renderer_without_its_scene() -> None:
-    renderer = Rasterizer(SIZE, scene=BOTH)
-    u = points(2)
+    renderer, u = renderer_in(BOTH, 0), points(2)
     assert torch.equal(renderer.without_scene()(box(), u, AXES), Rasterizer(SIZE)(box(), u, AXES))
     assert not torch.equal(renderer(box(), u, AXES), Rasterizer(SIZE)(box(), u, AXES))
 
 
 def test_another_size_of_the_same_scene() -> None:
-    renderer, names = Rasterizer(SIZE, scene=BOTH), (*AXES, "picture")
+    renderer, names = renderer_in(BOTH, 0), (*AXES, "picture")
     assert renderer.backdrop is not None
     smaller = renderer.resized(SIZE // 2)
     u = torch.cat((points(3), torch.tensor([[0.0], [1.0], [2.0]])), 1)
@@ -222,3 +221,10 @@ def test_another_size_of_the_same_scene() -> None:
     assert (smaller(box(), u, names) - own).abs().mean() < 0.02
     assert renderer(box(), u, names).shape[-1] == SIZE  # the other one is as it was
     assert renderer.backdrop.pictures.shape[-1] == SIZE
+
+
+def test_a_picture_of_too_many_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (60, 20)).save(tmp_path / "a.png")
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 1000)
+    with pytest.raises(ValueError, match=r"a\.png' cannot be read \(it has 60 x 20 pixels, more than 1,000\)"):
+        Backdrop(Scene(str(tmp_path / "a.png")), 16)
