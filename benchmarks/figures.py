@@ -393,11 +393,11 @@ def scenes(arguments: argparse.Namespace, output: Path) -> Path:
 
 
 def trust_of_three_axes(arguments: argparse.Namespace, output: Path) -> Path:
-    """The trust map over azimuth, elevation and distance: a panel for every slice of the distance, a picture above."""
+    """The trust map of right answers over azimuth, elevation and distance, a panel for every slice of the distance."""
     network, tiles = arguments.networks[0], (12, 4, 3)
     f = RenderedFunction.of(arguments.shape, network, ("azimuth", "elevation", "distance"))
     began = time.process_time()
-    m = trust_map(f, f.space, tiles=tiles, max_evaluations=10 * math.prod(tiles))
+    m = trust_map(f, f.space, tiles=tiles, max_evaluations=10 * math.prod(tiles), top1=True)
     seconds = time.process_time() - began
     boxes, third = m.boxes(1), f.space.axes[2]
     view = (boxes.a[0] + boxes.b[0]) / 2 if len(boxes) else (f.space.low + f.space.high) / 2
