@@ -48,7 +48,8 @@ def network_sentences(trust: TrustSummary) -> list[str]:
         ]
         if traps:
             _, shape, trap = max(traps, key=lambda item: item[0])
-            text += f"; worst trap: {shape}, {trap.text}, mean score {trap.mean:.2f}"
+            what = "rate of right answers" if trust.score == "top1" else "mean score"
+            text += f"; worst trap: {shape}, {trap.text}, {what} {trap.mean:.2f}"
         sentences.append(text)
     return sentences
 

@@ -191,7 +191,7 @@ def test_headline_names_region_trap_and_who_is_better(done: Path, monkeypatch: p
     *_, last = lines = trust_headline(found)
     assert last.startswith("tiny_network:build_other is more robust than tiny_network:build on these shapes by trusted")
     assert "(difference 9 points [3, 15], p = 0.010)" in last
-    assert "worst trap: teapot:0, azimuth 10 to 20, elevation 0 to 5, mean score 0.10" in lines[0]
+    assert "worst trap: teapot:0, azimuth 10 to 20, elevation 0 to 5, rate of right answers 0.10" in lines[0]
 
 
 @pytest.mark.parametrize(

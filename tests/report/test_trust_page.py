@@ -19,7 +19,7 @@ from lightning_semrob.evaluation.records import read_runs
 from lightning_semrob.functions import AnalyticFunction
 from lightning_semrob.maps import SemanticMaps, grid_points
 from lightning_semrob.report.figures import plot_trust_map, save_figure
-from lightning_semrob.report.figures.trust import VERDICT_COLORS, tile_opacity
+from lightning_semrob.report.figures.trust import VERDICT_COLORS, tile_opacity, trap_sides
 from lightning_semrob.report.page import trust as page
 from lightning_semrob.report.page.html import report_folder
 from lightning_semrob.report.page.templates import fill
@@ -135,16 +135,18 @@ def test_the_worst_trap_is_outlined(finished: Path, records: list[TrustRecord]) 
     assert (trap.a.tolist(), trap.b.tolist()) == ([180.0, pytest.approx(70 / 3)], [240.0, pytest.approx(170 / 3)])
     section = Trust.of([replace(records[0], map=m)], environment_of(finished, trust=True))
     (picture,) = section.shapes[0].maps
-    assert picture.traps == [
-        pytest.approx((section.width / 2, section.height / 3, section.width / 6, section.height / 3))
-    ]
+    x, y = (section.width / 2, section.width * 2 / 3), (section.height / 3, section.height * 2 / 3)
+    corners = {(x[i], y[j]) for i in range(2) for j in range(2)}
+    assert len(picture.trap) == 4
+    assert {(round(px, 6), round(py, 6)) for side in picture.trap for px, py in (side[:2], side[2:])} == corners
     shown = Texts(text := fill("trust.html", section=section))
     assert 'class="outline trap"' in text
     assert shown.tags.count("img") == 3  # in the largest region, in the trap, and on the card of the trap
     assert " 0.00 in 5.6\xa0% of the space" in shown.text
     assert "within azimuth 180° to 240°, elevation 23.3° to 56.7°" in shown.text
-    outlines = [patch for patch in plot_trust_map(m).axes[0].patches if patch.get_linestyle() != "solid"]
-    assert [outline.get_bbox().bounds for outline in outlines] == [pytest.approx((180, 70 / 3, 60, 100 / 3))]
+    sides = {tuple(line.get_xydata().ravel().tolist()) for line in plot_trust_map(m).axes[0].lines}
+    assert sides == set(trap_sides(trap, m.tiles))
+    assert {round(end, 6) for side in sides for end in side} == {180.0, 240.0, 23.333333, 56.666667}
 
 
 def test_a_figure_of_three_axes(tmp_path: Path) -> None:

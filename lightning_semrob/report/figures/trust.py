@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,11 @@ from lightning_semrob.report.figures.maps import box_outlines
 from lightning_semrob.report.figures.style import finish_axes, picture_of, titled
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.trust.map import TrustMap
+from lightning_semrob.trust.tiles import Tiles
+from lightning_semrob.trust.traps import EnclosedTrap
 from lightning_semrob.utilities.messages import percent
 
-__all__ = ["VERDICT_COLORS", "plot_trust_map", "tile_opacity"]
+__all__ = ["VERDICT_COLORS", "plot_trust_map", "tile_opacity", "trap_sides"]
 
 #: Okabe and Ito's blue and vermillion, which every kind of colour vision tells apart, and grey.
 VERDICT_COLORS = {"trusted": "#0072B2", "failing": "#D55E00", "mixed": "#9AA0A6", "undecided": "#FFFFFF"}
@@ -42,17 +43,33 @@ def tile_opacity(trust_map: TrustMap) -> NDArray[np.float64]:
     return _FAINTEST + (1 - _FAINTEST) * np.clip(strength, 0.0, 1.0)
 
 
+def trap_sides(trap: EnclosedTrap, tiles: Tiles, layer: int | None = None) -> list[tuple[float, float, float, float]]:
+    """The sides ``(x0, y0, x1, y1)`` of a trap over the first two axes, where it meets what is not part of it.
+
+    Args:
+        trap: of a map.
+        tiles: of two axes, or of three.
+        layer: the slice of the third axis.
+    """
+    sides, members = [], set(trap.tiles)
+    for tile in trap.tiles:
+        if layer is not None and int(tiles.cell[tile, 2]) != layer:
+            continue
+        (x0, y0), (x1, y1) = tiles.low[tile, :2].tolist(), tiles.high[tile, :2].tolist()
+        faces = ((x0, y0, x0, y1), (x1, y0, x1, y1)), ((x0, y0, x1, y0), (x0, y1, x1, y1))
+        for axis in range(2):
+            for beside, face in zip(tiles.neighbours[tile, axis].tolist(), faces[axis], strict=True):
+                if beside not in members:
+                    sides.append(face)
+    return sides
+
+
 def _panel(axes: Axes, m: TrustMap, space: SemanticSpace, colors: NDArray[np.float64]) -> None:
     """Draw tiles (columns, rows, 4) over two axes."""
     x, y = space
     extent = (x.low, x.high, y.low, y.high)
     axes.imshow(colors.transpose(1, 0, 2), origin="lower", extent=extent, aspect="auto", interpolation="nearest")
     finish_axes(axes, space)
-
-
-def _outline(axes: Axes, a: list[float], b: list[float], space: SemanticSpace, style: Mapping[str, Any]) -> None:
-    for left, right, bottom, top in box_outlines(a, b, space):
-        axes.add_patch(Rectangle((left, bottom), right - left, top - bottom, fill=False, **style))
 
 
 def plot_trust_map(
@@ -96,11 +113,10 @@ def plot_trust_map(
     rgb = np.array([to_rgb(VERDICT_COLORS[word]) for word in m.verdict.ravel().tolist()]).reshape(*m.verdict.shape, 3)
     tiles = np.concatenate([rgb, tile_opacity(m)[..., None]], -1).reshape(*m.verdict.shape[:2], slices, 4)
     boxes, traps = m.boxes(1), m.traps()
-    marks = [("largest trusted region", boxes.a[0], boxes.b[0])] if len(boxes) else []
-    marks += [("worst trap", traps[0].a, traps[0].b)] if traps else []
+    marks = ["largest trusted region"] * (len(boxes) > 0) + ["worst trap"] * (len(traps) > 0)
     for number, axes in enumerate(panels):
         _panel(axes, m, flat, tiles[:, :, number])
-        inside = [True] * len(marks)
+        inside = len(boxes) > 0
         if deep:
             third = m.space.axes[2]
             middle = third.low + (number + 0.5) * third.extent / slices
@@ -108,12 +124,16 @@ def plot_trust_map(
             axes.set_title(f"{third.name.replace('_', ' ')} {ends[0]:.3g} to {ends[1]:.3g}", fontsize="small")
             # A box of a periodic axis may lie a turn further on.
             turns = (-third.extent, 0.0, third.extent) if third.periodic else (0.0,)
-            inside = [any(float(a[2]) < middle + turn < float(b[2]) for turn in turns) for _, a, b in marks]
+            inside &= any(float(boxes.a[0, 2]) < middle + turn < float(boxes.b[0, 2]) for turn in turns[: 3 * inside])
             if number:
                 axes.set_ylabel("")
-        for (name, a, b), here in zip(marks, inside, strict=True):
-            if here:
-                _outline(axes, a.tolist(), b.tolist(), flat, _MARKS[name])
+        if inside:
+            for left, right, bottom, top in box_outlines(boxes.a[0].tolist(), boxes.b[0].tolist(), flat):
+                style = _MARKS["largest trusted region"]
+                axes.add_patch(Rectangle((left, bottom), right - left, top - bottom, fill=False, **style))
+        for x0, y0, x1, y1 in trap_sides(traps[0], m.tiles, number if deep else None) if traps else []:
+            style = _MARKS["worst trap"]
+            axes.plot([x0, x1], [y0, y1], color=style["edgecolor"], lw=style["linewidth"], ls=style["linestyle"])
     handles: list[Patch | Line2D] = [
         Patch(facecolor=color, edgecolor="#555555", linewidth=0.5, label=f"{word} {percent(m.share(word), 0, ' %')}")
         for word, color in VERDICT_COLORS.items()
@@ -123,7 +143,7 @@ def plot_trust_map(
         Line2D(
             [], [], color=str(_MARKS[name]["edgecolor"]), linewidth=2, linestyle=_MARKS[name]["linestyle"], label=name
         )
-        for name, _, _ in marks
+        for name in marks
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False, fontsize="small")
     return titled(figure, title)

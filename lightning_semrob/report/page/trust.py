@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.report.figures.maps import box_outlines
-from lightning_semrob.report.figures.trust import VERDICT_COLORS, tile_opacity
+from lightning_semrob.report.figures.trust import VERDICT_COLORS, tile_opacity, trap_sides
 from lightning_semrob.report.page.pictures import Sheet, jpeg, pictures
 from lightning_semrob.report.page.regions import bounds_of, place_of
 from lightning_semrob.report.page.sections import Section
@@ -60,14 +60,14 @@ class TrustPicture:
         shares: verdict -> share of the space.
         tiles: none unless the map has two axes.
         outlines: (x, y, width, height) of the largest trusted region in the drawing.
-        traps: likewise of the worst trap.
+        trap: sides (x0, y0, x1, y1) of the tiles of the worst trap.
     """
 
     network: str
     shares: dict[str, float]
     tiles: Sequence[Tile]
     outlines: Sequence[tuple[float, float, float, float]]
-    traps: Sequence[tuple[float, float, float, float]]
+    trap: Sequence[tuple[float, float, float, float]]
 
     @classmethod
     def of(cls, record: TrustRecord) -> TrustPicture:
@@ -77,16 +77,19 @@ class TrustPicture:
         if len(m.space) != 2:
             return cls(record.network, shares, [], [], [])
         boxes, traps = m.boxes(1), m.traps()
-
-        def places(regions: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[float, float, float, float]]:
-            sides = [side for a, b in regions for side in box_outlines(a.tolist(), b.tolist(), m.space)]
-            return [_place(side, m.space) for side in sides]
-
+        outlines = box_outlines(boxes.a[0].tolist(), boxes.b[0].tolist(), m.space) if len(boxes) else []
         what = "rate of right answers" if record.score == "top1" else "mean score"
-        largest = [(boxes.a[0], boxes.b[0])] if len(boxes) else []
-        return cls(
-            record.network, shares, _drawn(m, what), places(largest), places([(trap.a, trap.b) for trap in traps[:1]])
-        )
+        trap = [
+            (*_point(x0, y0, m.space), *_point(x1, y1, m.space))
+            for x0, y0, x1, y1 in (trap_sides(traps[0], m.tiles) if traps else [])
+        ]
+        return cls(record.network, shares, _drawn(m, what), [_place(side, m.space) for side in outlines], trap)
+
+
+def _point(x: float, y: float, space: SemanticSpace) -> tuple[float, float]:
+    """A point of two axes in the drawing."""
+    across, up = space
+    return (x - across.low) * _WIDTH / across.extent, (up.high - y) * _HEIGHT / up.extent
 
 
 def _place(sides: Sequence[float], space: SemanticSpace) -> tuple[float, float, float, float]:
