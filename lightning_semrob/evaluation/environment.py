@@ -202,8 +202,11 @@ class SemanticEnvironment(pl.LightningDataModule):
     def work(self) -> Work:
         """How the processes of the Trainer share the rows."""
         if self._work is None or (self._work.rank, self._work.processes) != self._place():
-            self._work = Work(*self.tasks.groups(), *self._place(), self.device)
+            self._work = self._work_of(*self._place())
         return self._work
+
+    def _work_of(self, rank: int, world_size: int) -> Work:
+        return Work(*self.tasks.groups(), rank, world_size, self.device)
 
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer
