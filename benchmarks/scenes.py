@@ -43,7 +43,7 @@ SCENES = {
 }
 #: Scene and draws of nuisances of the trust maps.
 MAPPED = {"white": ("white", 0), "shadow": ("shadow", 0), "4 draws of pictures and light": ("pictures", 4)}
-SHAPES = ["teapot", "park_bench", "rocking_chair", "coffee_mug", "umbrella", "traffic_light", "drum", "hourglass"]
+SHAPES = ["teapot", "park_bench", "rocking_chair", "coffee_mug", "umbrella", "traffic_light", "drum"]
 TILES, EVALUATIONS = (8, 3), 192
 
 Record = dict[str, dict[str, list[float]]]
