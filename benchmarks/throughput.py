@@ -4,7 +4,8 @@ Usage: python benchmarks/throughput.py [--processes 1 2] [--default_job] [argume
 
 First torch against ONNX Runtime, in turn, by the CPU time of one thread, which other load disturbs little: the network
 alone, f with its rendering, and gradient calls in several ways. With --default_job also the default job of evaluate.py
-on one process with either, in wall time. Then a small job by number of processes.
+on one process with either (--data.shapes makes it smaller), and the evaluations that it was spared. Then a small job by
+number of processes.
 
 Everything is measured in one call, one thread a process. The job has 12 small tasks: two networks, three shapes, two
 initial points, the default finders with fewer updates. Its start-up (from the parsed command to the first round:
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -31,6 +33,7 @@ import torch
 from lightning_semrob.commands.evaluate import EvaluateCLI
 from lightning_semrob.commands.parsing import quiet
 from lightning_semrob.functions import RenderedFunction
+from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.networks import build_network
 
 JOB = (
@@ -42,6 +45,8 @@ JOB = (
     "--report_grid=[]",
 )
 REPEATS = 5
+#: ``model.views`` of the default job.
+VIEWS = 32
 #: Counts of a summary that make up the evaluations of a job.
 KINDS = ("evaluations", "verification_evaluations", "audit_evaluations")
 
@@ -58,12 +63,13 @@ def milliseconds(calls: dict[str, Callable[[], object]], images: int) -> dict[st
     return {name: 1e3 * seconds / images for name, seconds in best.items()}
 
 
-def runtimes_alone(networks: Sequence[str], shape: str = "teapot", size: int = 8) -> None:
+def runtimes_alone(networks: Sequence[str], shape: str = "teapot", size: int = 4) -> None:
     """Torch against ONNX Runtime for network and f, and ways to call for gradients."""
     print(f"ms an image (CPU time of one thread, batch {size}, shape {shape}); in brackets torch / ONNX Runtime")
     print(
         f"{'network':22}{'torch':>8}{'onnxruntime':>18}{'f, torch':>11}{'f, onnxruntime':>20}{'change of a logit':>20}"
     )
+    total: dict[str, float] = {}
     for name in networks:
         f = {
             runtime: RenderedFunction.of(shape, name, micro_batch_size=size, runtime=runtime)
@@ -82,8 +88,11 @@ def runtimes_alone(networks: Sequence[str], shape: str = "teapot", size: int = 8
         }
         ms = milliseconds(calls, size)
         (a, b), (c, d) = ((ms[f"{kind} torch"], ms[f"{kind} onnxruntime"]) for kind in ("network", "f"))
+        total = {key: total.get(key, 0.0) + value for key, value in ms.items()}
         print(f"{name:22}{a:8.1f}{b:10.1f} ({a / b:.2f}){c:11.1f}{d:12.1f} ({c / d:.2f})"
               f"{f['onnxruntime'].runtime.change:20.1e}", flush=True)  # fmt: skip
+    (a, b), (c, d) = ((total[f"{kind} torch"], total[f"{kind} onnxruntime"]) for kind in ("network", "f"))
+    print(f"{'together':22}{a:8.1f}{b:10.1f} ({a / b:.2f}){c:11.1f}{d:12.1f} ({c / d:.2f})")
 
 
 def gradients_alone(network: str, shape: str = "teapot") -> None:
@@ -113,18 +122,21 @@ def gradients_alone(network: str, shape: str = "teapot") -> None:
         print(f"  {name:36}{value:9.1f} ms  ({value / ms['folded (what jobs use), 8 images']:.2f})")
 
 
-def default_jobs() -> None:
-    """The default job of evaluate.py on one process with either runtime, and the evaluations that memory saves."""
-    seconds = {}
+def default_jobs(arguments: Sequence[str]) -> None:
+    """The default job of evaluate.py on one process with either runtime, and the evaluations that it does not pay."""
+    spent = {}
     for runtime in ("torch", "onnxruntime"):
-        start = time.perf_counter()
-        summary = job([f"--data.runtime={runtime}"], 1)
-        seconds[runtime] = time.perf_counter() - start
-        known = summary["remembered_evaluations"]
-        asked = sum(summary[f"computed_{kind}"] for kind in KINDS)
-        print(f"default job, {runtime}: {seconds[runtime]:.0f} s; {known} evaluations known already, {asked} counted",
-              flush=True)  # fmt: skip
-    print(f"torch / ONNX Runtime: {seconds['torch'] / seconds['onnxruntime']:.2f}")
+        start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        summary, mapped = job([f"--data.runtime={runtime}", *arguments], 1)
+        spent[runtime] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+        paid = sum(summary[f"computed_{kind}"] for kind in KINDS) + summary["trust"]["evaluations"] + mapped.evaluations
+        networks, shapes = mapped.scores.shape[:2]
+        views = VIEWS * networks * shapes  # of the viewpoint accuracy: now the first views of the trust maps
+        saved = summary["remembered_evaluations"] + views + mapped.scores.numel() - mapped.evaluations
+        seconds = time.perf_counter() - start
+        print(f"default job, {runtime}: {seconds:.0f} s, {spent[runtime]:.0f} s of CPU time; {paid} evaluations of f, "
+              f"{saved} more were known: {saved / (paid + saved):.0%} saved", flush=True)  # fmt: skip
+    print(f"torch / ONNX Runtime, CPU time: {spent['torch'] / spent['onnxruntime']:.2f}")
 
 
 def images_per_second(call: Callable[[], object], images: int) -> float:
@@ -164,8 +176,8 @@ def parts_alone(arguments: Sequence[str]) -> tuple[float, dict[str, tuple[float,
     return len(speeds) / sum(1 / speed for speed in speeds), networks
 
 
-def job(arguments: Sequence[str], processes: int) -> dict[str, Any]:
-    """The summary of the whole job with some processes, in a new folder."""
+def job(arguments: Sequence[str], processes: int) -> tuple[dict[str, Any], Any]:
+    """The summary of the whole job with some processes, in a new folder, and the maps of its report if it has one."""
     program = Path(__file__).parent.parent / "evaluate.py"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
@@ -173,7 +185,8 @@ def job(arguments: Sequence[str], processes: int) -> dict[str, Any]:
         words += ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
         subprocess.run(words, check=True, env=environment, stdout=subprocess.DEVNULL)
         summary: dict[str, Any] = json.loads((Path(folder) / "job" / "summary.json").read_text())
-    return summary
+        maps = Path(folder) / "job" / "maps.nc"
+        return summary, SemanticMaps.load(maps) if maps.exists() else None
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -188,7 +201,7 @@ def main(args: Sequence[str] | None = None) -> None:
     runtimes_alone(("efficientnet_lite0", "efficientnet_lite1"))
     gradients_alone("efficientnet_lite0")
     if options.default_job:
-        default_jobs()
+        default_jobs(rest)
     print()
     rendering, networks = parts_alone(arguments)
     print(f"rendering alone       {rendering:7.1f} images/s")
@@ -197,7 +210,7 @@ def main(args: Sequence[str] | None = None) -> None:
     print("\nprocesses  start-up s  measuring s  evaluations  with gradient  evaluations/s   ratio")
     first = 0.0
     for processes in options.processes:
-        summary = job(arguments, processes)
+        summary, _ = job(arguments, processes)
         count = sum(summary[f"computed_{kind}"] for kind in KINDS)
         gradients = summary["computed_gradient_evaluations"] + summary["computed_audit_evaluations"]
         speed = count / summary["measuring_seconds"]
