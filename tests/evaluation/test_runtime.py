@@ -8,8 +8,10 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
+import torch
 
 from lightning_semrob.commands.evaluate import evaluate
+from lightning_semrob.networks import build_network
 from lightning_semrob.networks import runtime as module
 from tests.processes import in_processes
 
@@ -86,3 +88,12 @@ def test_two_processes_give_the_numbers_of_one(tmp_path: Path) -> None:
     words = [*JOB, f"--output={tmp_path / 'two'}", "--trainer.devices=2"]
     in_processes(2, lambda rank: len(evaluate(words)))
     assert same(rows(tmp_path / "one"), rows(tmp_path / "two"))
+
+
+def test_the_runtime_reports_nothing_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime collects usage events unless it is told not to."""
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is absent: pip install onnxruntime")
+    told: list[bool] = []
+    monkeypatch.setattr(onnxruntime, "disable_telemetry_events", lambda: told.append(True), raising=False)
+    module.with_runtime(build_network("small_resnet"), torch.rand(2, 3, 32, 32), "onnxruntime")
+    assert told
