@@ -39,6 +39,8 @@ def main(args: Sequence[str] | None = None) -> GradientAudit:
     parser.add_argument("--seed", type=int, default=0, help="of the views")
     options = parser.parse_args(args)
     quiet()
+    if options.views < 1:
+        raise ValueError(f"--views must be at least 1, got {options.views}")
     make = RENDERERS[options.backend]
     renderer = make(options.image_size, supersampling=options.supersampling, scene=options.scene)
     table = renderer.semantic_parameters

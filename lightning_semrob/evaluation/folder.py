@@ -20,7 +20,15 @@ from typing import Any
 import torch
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
-from lightning_semrob.evaluation.records import NOT_VERIFIED, Run, origin_of_runs, read_runs, runs_table, write_runs
+from lightning_semrob.evaluation.records import (
+    NOT_VERIFIED,
+    Run,
+    config_of_runs,
+    origin_of_runs,
+    read_runs,
+    runs_table,
+    write_runs,
+)
 from lightning_semrob.evaluation.statements import JobDescription, region_statement
 from lightning_semrob.functions.precision import set_arithmetic
 from lightning_semrob.functions.trusted import refuse_code
@@ -34,7 +42,7 @@ try:
 except ImportError:  # Windows: two jobs in one folder are not noticed there
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Part", "RunFolder", "environment_of", "make_environment", "versions"]
+__all__ = ["Part", "RunFolder", "environment_of", "make_environment", "read_config", "versions"]
 
 #: What a job writes beside its configuration and its parts.
 _WRITTEN = (
@@ -333,6 +341,30 @@ def make_environment(data: Mapping[str, Any], source: str, trust: bool = False) 
     return environment
 
 
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """The configuration of an output folder, as plain data.
+
+    Raises:
+        ValueError: there is none, it is none of a job, or it has changed since the table of runs beside it was written.
+    """
+    import yaml
+
+    path = Path(folder) / "config.yaml"
+    if not path.is_file():
+        raise ValueError(f"there is no '{path}': give the output folder of a job of evaluate.py")
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = yaml.safe_load(text)
+        if not isinstance(found, dict) or not all(isinstance(found.get(part, {}), dict) for part in ("data", "model")):
+            raise ValueError("it holds no settings")
+    except (ValueError, yaml.YAMLError) as error:
+        said = " ".join(str(error).split())
+        raise ValueError(f"'{path}' is not the configuration of a job ({said}): undo what changed it") from error
+    if config_of_runs(path.with_name("runs.parquet")) not in (None, text_sha256(text)):
+        raise ValueError(f"'{path}' has changed since the runs beside it were written: undo that")
+    return found
+
+
 def environment_of(folder: str | Path, device: torch.device | str = "cpu", trust: bool = False) -> SemanticEnvironment:
     """The environment of an old output folder, from its ``config.yaml``; the process takes its precision.
 
@@ -342,16 +374,11 @@ def environment_of(folder: str | Path, device: torch.device | str = "cpu", trust
         trust: as of :func:`make_environment`.
 
     Raises:
-        ValueError: there is no such file, or as :func:`make_environment`.
+        ValueError: as :func:`read_config` and :func:`make_environment`.
     """
-    import yaml
-
-    path = Path(folder) / "config.yaml"
-    if not path.is_file():
-        raise ValueError(f"there is no '{path}': give the output folder of a job of evaluate.py")
-    settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    settings = read_config(folder)
     data = {"seed": int(settings.get("seed_everything") or 0)} | dict(settings.get("data") or {})
-    environment = make_environment(data, str(path), trust)
+    environment = make_environment(data, str(Path(folder) / "config.yaml"), trust)
     environment.device = device
     set_arithmetic(environment.precision)
     environment.setup()

@@ -295,8 +295,11 @@ def origin_of_runs(path: Path, remedy: str) -> Origin:
 
 
 def config_of_runs(path: Path) -> str | None:
-    """SHA-256 of the configuration that a table of runs is of; None where it does not say so."""
-    found = (pa.parquet.read_schema(path).metadata or {}).get(b"config")
+    """SHA-256 of the configuration that a table of runs is of; None where there is no table, or it does not say so."""
+    try:
+        found = (pa.parquet.read_schema(path).metadata or {}).get(b"config")
+    except (OSError, pa.ArrowException):
+        return None
     return None if found is None else str(found.decode())
 
 

@@ -12,13 +12,13 @@ from typing import Any
 from torch import Tensor
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
-from lightning_semrob.evaluation.records import Run, config_of_runs, read_runs
+from lightning_semrob.evaluation.folder import read_config
+from lightning_semrob.evaluation.records import Run, read_runs
 from lightning_semrob.evaluation.summary import Summary, read_summary
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.maps.traps import Trap, find_traps, robust_boxes
 from lightning_semrob.space import Box
 from lightning_semrob.utilities.files import read_json
-from lightning_semrob.utilities.origin import text_sha256
 from lightning_semrob.utilities.record import Record
 
 __all__ = ["Demand", "FinishedJob"]
@@ -58,12 +58,11 @@ class FinishedJob:
         summary = read_summary(folder / "summary.json")
         try:
             runs = read_runs(folder / "runs.parquet", "delete it, and run evaluate.py again")
+            read_config(folder)
             config = (folder / "config.yaml").read_text(encoding="utf-8")
             versions = read_json(folder / "versions.json")
         except (OSError, ValueError) as error:
             raise ValueError(f"'{folder}' does not hold a finished job ({error}): run evaluate.py again") from error
-        if config_of_runs(folder / "runs.parquet") not in (None, text_sha256(config)):
-            raise ValueError(f"'{folder / 'config.yaml'}' has changed since the runs beside it were written: undo that")
         return cls(runs, summary, config, versions)
 
     def check(self, environment: SemanticEnvironment, weights: bool) -> None:

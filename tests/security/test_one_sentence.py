@@ -160,6 +160,7 @@ def maps(tmp_path: Path) -> str:
 
 def test_numbers_of_the_other_commands(maps: str, said: Said, tmp_path: Path) -> None:
     assert "--points must be at least 1, got 0" in said("traps", maps, "--points=0", f"--output={tmp_path}")
+    assert "--views must be at least 1, got 0" in said("audit", "--shapes", "teapot", "--views=0")
     network = ("--network=tiny_network:build", "--image_size=32")
     assert "--port must lie in [1, 65535], got 99999" in said("explore", "--port=99999", *network)
     words = ("maps", "--data.networks=[tiny_network:build]", "--data.shapes=[teapot]", "--data.image_size=32")
@@ -191,3 +192,36 @@ def test_a_home_folder_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     main([*job(tmp_path)[:-1], "--output=~/job"])
     assert (tmp_path / "job" / "runs.parquet").is_file()
     assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize("text", ["x", "data: [1", "data: 3\nmodel: {}", "\x00", ""])
+def test_a_configuration_that_is_none(text: str, said: Said, tmp_path: Path) -> None:
+    main(job(tmp_path / "job", trust__max_evaluations="0"))
+    (tmp_path / "job" / "config.yaml").write_text(text)
+    folder = str(tmp_path / "job")
+    for words in (["report", folder], ["verify", folder], ["merge", folder, f"--output={tmp_path / 'out'}"],
+                  ["compare", folder, folder], job(tmp_path / "job", trust__max_evaluations="0")):  # fmt: skip
+        assert "config.yaml" in said(*words)
+
+
+def test_a_configuration_that_changed_since_its_runs(said: Said, tmp_path: Path) -> None:
+    """Other numbers of the same name would be sampled again, joined or compared."""
+    main(job(tmp_path / "job", trust__max_evaluations="0"))
+    config = tmp_path / "job" / "config.yaml"
+    config.write_text(config.read_text().replace("image_size: 32", "image_size: 48"))
+    folder = str(tmp_path / "job")
+    for words in (["report", folder], ["verify", folder, "--trust=true"], ["compare", folder, folder],
+                  ["merge", folder, f"--output={tmp_path / 'out'}"]):  # fmt: skip
+        assert "has changed since the runs beside it were written: undo that" in said(*words)
+
+
+def test_a_broken_table_is_named(said: Said, tmp_path: Path) -> None:
+    main(job(tmp_path / "job", trust__max_evaluations="0"))
+    (tmp_path / "job" / "runs.parquet").write_bytes(b"PAR1")
+    folder = str(tmp_path / "job")
+    for words in (
+        ["report", folder, "--trust=true"],
+        ["compare", folder, folder],
+        ["merge", folder, f"--output={tmp_path / 'out'}"],
+    ):
+        assert "runs.parquet' cannot be read (" in said(*words)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import yaml
 from torch import Tensor
 
+from lightning_semrob.evaluation.folder import read_config
 from lightning_semrob.evaluation.records import Run, read_runs, run_space
 from lightning_semrob.evaluation.summary import Comparison, ratios_by_shape, viewpoints_by_shape
 from lightning_semrob.functional.uncertainty import call_differences, class_mean, paired_difference
@@ -110,8 +110,8 @@ def compare_folders(
         ValueError: a folder without results, jobs that ask another question (the difference is named), networks that
             cannot be paired, or no task in common.
     """
+    rows = [_runs(Path(folder)) for folder in (old, new)]
     _check_same_question(Path(old), Path(new))
-    rows = [read_runs(Path(folder) / "runs.parquet") for folder in (old, new)]
     known = [list(dict.fromkeys(row.method for row in part)) for part in rows]
     common = [method for method in known[0] if method in known[1]]
     chosen = list(methods or (["verified"] if "verified" in common else common))
@@ -200,14 +200,16 @@ def _maps(old: Path, new: Path) -> tuple[list[TrustRecord], list[TrustRecord]]:
     return maps
 
 
+def _runs(folder: Path) -> list[Run]:
+    if not (folder / "runs.parquet").is_file() or not (folder / "config.yaml").is_file():
+        raise ValueError(f"'{folder}' is not the output folder of a finished job: it needs config.yaml, runs.parquet")
+    return read_runs(folder / "runs.parquet")
+
+
 def _check_same_question(old: Path, new: Path) -> None:
     settings = []
     for folder in (old, new):
-        if not (folder / "runs.parquet").is_file() or not (folder / "config.yaml").is_file():
-            raise ValueError(
-                f"'{folder}' is not the output folder of a finished job: it needs config.yaml, runs.parquet"
-            )
-        found = dict(_flat(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))))
+        found = dict(_flat(read_config(folder)))
         # The ranges of the axes, which the configuration may leave to the renderer.
         settings.append(found | {"space": run_space(folder / "runs.parquet").as_dict()})
     differences = [

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from lightning_semrob.evaluation.folder import RunFolder
+from lightning_semrob.evaluation.folder import RunFolder, read_config
 from lightning_semrob.evaluation.records import NOT_VERIFIED, Run, read_runs, run_space
 from lightning_semrob.evaluation.statements import JobDescription
 from lightning_semrob.evaluation.suite import PAPER_METHODS
@@ -117,10 +117,9 @@ def _write(
 
 
 def _config(path: Path) -> dict[str, Any]:
-    file = path / "config.yaml"
-    if not file.is_file():
-        raise ValueError(f"'{path}' is not an output folder of evaluate.py: it has no config.yaml")
-    config: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    config = read_config(path)
+    if not {"data", "model"} <= set(config):
+        raise ValueError(f"'{path}' is not an output folder of evaluate.py: its config.yaml is of another command")
     return config
 
 
