@@ -136,6 +136,7 @@ def test_no_module_asks_for_a_sibling_class(repository: Path) -> None:
 PLAIN_DATA = {
     "commands/evaluate.py": {"resolved"},
     "commands/train.py": {"train"},
+    "evaluation/folder.py": {"read_config"},
     "evaluation/records.py": {"columns"},
     "evaluation/statements.py": {"region_statement"},
     "evaluation/suite.py": {"on_save_checkpoint", "on_load_checkpoint"},
