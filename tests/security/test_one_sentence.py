@@ -21,6 +21,7 @@ JOB = {
     "--data.networks": "[tiny_network:build]", "--data.shapes": "[teapot]", "--data.image_size": "32",
     "--data.initial_points": "1", "--model.finders": "[naive]", "--model.num_iterations": "2",
     "--model.verification": "8", "--report_grid": "[]", "--trainer.accelerator": "cpu",
+    "--trainer.devices": "1",  # others would start the tests again
     "--trainer.enable_progress_bar": "false", "--data.runtime": "torch",
 }  # fmt: skip
 Said = Callable[..., str]

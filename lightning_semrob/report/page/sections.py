@@ -89,7 +89,7 @@ def viewpoint_findings(summary: Summary) -> list[str]:
 
 @dataclass(frozen=True)
 class Verdict(Section):
-    """Verified SRVR of every network with its interval, and who is more robust where the data can tell.
+    """Verified SRVR of every network with its interval, and whose is larger where the data can tell.
 
     ``who`` says whose boxes they are. An interval, of ``level`` in words, takes ``needed`` shapes.
     """
