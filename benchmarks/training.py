@@ -1,4 +1,4 @@
-"""Does training that aims beat training that does not? Six ways to draw views, judged where the difference is visible.
+"""Does training that aims beat training that does not? Ways to draw views, judged where the difference is visible.
 
     python benchmarks/training.py --output outputs/training            # tunes, trains, judges, prints the tables
     python benchmarks/training.py --output outputs/three --only uniform aimed --rates 0.008 --seeds 0 1 2 \\
