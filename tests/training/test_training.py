@@ -449,7 +449,7 @@ def test_the_page_shows_maps_before_and_after(trained: tuple[Path, dict[str, Any
     assert "<td>worst tenth of regions</td>" in section
     assert "judged on 2 shapes" in section
     for name in ("clean", "rendered_regions"):
-        assert f"<strong>{name}</strong> is <code>small_resnet@{name}.pth?num_classes=2</code>" in section
+        assert f"<strong>{name}</strong> is <code>small_resnet@{name}</code>" in section
         assert f"<td>{name}</td>" in section
         assert f">{100 * result['statistics'][name]['score']:.1f}</td>" in section
     assert page.count('class="map" data-network=') == 2  # one shape, two networks side by side
