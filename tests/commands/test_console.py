@@ -71,7 +71,7 @@ def test_every_command_says_what_it_takes(name: str, capsys: pytest.CaptureFixtu
         ("audit --vews 3", "unrecognized arguments: --vews 3 (semrob audit --help lists the options)"),
         ("compare one two --metric=other", "invalid choice: 'other'"),
         ("compare one two", "'one' is not the output folder of a finished job"),
-        ("merge nothing --output=all", "'nothing' is not an output folder"),
+        ("merge nothing --output=all", "there is no 'nothing/config.yaml': give the output folder of a job"),
         ("verify nothing", "there is no 'nothing/statements.jsonl'"),
         ("report nothing", "nothing"),
         ("traps", "the following arguments are required: maps"),
@@ -92,7 +92,7 @@ def test_a_mistake_is_one_sentence(
 
 def test_the_traceback_is_there_for_those_who_ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LIGHTNING_SEMROB_TRACEBACK", "1")
-    with pytest.raises(ValueError, match="not an output folder"):
+    with pytest.raises(ValueError, match="give the output folder of a job"):
         main(["merge", str(tmp_path), "--output", str(tmp_path / "all")])
 
 

@@ -63,7 +63,10 @@ def test_while_packages_are_imported(words: tuple[str, ...], ours: bool, reposit
     (tmp_path / "semrob-train").write_text(SCRIPT)
     command = [sys.executable, *(word.replace("REPOSITORY", str(repository)) for word in words)]
     environ = {**os.environ, "PYTHONPATH": f"{tmp_path}:{repository}"}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = subprocess.run(
+        command, env=environ, capture_output=True, text=True, check=False, cwd=tmp_path,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    )  # fmt: skip
     assert (done.returncode == 130, "Traceback" not in done.stderr) == (ours, ours), done.stderr
 
 
