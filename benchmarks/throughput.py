@@ -63,7 +63,7 @@ def milliseconds(calls: dict[str, Callable[[], object]], images: int) -> dict[st
     return {name: 1e3 * seconds / images for name, seconds in best.items()}
 
 
-def runtimes_alone(networks: Sequence[str], shape: str = "teapot", size: int = 4) -> None:
+def runtimes_alone(networks: Sequence[str], shape: str = "teapot", size: int = 8) -> None:
     """Torch against ONNX Runtime for network and f, and ways to call for gradients."""
     print(f"ms an image (CPU time of one thread, batch {size}, shape {shape}); in brackets torch / ONNX Runtime")
     print(
@@ -198,7 +198,9 @@ def main(args: Sequence[str] | None = None) -> None:
     arguments = [*JOB, *rest]
     quiet()
     torch.set_num_threads(1)
-    runtimes_alone(("efficientnet_lite0", "efficientnet_lite1"))
+    for size in (8, 4):
+        runtimes_alone(("efficientnet_lite0", "efficientnet_lite1"), size=size)
+        print()
     gradients_alone("efficientnet_lite0")
     if options.default_job:
         default_jobs(rest)

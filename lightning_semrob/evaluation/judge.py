@@ -44,7 +44,7 @@ class Judge:
         confidence: of each verdict and interval.
         verification: most evaluations for a box: ``growing`` for as many as its growing took, or a number; 0 for no
             verification.
-        views: independent views of the whole space, for the viewpoint accuracy of each network and shape.
+        views: of the whole space, for the viewpoint accuracy of each network and shape; 0 for none.
 
     Raises:
         ValueError: a threshold, confidence or budget out of range.
@@ -131,10 +131,10 @@ class Judge:
         """Add the viewpoint accuracy of the group to a judgement; it depends on no finder, initial point or threshold.
 
         All networks are asked about the same views of a shape. Where its trust map has as many, one drawn from each
-        tile, they serve for it.
+        tile, they serve for it; nuisances need views of their own, since a trust map keeps no spread over the draws.
         """
         known = self.known_views.get((batch.network, batch.shape))
-        if known is not None and known[0] >= self.views:
+        if known is not None and known[0] >= self.views and environment.nuisances is None:
             return replace(judgement, views=known[0], viewpoint_top1=known[1], viewpoint_score=known[2])
         shape = environment.shapes[batch.shape]
         seed = named_seed(environment.seed, shape.class_name, shape.shape_id, "views")

@@ -53,7 +53,7 @@ class Judgement:
         u0_robust: whether the initial point is robust itself.
         samples: that mean and variance rest on.
         verification_evaluations: of f, all of them.
-        views, viewpoint_top1, viewpoint_score: of the first run of a shape and network, independent views of the whole
+        views, viewpoint_top1, viewpoint_score: of the first run of a shape and network: how many views of the whole
             space, the part of them that the network recognises, and the mean of f.
         viewpoint_spread: mean, over these views, of the standard deviation of the score over the draws of nuisances.
         worst: axis -> value of the view with the smallest f.

@@ -59,7 +59,8 @@ class FinderSuite(Measurement):
             growing took, or a number; 0 for no verification.
         verified_evaluations: most evaluations of a run of the verified finder, half of them for growing; its own
             defaults if None (:class:`~lightning_semrob.finders.verified.search.VerifiedSearch`).
-        views: independent views of the whole space, for the viewpoint accuracy of each network and shape; 0 for none.
+        views: of the whole space, for the viewpoint accuracy of each network and shape: independent ones, or the first
+            of each tile of the trust map if these are as many; 0 for none.
     """
 
     micro_batch: Tensor

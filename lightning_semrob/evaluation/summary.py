@@ -104,7 +104,7 @@ class VolumeComparison(Comparison):
 
 @dataclass(frozen=True, eq=False)
 class Viewpoints(Record):
-    """Viewpoint accuracy and mean score, on independent views of the whole space.
+    """Viewpoint accuracy and mean score, on views of the whole space.
 
     Attributes:
         views: of each shape; evaluations: of all shapes and networks together.

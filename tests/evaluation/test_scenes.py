@@ -17,7 +17,7 @@ from lightning_semrob.utilities.files import read_json
 from tests.evaluation.test_job import MODEL, WORDS
 
 SCENE = ["--data.scene.background=embedded:wood,tiles", "--data.scene.shadow=0.5", "--data.nuisances=3"]
-MAPPED = ["--trust.max_evaluations=16", "--trust.tiles=[4,2]"]
+MAPPED = ["--trust.max_evaluations=16", "--trust.tiles=[4,2]", "--model.views=8"]  # as many views as tiles
 
 
 def test_scene_and_nuisances_decide_the_numbers_of_a_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
