@@ -68,7 +68,8 @@ def measure(protocol: Protocol, network: str, label: str, output: Path) -> Entry
         raise ValueError(f"'{output}' holds runs of other weights of '{network}': delete the folder")
     write_text(identity, weights)
     words = [f"--config={protocol.path}", f"--data.networks={json.dumps([network])}", f"--output={output}"]
-    summary = evaluate([*words, "--trainer.enable_progress_bar=false"])
+    # Entries have no trust maps.
+    summary = evaluate([*words, "--trust.max_evaluations=0", "--trainer.enable_progress_bar=false"])
     if summary["not_measured"]:
         raise ValueError(f"shapes of {protocol.name} could not be measured, {summary['not_measured']}: mend them")
     environment = environment_of(output, trust=True)  # the words of this very call
