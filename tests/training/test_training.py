@@ -316,6 +316,58 @@ def test_a_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(views: Any,
     assert_equal(weights_of(second), weights_of(whole))
 
 
+class Watched(SemanticTraining):
+    """Without statistics over a batch, of which each process has its own; keeps the views that it trains on."""
+
+    def on_train_start(self) -> None:
+        for layer in self.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.eval()
+        self.views_of_steps: list[list[list[float]]] = []
+
+    def training_step(self, batch: ViewBatch, batch_idx: int) -> torch.Tensor:
+        columns = batch.shape[:, None], batch.u, batch.exploratory[:, None], batch.label[:, None]
+        self.views_of_steps.append(torch.cat(columns, 1).tolist())
+        return super().training_step(batch, batch_idx)
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+def test_processes_share_aimed_views(tmp_path: Path) -> None:
+    """Two processes train on the views of one, to the same weights, and one goes on from the checkpoint of two."""
+
+    def fit(folder: Path, start: Path | None = None, **arguments: Any) -> tuple[list[Any], list[torch.Tensor]]:
+        module = Watched("small_resnet?input_size=16", AimedViews(settle=0))
+        keep = ModelCheckpoint(folder, "{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
+        run = trainer(3, [keep], limit_val_batches=0, precision="64-true", **arguments)
+        run.fit(module, datamodule=data(views_per_shape=1, images=72), ckpt_path=start)
+        assert module.classifier is not None
+        return module.views_of_steps, list(module.classifier.state_dict().values())
+
+    def two(rank: int) -> tuple[list[Any], list[Any]]:
+        views, weights = fit(tmp_path / "two", devices=2, strategy="ddp")
+        return views, [value.tolist() for value in weights]
+
+    views, weights = fit(tmp_path / "one")
+    (first, shared), (second, other) = in_processes(2, two)
+    assert [left + right for left, right in zip(first, second, strict=True)] == views
+    aimed = [sum(not row[3] for row in step) for step in views]
+    assert aimed == [0] * 3 + [6, 6, 5] * 2  # 0.7 of the 24 views of an epoch, after the first one
+    assert shared == other
+    for value, found in zip(weights, shared, strict=True):
+        torch.testing.assert_close(torch.tensor(found, dtype=value.dtype), value, atol=1e-7, rtol=1e-5)
+    learnt = []
+    for name in ("one", "two"):
+        state = torch.load(tmp_path / name / "epoch=2.ckpt", weights_only=True)["views"]
+        pending = [torch.cat(column) for column in zip(*state["pending"], strict=True)]  # two parts a step for two
+        learnt.append([pending, *state["seen"]])
+    assert [len(part[0]) for part in learnt[0]] == [24] * 3
+    torch.testing.assert_close(learnt[1], learnt[0], atol=1e-6, rtol=0)
+    went_on, again = fit(tmp_path / "on", tmp_path / "two" / "epoch=0.ckpt")
+    assert went_on == views[3:]
+    for value, found in zip(weights, again, strict=True):
+        torch.testing.assert_close(found, value, atol=1e-7, rtol=1e-5)
+
+
 def test_loader_workers_change_nothing() -> None:
     here, there = SemanticTraining(views=rendered_regions()), SemanticTraining(views=rendered_regions())
     trainer(limit_val_batches=0).fit(here, datamodule=data())
