@@ -305,7 +305,7 @@ def hostile_page(folder: Path) -> str:
     judged = Judgement(HOSTILE)
     rows = [replace(attacked(run), status=HOSTILE, judgement=judged) for run in job.rows]
     status = {HOSTILE: {HOSTILE: 1}}
-    summary = replace(attacked(job.summary), status=status, not_measured={HOSTILE: HOSTILE})
+    summary = replace(attacked(job.summary), status=status, not_measured={HOSTILE: HOSTILE}, notes={HOSTILE: [HOSTILE]})
     job = FinishedJob(rows, summary, f"{job.config}\n# {HOSTILE}", {HOSTILE: HOSTILE})
     return build_page(environment, job, maps, sheets)
 
@@ -338,6 +338,8 @@ def test_hostile_texts_stay_texts(finished: Path) -> None:
     texts = "".join(found.texts)
     for word in ("0", "2", "shape 1 "):  # a class, a network and a shape, read as they are
         assert word + HOSTILE in texts
+    for sentence in (f"not measured: {HOSTILE}: {HOSTILE}", f"note: the mesh of {HOSTILE} {HOSTILE}"):
+        assert texts.count(sentence) == 1
     (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     assert "<" not in text
     data = json.loads(text)
