@@ -30,5 +30,5 @@ def main(args: Sequence[str] | None = None) -> dict[str, float]:
         shares: dict[str, float] | None = evaluate(["--report_grid=[]", *words, *own, _PROFILER]).get("profile")
     if not shares:
         raise ValueError("every run of the folder is finished: choose another --output, or --overwrite=true")
-    print(f"\nWhere the time went, from the first update to the last verdict\n{format_shares(shares)}")
+    print(f"\nWhere the time of the trust maps and of the runs went\n{format_shares(shares)}")
     return shares

@@ -15,37 +15,47 @@ __all__ = ["SECTIONS", "ShareProfiler", "format_shares"]
 SECTIONS = ("rendering", "network", "gradient")
 
 
-class ShareProfiler(SimpleProfiler):
-    """How much of the time, from the first round to the end of the last, goes to rendering, networks and gradients.
+#: Lightning's names of a step of the trust maps and of a round of the runs, and how they end.
+_STEPS = ("predict_step", "run_training_batch")
 
-    The rest is the framework's own share: finders, statistics, Lightning, files. Times are wall times of this process;
-    on a CUDA device calls return before they are done, so do not trust the shares there.
+
+class ShareProfiler(SimpleProfiler):
+    """How much of the time of the trust maps and of the runs goes to rendering, networks and gradients.
+
+    Each of the two is timed from its first step to the end of its last one. What rendering, networks and gradients
+    leave is the framework's own share: finders, statistics, Lightning, files. Times are wall times of this process; on
+    a CUDA device calls return before they are done, so do not trust the shares there.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._began: float | None = None
-        self._ended = 0.0
+        self._spans: dict[str, tuple[float, float]] = {}
+        self._open = 0
+        self._seconds = dict.fromkeys(SECTIONS, 0.0)
 
     def start(self, action_name: str) -> None:
-        """Begin an action; the first round begins the measured time."""
-        if action_name == "run_training_batch" and self._began is None:
-            self._began = time.perf_counter()
+        """Begin an action."""
+        if action_name.endswith(_STEPS):
+            self._open += 1
+            now = time.perf_counter()
+            self._spans.setdefault(action_name, (now, now))
         super().start(action_name)
 
     def stop(self, action_name: str) -> None:
         """End an action."""
         super().stop(action_name)
-        if action_name == "run_training_batch":
-            self._ended = time.perf_counter()
+        if action_name.endswith(_STEPS):
+            self._open -= 1
+            self._spans[action_name] = self._spans[action_name][0], time.perf_counter()
+        elif self._open and action_name.startswith(PROFILED):
+            self._seconds[action_name.removeprefix(PROFILED)] += self.recorded_durations[action_name][-1]
 
     def shares(self) -> dict[str, float]:
-        """Seconds of each of ``SECTIONS``, of the ``framework`` and of all (``total``); empty if there was no round."""
-        if self._began is None:
+        """Seconds of each of ``SECTIONS``, of the ``framework`` and of all (``total``); empty if there was no step."""
+        if not self._spans:
             return {}
-        total = self._ended - self._began
-        seconds = {name: sum(self.recorded_durations.get(PROFILED + name, ())) for name in SECTIONS}
-        return seconds | {"framework": total - sum(seconds.values()), "total": total}
+        total = sum(ended - began for began, ended in self._spans.values())
+        return self._seconds | {"framework": total - sum(self._seconds.values()), "total": total}
 
 
 def format_shares(shares: Mapping[str, float]) -> str:
