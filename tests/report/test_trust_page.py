@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from dataclasses import replace
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from matplotlib.colors import to_rgb
+from PIL import Image
 from torch import Tensor
 
 from lightning_semrob.commands.evaluate import evaluate
@@ -149,7 +152,7 @@ def test_the_worst_trap_is_outlined(finished: Path, records: list[TrustRecord]) 
     assert {round(end, 6) for side in sides for end in side} == {180.0, 240.0, 23.333333, 56.666667}
 
 
-def test_a_figure_of_three_axes(tmp_path: Path) -> None:
+def test_a_map_of_three_axes_is_drawn_in_slices(finished: Path, records: list[TrustRecord], tmp_path: Path) -> None:
     space = SemanticSpace((*SemanticSpace.default(), Axis("distance", 0, 4)))
     m = trust_map(AnalyticFunction(pierced), space, tiles=(6, 3, 2), max_evaluations=600)
     figure = plot_trust_map(m, picture=torch.rand(2, 3, 8, 8), title="a map")
@@ -160,6 +163,12 @@ def test_a_figure_of_three_axes(tmp_path: Path) -> None:
         [(i, j) == (1, 3) for j in range(6)] for i in range(3)
     ]
     assert save_figure(figure, tmp_path / "map.png").stat().st_size > 1000
+    section = Trust.of([replace(records[0], map=m)], environment_of(finished, trust=True))
+    text = fill("trust.html", section=section)
+    drawn = Image.open(io.BytesIO(base64.b64decode(section.shapes[0].maps[0].figure)))
+    assert drawn.format == "PNG"
+    assert 'in slices of distance"' in text
+    assert section.shapes[0].maps[0].figure in text
 
 
 def test_many_shapes_are_cut_and_that_is_said(

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from lightning_semrob.evaluation.summary import Summary
 from lightning_semrob.functional.uncertainty import MINIMUM_SHAPES
 from lightning_semrob.report.job import FinishedJob
+from lightning_semrob.report.page.templates import plural
 from lightning_semrob.report.tables import (
     Table,
     cost_table,
@@ -82,7 +83,7 @@ class NetworkVerdict:
 def viewpoint_findings(summary: Summary) -> list[str]:
     """Sentences on viewpoint accuracy, the headline of a job: every network, then every pair."""
     return [
-        f"viewpoint accuracy of {name}: {accuracy} % [{interval}], on {shapes} shapes"
+        f"viewpoint accuracy of {name}: {accuracy} % [{interval}], on {plural(int(shapes), 'shape')}"
         for name, accuracy, interval, *_, shapes in viewpoint_table(summary)[1]
     ] + [f"by viewpoint accuracy, {pair}" for pair in viewpoint_pairs(summary)]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.report.figures.maps import box_outlines
-from lightning_semrob.report.figures.trust import VERDICT_COLORS, tile_opacity, trap_sides
+from lightning_semrob.report.figures.trust import VERDICT_COLORS, plot_trust_map, tile_opacity, trap_sides
 from lightning_semrob.report.page.pictures import Sheet, jpeg, pictures
 from lightning_semrob.report.page.regions import bounds_of, place_of
 from lightning_semrob.report.page.sections import Section
@@ -61,6 +63,7 @@ class TrustPicture:
         tiles: none unless the map has two axes.
         outlines: (x, y, width, height) of the largest trusted region in the drawing.
         trap: sides (x0, y0, x1, y1) of the tiles of the worst trap.
+        figure: of a map over three axes, its slices as PNG in base64.
     """
 
     network: str
@@ -68,6 +71,7 @@ class TrustPicture:
     tiles: Sequence[Tile]
     outlines: Sequence[tuple[float, float, float, float]]
     trap: Sequence[tuple[float, float, float, float]]
+    figure: str = ""
 
     @classmethod
     def of(cls, record: TrustRecord) -> TrustPicture:
@@ -75,7 +79,7 @@ class TrustPicture:
         m = record.map
         shares = {word: m.share(word) for word in VERDICT_COLORS}
         if len(m.space) != 2:
-            return cls(record.network, shares, [], [], [])
+            return cls(record.network, shares, [], [], [], _slices(m) if len(m.space) == 3 else "")
         boxes, traps = m.boxes(1), m.traps()
         outlines = box_outlines(boxes.a[0].tolist(), boxes.b[0].tolist(), m.space) if len(boxes) else []
         what = "rate of right answers" if record.score == "top1" else "mean score"
@@ -84,6 +88,13 @@ class TrustPicture:
             for x0, y0, x1, y1 in (trap_sides(traps[0], m.tiles) if traps else [])
         ]
         return cls(record.network, shares, _drawn(m, what), [_place(side, m.space) for side in outlines], trap)
+
+
+def _slices(m: TrustMap) -> str:
+    """The figure of a map over three axes as PNG in base64."""
+    file = io.BytesIO()
+    plot_trust_map(m).savefig(file, format="png", dpi=110)
+    return base64.b64encode(file.getvalue()).decode("ascii")
 
 
 def _point(x: float, y: float, space: SemanticSpace) -> tuple[float, float]:
