@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ class TrainCLI(JobCLI):
     """LightningCLI with an output folder that the same command goes on in, and a comparison at the end."""
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
-        self.result: dict[str, Any] = {}
+        self.result: Verdicts | None = None
         refuse_settings_of_fit(sys.argv[1:] if args is None else args)
         super().__init__(
             "train",
@@ -180,26 +180,19 @@ class TrainCLI(JobCLI):
         progress = self.trainer.progress_bar_callback is not None
         renderer = self._renderer_config(datamodule)
         found = compare(datamodule, model.network, weights, output, judging, renderer, progress=progress)
-        kept = found.as_dict() | {
-            "costs": {name: asdict(cost) for name, cost in costs.items()},
-            "seconds": time.perf_counter() - start,
-            "output": str(output),
-        }
-        self.result = kept | {"srvr": found.evaluation.summary}
-        folder.write_json("training.json", kept)
+        found = replace(found, costs=costs, seconds=time.perf_counter() - start)
+        self.result = found
+        folder.write_json("training.json", {key: value for key, value in found.items() if key != "srvr"})
         folder.write_json("versions.json", versions())
-        table = training_table(found.runs, costs)
-        findings, names = format_verdicts(found), list(found.runs)
+        table, findings, names = training_table(found), format_verdicts(found), list(found.networks)
         gains = gains_table(found.gains, names[0], names[-1]) if found.gains else None
-        print_result(found, table, gains, findings, output, kept["seconds"])
-        tables = format_summary(found.evaluation.summary, found.evaluation.output)
-        write_text(found.evaluation.output / "tables.txt", tables)
+        print_result(found, table, gains, findings)
+        evaluation = Path(found.evaluation)
+        write_text(evaluation / "tables.txt", format_summary(found.srvr, evaluation))
         if judging.maps:
             shapes = shapes_to_map(datamodule.splits["held_out"], judging.maps)
-            networks = [run.network for run in found.runs.values()]
-            environment = held_out_environment(datamodule, networks, shapes, output)
-            lines = findings.splitlines()
-            write_training_report(environment, output, found.evaluation.output, table, gains, lines, names)
+            environment = held_out_environment(datamodule, list(found.networks.values()), shapes, output)
+            write_training_report(environment, output, evaluation, table, gains, findings.splitlines(), names)
 
     def before_test(self) -> None:
         """A checkpoint of ``fit`` remembers callbacks of that command, which this one does not have."""
@@ -249,26 +242,24 @@ def refuse_settings_of_fit(words: Sequence[str]) -> None:
             )
 
 
-def print_result(
-    found: Verdicts, table: Table, gains: Table | None, findings: str, output: Path, seconds: float
-) -> None:
+def print_result(found: Verdicts, table: Table, gains: Table | None, findings: str) -> None:
     """The table of the runs, what the last gained over the first, and where the files are."""
-    shapes = next(iter(found.runs.values())).verified.shapes
+    shapes = next(iter(found.verified.values())).shapes
     print(f"\nHeld-out shapes ({shapes}), percent; images count everything that was rendered for training")
     print(format_table(*table, left=1))
     if gains is not None:
         print("\nGained, points of percent, paired by shape")
         print(format_table(*gains, left=1))
     print(f"\nBy verified volume\n{findings}")
-    for name, run in found.runs.items():
-        network, classes = f"'[{run.network}]'", f"{output}/{CLASS_TABLE_FILE}"
-        print(f"{name}: python evaluate.py --data.networks={network} --data.class_table={classes}")
-    evaluation = found.evaluation.output.name
-    print(f"{seconds:.0f} s; results in {output}/: *.pth, maps.png, training.json, {evaluation}/")
+    for name, network in found.networks.items():
+        table_of_classes = f"{found.output}/{CLASS_TABLE_FILE}"
+        print(f"{name}: python evaluate.py --data.networks='[{network}]' --data.class_table={table_of_classes}")
+    written = f"*.pth, maps.png, training.json, {Path(found.evaluation).name}/"
+    print(f"{found.seconds:.0f} s; results in {found.output}/: {written}")
 
 
-def train(args: Sequence[str] | None = None) -> dict[str, Any]:
-    """Run ``train.py`` with the given arguments (``sys.argv`` if None); returns what ``training.json`` holds."""
+def train(args: Sequence[str] | None = None) -> Verdicts | None:
+    """Run ``train.py`` with the given arguments (``sys.argv`` if None); returns what ``fit`` found."""
     quiet()
     # The folder of the job's own checkpoints is meant to be there when a run goes on.
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")

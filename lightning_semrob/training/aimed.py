@@ -129,9 +129,6 @@ class AimedViews(ViewSampler):
         super().bind(context)
         self._uniform.bind(context)
 
-    def points(self, groups: int, count: int, generator: torch.Generator) -> Tensor:
-        return self._uniform.points(groups, count, generator)
-
     def plan(self, epoch: int, epochs: int, views: int, generator: torch.Generator) -> None:
         """Choose the aimed views of an epoch of ``views`` views in all."""
         self._aimed, self._next = None, 0
@@ -173,7 +170,7 @@ class AimedViews(ViewSampler):
         """Learn that f was ``score`` (B,) on shapes (B,) at views u (B, n), aimed and uniform ones."""
         self._pending.append((shape, u.double(), (1 - score).double()))
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, list[list[Tensor]]]:
         return {"seen": [list(part) for part in self._seen], "pending": [list(part) for part in self._pending]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -14,12 +14,13 @@ from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.functional.tails import low_quantile, swap_p_value, worst_regions
 from lightning_semrob.functional.uncertainty import class_mean, holm, paired_difference
 from lightning_semrob.trust.mapper import TrustSettings
+from lightning_semrob.utilities.record import Record
 
 __all__ = ["DenseViews", "Gain", "ViewStatistics", "compare_shape_means", "correct", "look_at"]
 
 
-@dataclass(frozen=True)
-class ViewStatistics:
+@dataclass(frozen=True, eq=False)
+class ViewStatistics(Record):
     """How a network scores views of the held-out shapes.
 
     Attributes:
@@ -45,8 +46,8 @@ class ViewStatistics:
         return 1 - self.accuracy
 
 
-@dataclass(frozen=True)
-class Gain:
+@dataclass(frozen=True, eq=False)
+class Gain(Record):
     """A measure of two runs on the same shapes.
 
     Attributes:

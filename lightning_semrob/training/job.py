@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -16,12 +16,13 @@ from lightning_semrob.sharing.strategies import value_of_first
 from lightning_semrob.training.data import RenderedViews
 from lightning_semrob.training.module import SemanticTraining, TrainingSpeed
 from lightning_semrob.utilities.files import read_json, write_atomically
+from lightning_semrob.utilities.record import Record
 
 __all__ = ["TrainingCost", "check_checkpoint", "epoch_checkpoint", "train_run"]
 
 
-@dataclass(frozen=True)
-class TrainingCost:
+@dataclass(frozen=True, eq=False)
+class TrainingCost(Record):
     """What a training run spent.
 
     Attributes:
@@ -125,6 +126,6 @@ def train_run(
             key: value.detach().cpu().contiguous() for key, value in module.classifier.backbone.state_dict().items()
         }
         write_atomically(weights, lambda path: torch.save(state, path))
-        RunFolder(output).write_json(report.name, asdict(spent))
+        RunFolder(output).write_json(report.name, spent)
         say(f"views '{name}': {speed.describe()}")
     return spent

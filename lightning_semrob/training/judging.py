@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,19 @@ from lightning_semrob.evaluation.job import JobConfig, JobResult
 from lightning_semrob.evaluation.metrics import TrustedShare
 from lightning_semrob.evaluation.records import Run
 from lightning_semrob.evaluation.suite import FinderSuite
+from lightning_semrob.evaluation.summary import Summary
 from lightning_semrob.functional.srvr import shape_means
 from lightning_semrob.networks import build_network, with_weights
 from lightning_semrob.shapes import ShapeSpec
 from lightning_semrob.sharing.strategies import device_of
 from lightning_semrob.training.data import RenderedViews
 from lightning_semrob.training.dense import DenseViews, Gain, ViewStatistics, compare_shape_means, correct, look_at
+from lightning_semrob.training.job import TrainingCost
 from lightning_semrob.utilities.files import write_text
+from lightning_semrob.utilities.record import Record
 
 __all__ = [
     "CLASS_TABLE_FILE",
-    "JudgedRun",
     "Judging",
     "Verdicts",
     "VerifiedShare",
@@ -80,8 +82,8 @@ class Judging:
         return warning
 
 
-@dataclass(frozen=True)
-class VerifiedShare:
+@dataclass(frozen=True, eq=False)
+class VerifiedShare(Record):
     """Share of the space with its interval over shapes: verified SRVR, or the trusted or failing share."""
 
     estimate: float
@@ -90,38 +92,31 @@ class VerifiedShare:
     shapes: int
 
 
-@dataclass(frozen=True)
-class JudgedRun:
-    """One trained network: its full name, scores of views, verified volume; trusted and failing share if mapped."""
+@dataclass(frozen=True, eq=False)
+class Verdicts(Record):
+    """What a training found, by name of the run; ``training.json`` has all fields but ``srvr``.
 
-    network: str
-    statistics: ViewStatistics
-    verified: VerifiedShare
-    trusted: VerifiedShare | None = None
-    failing: VerifiedShare | None = None
+    Attributes:
+        networks: names under which ``evaluate.py`` takes the trained networks.
+        statistics: scores of views.
+        verified, trusted, failing: shares of the space; the latter two are empty without trust maps.
+        gains: of the last run over the first.
+        evaluation: folder of the evaluation job, whose summary is ``srvr``.
+        output: folder of the training.
+        costs: of each run; ``seconds`` of everything.
+    """
 
-
-@dataclass(frozen=True)
-class Verdicts:
-    """The judged runs by name, the evaluation job behind them, and what the last run gained over the first."""
-
-    runs: dict[str, JudgedRun]
-    evaluation: JobResult
+    networks: dict[str, str]
+    statistics: dict[str, ViewStatistics]
+    verified: dict[str, VerifiedShare]
+    trusted: dict[str, VerifiedShare]
+    failing: dict[str, VerifiedShare]
     gains: list[Gain]
-
-    def as_dict(self) -> dict[str, Any]:
-        """As ``training.json`` keeps them: run -> value under each name; ``gains`` as a list."""
-        statistics = {name: asdict(run.statistics) for name, run in self.runs.items()}
-        kept: dict[str, Any] = {
-            "networks": {name: run.network for name, run in self.runs.items()},
-            "statistics": {name: {k: v for k, v in x.items() if v is not None} for name, x in statistics.items()},
-            "evaluation": str(self.evaluation.output),
-        }
-        for share in ("verified", "trusted", "failing"):
-            found = {name: getattr(run, share) for name, run in self.runs.items()}
-            kept[share] = {name: asdict(value) for name, value in found.items() if value is not None}
-        kept["gains"] = [asdict(gain) for gain in self.gains]
-        return kept
+    evaluation: str
+    srvr: Summary
+    output: str
+    costs: dict[str, TrainingCost] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 def _gains(views: DenseViews, job: JobResult, networks: Mapping[str, str]) -> list[Gain]:
@@ -200,22 +195,32 @@ def compare(
     environment = held_out_environment(data, list(networks.values()), shapes, output, accelerator)
     views = look_at(environment, list(networks), data.clean_window, judging.views)
     statistics = views.statistics()
+    if data.real is not None:
+        known = statistics.items()
+        statistics = {run: replace(seen, accuracy_real=real_accuracy(data, networks[run])) for run, seen in known}
     found = result.summary.intervals["verified"]["verified"]
-    shares: dict[str, Tensor] = {}
+    verified = torch.stack([found.estimate, found.low, found.high], 1)
+    maps: dict[str, Tensor] = {}
     if result.trust_maps:
-        shares = trusted_share(result, list(networks.values())).intervals()
-    runs = {}
-    for k, (run, full) in enumerate(networks.items()):
-        seen = statistics[run]
-        if data.real is not None:
-            seen = replace(seen, accuracy_real=real_accuracy(data, full))
-        share = VerifiedShare(float(found.estimate[k]), float(found.low[k]), float(found.high[k]), found.shapes)
-        own = {
-            name: VerifiedShare(float(table[k, 0]), float(table[k, 1]), float(table[k, 2]), len(shapes))
-            for name, table in shares.items()
-        }
-        runs[run] = JudgedRun(full, seen, share, **own)
-    return Verdicts(runs, result, _gains(views, result, networks))
+        maps = trusted_share(result, list(networks.values())).intervals()
+    trusted, failing = (_shares(networks, maps[name], len(shapes)) if maps else {} for name in ("trusted", "failing"))
+    return Verdicts(
+        networks,
+        statistics,
+        _shares(networks, verified, found.shapes),
+        trusted,
+        failing,
+        _gains(views, result, networks),
+        str(result.output),
+        result.summary,
+        str(output),
+    )
+
+
+def _shares(runs: Iterable[str], table: Tensor, shapes: int) -> dict[str, VerifiedShare]:
+    """Of each run, from its row of (N, 3) estimates and ends of intervals."""
+    ends = zip(runs, table.tolist(), strict=True)
+    return {run: VerifiedShare(estimate, low, high, shapes) for run, (estimate, low, high) in ends}
 
 
 def network_names(data: RenderedViews, network: str, weights: Mapping[str, Path]) -> dict[str, str]:

@@ -96,9 +96,6 @@ class RegionViews(ViewSampler):
         """Class (M,), a and b (M, n) of the boxes that views are drawn from."""
         return self._boxes
 
-    def points(self, groups: int, count: int, generator: torch.Generator) -> Tensor:
-        return self._uniform.points(groups, count, generator)
-
     def draw(self, groups: int, views: int, generator: torch.Generator) -> Groups:
         clean = round(groups * self.clean_share)
         labels, a, b = self._boxes
@@ -157,7 +154,7 @@ class RegionViews(ViewSampler):
         labels, low, high = (torch.cat([old, item])[-limit:] for old, item in zip(self._boxes, new, strict=True))
         self._boxes = (labels, low, high)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, list[Tensor]]:
         return {"seen": list(self._seen), "boxes": list(self._boxes)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -164,8 +164,8 @@ class ViewSampler:
     def store(self, shape: Tensor, a: Tensor, b: Tensor) -> None:
         """Take the regions (T, n) grown for the tasks."""
 
-    def state_dict(self) -> dict[str, Any]:
-        """What was learnt, for a checkpoint."""
+    def state_dict(self) -> Mapping[str, Sequence[Any]]:
+        """What was learnt, for a checkpoint: tensors and lists of them."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -135,7 +135,6 @@ def test_no_module_asks_for_a_sibling_class(repository: Path) -> None:
 #: made of it; everywhere else what crosses a room is a dataclass.
 PLAIN_DATA = {
     "commands/evaluate.py": {"resolved"},
-    "commands/train.py": {"train"},
     "evaluation/folder.py": {"read_config"},
     "evaluation/records.py": {"columns"},
     "evaluation/statements.py": {"region_statement"},
@@ -145,11 +144,7 @@ PLAIN_DATA = {
     "report/page/maps.py": {"axis_data", "data"},
     "report/page/pictures.py": {"data"},
     "report/page/sections.py": {"data"},
-    "training/aimed.py": {"state_dict"},
-    "training/judging.py": {"as_dict"},
     "training/module.py": {"on_save_checkpoint"},
-    "training/regions.py": {"state_dict"},
-    "training/samplers.py": {"state_dict"},
     "utilities/files.py": {"read_json"},
 }
 

@@ -22,12 +22,19 @@ from lightning_semrob.commands.train import TrainCLI, train
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.networks import build_network, build_trainable, with_weights
 from lightning_semrob.report.page.templates import fill
-from lightning_semrob.report.page.training import Training
+from lightning_semrob.report.page.training import Training, training_table
 from lightning_semrob.shapes import resolve_shapes
 from lightning_semrob.shapes.classes import CLASS_TABLE
 from lightning_semrob.training.data import RealImages, RenderedViews, ViewBatch, stream
-from lightning_semrob.training.job import epoch_checkpoint, train_run
-from lightning_semrob.training.judging import shape_specification, write_class_table
+from lightning_semrob.training.dense import ViewStatistics
+from lightning_semrob.training.job import TrainingCost, epoch_checkpoint, train_run
+from lightning_semrob.training.judging import (
+    Verdicts,
+    VerifiedShare,
+    real_accuracy,
+    shape_specification,
+    write_class_table,
+)
 from lightning_semrob.training.module import SemanticTraining, TrainingSpeed
 from lightning_semrob.training.views import (
     AimedViews,
@@ -38,6 +45,7 @@ from lightning_semrob.training.views import (
     ViewSampler,
     WorstOfKViews,
 )
+from lightning_semrob.utilities.messages import percent
 
 SHAPES = ["street_sign:0-3", "folding_chair:0-3"]
 
@@ -208,6 +216,17 @@ def test_real_images_have_the_labels_of_the_training_classes(tmp_path: Path) -> 
     run = trainer(epochs=1, limit_val_batches=0)
     run.fit(module, datamodule=made)
     assert int(module.rendered) == 160  # real images are not rendered
+    torch.save(weights_of(module), tmp_path / "w.pth")
+    network = with_weights("small_resnet", tmp_path / "w.pth", 2)
+    answers = [int(build_network(network)(made.real[k][0][None]).argmax()) for k in (4, 9)]  # every fifth is held out
+    accuracy = real_accuracy(made, network)
+    assert accuracy == sum(answer == made.real[k][1] for answer, k in zip(answers, (4, 9), strict=True)) / 2
+    seen, share = ViewStatistics(0.5, 0.1, 0.6, 0.7, 0.2, 0.3, accuracy), VerifiedShare(0.4, 0.1, 0.8, 8)
+    summary: Any = None
+    costs = {"a": TrainingCost(160, 0, 20)}
+    found = Verdicts({"a": network}, {"a": seen}, {"a": share}, {}, {}, [], "", summary, "", costs)
+    columns, (line,) = training_table(found)
+    assert dict(zip(columns, line, strict=True))["real accuracy"] == percent(accuracy, 1)
     with pytest.raises(ValueError, match="no real image is of a training class"):
         RealImages(str(tmp_path), ["teapot"], 16)
     with pytest.raises(ValueError, match="there is no folder"):
@@ -628,6 +647,7 @@ def test_two_processes_spend_the_same_images(tmp_path: Path, repository: Path) -
             "accuracy_clean",
             "low_score",
             "worst_regions",
+            "accuracy_real",
         }
 
 

@@ -20,8 +20,7 @@ from lightning_semrob.report.page.pictures import DEFAULT_GRID, measure_maps
 from lightning_semrob.report.page.sections import Section
 from lightning_semrob.report.tables import Table, format_comparisons
 from lightning_semrob.training.dense import Gain
-from lightning_semrob.training.job import TrainingCost
-from lightning_semrob.training.judging import JudgedRun, Verdicts, VerifiedShare
+from lightning_semrob.training.judging import Verdicts, VerifiedShare
 from lightning_semrob.utilities.messages import percent
 
 __all__ = ["MAPS_PICTURE", "Training", "format_verdicts", "gains_table", "training_table", "write_training_report"]
@@ -51,30 +50,28 @@ class Training(Section):
     mapped: int
 
 
-def training_table(runs: Mapping[str, JudgedRun], costs: Mapping[str, TrainingCost]) -> Table:
+def training_table(found: Verdicts) -> Table:
     """One line a run: what it spent, and how it does on held-out shapes; percent."""
-    real = any(run.statistics.accuracy_real is not None for run in runs.values())
-    mapped = any(run.trusted is not None for run in runs.values())
+    real = any(seen.accuracy_real is not None for seen in found.statistics.values())
+    shares = [found.trusted, found.failing] if found.trusted else []
     columns = ["views", "images", "of the finder", "steps", "failures", "mean f", "5 % quantile", "worst tenth"]
-    columns += [*(["trusted", "failing"] if mapped else []), "verified SRVR", "clean accuracy"]
+    columns += [*(["trusted", "failing"] if shares else []), "verified SRVR", "clean accuracy"]
     columns += ["real accuracy"] if real else []
     lines = []
-    for name, run in runs.items():
-        cost, views = costs[name], run.statistics
+    for name, views in found.statistics.items():
+        cost = found.costs[name]
         line = [name, str(cost.rendered), str(cost.finder_images), str(cost.steps)]
         line += [percent(x, 1) for x in (views.failures, views.score, views.low_score, views.worst_regions)]
-        line += [_share(share) for share in (run.trusted, run.failing) if mapped]
-        line += [_share(run.verified), percent(views.accuracy_clean, 1)]
+        line += [_share(share[name]) for share in (*shares, found.verified)]
+        line.append(percent(views.accuracy_clean, 1))
         if real:
             line.append(percent(math.nan if views.accuracy_real is None else views.accuracy_real, 1))
         lines.append(line)
     return columns, lines
 
 
-def _share(share: VerifiedShare | None) -> str:
+def _share(share: VerifiedShare) -> str:
     """A share with its interval where enough shapes carry one; percent."""
-    if share is None:
-        return "n/a"
     interval = f" [{percent(share.low, 1)}, {percent(share.high, 1)}]" if share.shapes >= MINIMUM_SHAPES else ""
     return percent(share.estimate, 1) + interval
 
@@ -98,9 +95,7 @@ def gains_table(gains: Sequence[Gain], before: str, after: str) -> Table:
 
 def format_verdicts(verdicts: Verdicts) -> str:
     """Which run is more robust by verified volume, in the words of ``evaluate.py``, with the names of the runs."""
-    return format_comparisons(
-        verdicts.evaluation.summary, names={run.network: name for name, run in verdicts.runs.items()}
-    )
+    return format_comparisons(verdicts.srvr, names={network: name for name, network in verdicts.networks.items()})
 
 
 def draw_maps(maps: SemanticMaps, names: Sequence[str], path: Path) -> None:
