@@ -164,7 +164,12 @@ def omniscient(f: RecordedFunction, rows: int, budget: int = 4080) -> None:
         if eps < 0.5:
             needs.append(bar / torch.minimum(rate(eps, True), rate(1 - eps, False)))
         spent = torch.stack(needs).amin(0).ceil().sort(-1).values.cumsum(-1)
-        print(f"{eps:>4} a bettor who knows the scores of every tile: {float((spent <= budget).double().mean()):.1%}")
+        goal = 0.9 if eps == 0.5 else 0.8
+        needed = float(spent[:, math.ceil(goal * TILES.count) - 1].median())
+        print(
+            f"{eps:>4} a bettor who knows the scores of every tile: {float((spent <= budget).double().mean()):.1%} at "
+            f"{budget}; {goal:.0%} at a median of {needed:.0f}"
+        )
 
 
 def smooth_maps(count: int, seed: int = 0) -> Tensor:
