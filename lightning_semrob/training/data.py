@@ -21,7 +21,7 @@ from lightning_semrob.rendering.sweep_space import sweep_space
 from lightning_semrob.shapes import ShapeSpec, resolve_shapes
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.training.photographs import RealImages
-from lightning_semrob.training.samplers import Groups, ViewContext, clean_bounds
+from lightning_semrob.training.samplers import Groups, ViewContext, ViewSampler, clean_bounds
 from lightning_semrob.utilities.random import stream
 
 __all__ = ["RealImages", "RenderedViews", "ViewBatch", "stream"]
@@ -298,11 +298,6 @@ class RenderedViews(pl.LightningDataModule):
 
     # ---- plans
 
-    @property
-    def groups_per_step(self) -> int:
-        """Shapes of a step in all processes together."""
-        return self.batch_size // self.views_per_shape
-
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer
         return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
@@ -312,14 +307,14 @@ class RenderedViews(pl.LightningDataModule):
         count = 0 if self.real is None else len(self.real)
         return [k for k in range(count) if (k % 5 == 4) == held_out]
 
-    def train_plan(self, views: Any, epoch: int, step: int) -> _Plan:
+    def train_plan(self, views: ViewSampler, epoch: int, step: int) -> _Plan:
         """What this process renders in a step: its slice of the plan of all processes."""
         rank, world = self._place()
-        count = self.groups_per_step
+        count = self.batch_size // self.views_per_shape
         if count % world:
             raise ValueError(f"{count} shapes a step cannot be shared by {world} processes: change batch_size")
         generator = stream(self.seed, epoch, step)
-        groups: Groups = views.draw(count, self.views_per_shape, generator)
+        groups = views.draw(count, self.views_per_shape, generator)
         count, each = groups.u.shape[:2]  # a sampler may draw more groups of fewer views
         randomized = self._randomized(count * each, generator).view(count, each, -1)
         trained = self.real_indices(held_out=False)
