@@ -12,6 +12,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
+from PIL import Image
 
 from lightning_semrob.training.data import RenderedViews
 from lightning_semrob.training.module import SemanticTraining
@@ -69,7 +70,12 @@ def test_the_benchmark_tunes_trains_judges_and_goes_on(
     benchmark: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(benchmark, "TRAINING_SHAPES", 2)
-    config = {"data": DATA, "model": {"network": "small_resnet?input_size=16"}, "trainer": {"max_epochs": 2}}
+    for name in ("street_sign", "folding_chair"):
+        (tmp_path / "photographs" / name).mkdir(parents=True)
+        for k in range(5):
+            Image.new("RGB", (20, 30), (50 * k, 0, 0)).save(tmp_path / "photographs" / name / f"{k}.png")
+    data = DATA | {"real": str(tmp_path / "photographs")}
+    config = {"data": data, "model": {"network": "small_resnet?input_size=16"}, "trainer": {"max_epochs": 2}}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
     words = [f"--config={tmp_path / 'c.yaml'}", f"--output={tmp_path / 'out'}", "--only", "uniform", "aimed", "clean"]
     words += ["--rates", "0.004", "0.008", "--tuning-seeds", "9", "--seeds", "0", "1", "--side-seeds", "0"]
@@ -81,6 +87,7 @@ def test_the_benchmark_tunes_trains_judges_and_goes_on(
     table = first[first.index("6 held-out shapes of 2 classes") :]
     assert table.count("worst tenth") == 1 + 2
     assert table.count("verified") == 2 + 2
+    assert table.split()[table.split().index("photographs") - 1] == "verified"
     benchmark.main(words)
     again = capsys.readouterr().out
     assert " CPU s" not in again
