@@ -43,6 +43,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from intervals import bootstrap_interval, variance_interval
 from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
@@ -51,9 +52,8 @@ from lightning_semrob import Box, SemanticFunction, SemanticSpace
 from lightning_semrob.finders.verified import search as verified_search
 from lightning_semrob.finders.verified.search import VerifiedSearch, VerifiedState
 from lightning_semrob.functional import betting
-from lightning_semrob.functional.betting import mean_interval, variance_interval
+from lightning_semrob.functional.betting import mean_interval
 from lightning_semrob.functional.uncertainty import (
-    bootstrap_interval,
     detectable_difference,
     holm,
     interval_ends,

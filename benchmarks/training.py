@@ -28,11 +28,12 @@ from typing import Any
 
 import torch
 import yaml
+from intervals import symmetric_interval
 from torch import Tensor
 
 from lightning_semrob.commands.evaluate import config_folder
 from lightning_semrob.functional.tails import swap_p_value
-from lightning_semrob.functional.uncertainty import paired_difference, symmetric_interval
+from lightning_semrob.functional.uncertainty import paired_difference
 from lightning_semrob.report.tables import format_table
 from lightning_semrob.shapes import ShapeSpec
 from lightning_semrob.training.data import RenderedViews

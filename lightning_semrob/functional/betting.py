@@ -41,7 +41,6 @@ __all__ = [
     "mean_interval",
     "replace_rows",
     "select_rows",
-    "variance_interval",
     "wealth_start",
     "wealth_update",
 ]
@@ -134,28 +133,6 @@ def mean_interval(x: Tensor, alpha: float | Tensor) -> tuple[Tensor, Tensor]:
     parts = zip(x.split(256), level.split(256), strict=True)
     ends = [(_lower_end(part, bound), 1 - _lower_end(1 - part, bound)) for part, bound in parts]
     return torch.cat([low for low, _ in ends]), torch.cat([high for _, high in ends])
-
-
-def variance_interval(x: Tensor, alpha: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Betting interval of the variance of independent samples of a variable in [0, 1], valid at any stopping time.
-
-    Upper end: of ``E (x - c)^2 >= Var x`` with c the mean of the past samples. Lower end: of
-    ``E (x - x')^2 / 2 = Var x`` over successive pairs; an odd last sample is left out.
-
-    Args:
-        x: the samples so far (K, P).
-        alpha: level, a number or (K,).
-
-    Returns:
-        low, high, (K,) float64 in [0, 0.25].
-    """
-    x = x.double()
-    count = torch.arange(x.shape[-1], dtype=torch.float64, device=x.device)
-    c = (0.5 + x.cumsum(-1) - x) / (1 + count)
-    _, high = mean_interval((x - c).square(), alpha)
-    pairs = x.shape[-1] // 2 * 2
-    low, _ = mean_interval((x[:, 0:pairs:2] - x[:, 1:pairs:2]).square(), alpha)
-    return (low / 2).clamp_max(0.25), high.clamp_max(0.25)
 
 
 class Eq2Test(NamedTuple):

@@ -12,12 +12,11 @@ import torch
 from scipy.stats import kendalltau
 from torch import Tensor
 
-from lightning_semrob.functional.uncertainty import MINIMUM_SHAPES, Difference, bootstrap_interval, paired_difference
+from lightning_semrob.functional.uncertainty import MINIMUM_SHAPES, Difference, paired_difference
 
 __all__ = [
     "MINIMUM_SHAPES",
     "Difference",
-    "bootstrap_interval",
     "grouped_sums",
     "paired_difference",
     "rank_stability",

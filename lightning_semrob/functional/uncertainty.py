@@ -28,7 +28,6 @@ __all__ = [
     "MINIMUM_SHAPES",
     "Difference",
     "ShapeInterval",
-    "bootstrap_interval",
     "call_differences",
     "class_mean",
     "clopper_pearson",
@@ -38,7 +37,6 @@ __all__ = [
     "paired_difference",
     "paired_differences",
     "sign_flip_p_value",
-    "symmetric_interval",
 ]
 
 #: With fewer shapes a comparison says "too few shapes to compare": 2^5 sign patterns cannot reach p = 0.05 two-sided.
@@ -318,40 +316,6 @@ def sign_flip_p_value(difference: Tensor, classes: Tensor, resamples: int = 10_0
     return float(1 + ((signs @ size).abs() >= observed).sum()) / (resamples + 1)
 
 
-def symmetric_interval(
-    differences: Tensor, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
-) -> tuple[float, float]:
-    """Interval of the centre of independent symmetric differences: all values that sign flips do not reject.
-
-    The means of the subsets of n such differences cut the line into 2^n parts, each of which holds the centre with the
-    same probability (Hartigan, J. Amer. Statist. Assoc. 1969), so the interval runs between two of these means. Exact
-    for n up to 13, otherwise from random subsets. It needs no range of the values, and is used for differences of
-    training seeds, whose number is small.
-
-    Args:
-        differences: (n,), one a pair, no NaN.
-        confidence: reached or exceeded.
-        resamples, seed: random subsets.
-
-    Returns:
-        low, high; NaN where so few differences show nothing at this confidence (below 6 at 0.95).
-
-    Examples:
-        >>> symmetric_interval(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
-        (1.0, 6.0)
-    """
-    n = len(differences)
-    if n <= _EXACT:
-        members = (torch.arange(1, 2**n)[:, None] >> torch.arange(n) & 1).double()
-    else:
-        members = torch.randint(2, (resamples - 1, n), generator=torch.Generator().manual_seed(seed)).double()
-    cut = math.floor((1 - confidence) / 2 * (len(members) + 1) + 1e-9)
-    if cut < 1:
-        return math.nan, math.nan
-    means = ((members @ differences.double().cpu()) / members.sum(1).clamp_min(1)).sort().values
-    return float(means[cut - 1]), float(means[-cut])
-
-
 def detectable_difference(difference: Tensor, classes: Tensor, alpha: float = 0.05, power: float = 0.8) -> float:
     """The difference of means that the sign-flip test at level alpha would show with probability ``power``.
 
@@ -378,57 +342,6 @@ def detectable_difference(difference: Tensor, classes: Tensor, alpha: float = 0.
     if rest <= 0:
         return math.nan
     return deviation * (needs + math.sqrt(needs**2 + rest * (rejects**2 - needs**2))) / rest
-
-
-def _resampled(values: Tensor, classes: Tensor, resamples: int, seed: int) -> Tensor:
-    """Class means of bootstrap samples, (R,): shapes within their class, deviations rescaled (Rao and Wu)."""
-    generator = torch.Generator().manual_seed(seed)
-    labels, counts = classes.unique(return_counts=True)
-    single = classes[:, None].eq(labels[counts == 1]).any(-1)
-    strata = [(classes == c) for c in labels[counts > 1].tolist()]
-    strata += [single] if int(single.sum()) > 1 else []
-    result = torch.zeros(resamples, dtype=torch.float64)
-    for members in strata:
-        part = values[members]
-        size = len(part)
-        weight = classes[members].unique().numel() / len(labels)
-        deviation = part[torch.randint(size, (resamples, size), generator=generator)].mean(-1) - part.mean()
-        result += weight * (part.mean() + (size / (size - 1)) ** 0.5 * deviation)
-    if int(single.sum()) == 1:
-        size = len(values)
-        drawn = values[torch.randint(size, (resamples,), generator=generator)] - values.mean()
-        result += (values[single] + (size / (size - 1)) ** 0.5 * drawn) / len(labels)
-    return result
-
-
-def bootstrap_interval(
-    values: Tensor, classes: Tensor, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Percentile bootstrap of each network's mean, clustered by shape: version 0.1.0 stated it.
-
-    It does not hold where most shapes are zero (``benchmarks/coverage.py``); use :func:`mean_interval_over_shapes`.
-
-    Args:
-        values: (N, S) mean of each network and shape; shapes that are NaN are left out, network by network.
-        classes: (S,) int64 class of each shape.
-        confidence, resamples, seed: of the interval.
-
-    Returns:
-        estimate, low, high: (N,) float64, NaN for a network without shapes (low and high NaN with fewer than 2);
-        skipped: (N,) int64, shapes left out.
-    """
-    _check(values, classes, confidence, resamples)
-    estimate = torch.full((3, len(values)), torch.nan, dtype=torch.float64)
-    for row, value in enumerate(values.double()):
-        known = ~value.isnan()
-        if not bool(known.any()):
-            continue
-        estimate[0, row] = class_mean(value[known], classes[known])
-        if int(known.sum()) > 1:
-            drawn = _resampled(value[known], classes[known], resamples, seed)
-            tail = (1 - confidence) / 2
-            estimate[1:, row] = torch.quantile(drawn, torch.tensor([tail, 1 - tail], dtype=torch.float64))
-    return estimate[0], estimate[1], estimate[2], values.isnan().sum(1)
 
 
 def clopper_pearson(successes: Tensor, trials: Tensor, confidence: float = 0.95) -> tuple[Tensor, Tensor]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from pathlib import Path
 
-__all__ = ["UNSEALED", "check_seal", "read_sealed", "seal"]
+__all__ = ["UNSEALED", "check_seal", "seal"]
 
 _SEAL = re.compile(rb"semrob-sha256:([0-9a-f]{64})")
 
@@ -33,17 +32,3 @@ def check_seal(content: bytes) -> None:
     blank = _SEAL.sub(UNSEALED.encode(), content)
     if hashlib.sha256(blank).hexdigest().encode() != found[0]:
         raise ValueError("its content does not match its checksum")
-
-
-def read_sealed(path: Path, remedy: str) -> bytes:
-    """The content of a sealed file.
-
-    Raises:
-        ValueError: it cannot be read or has changed since it was written; ``remedy`` ends the sentence.
-    """
-    try:
-        content = path.read_bytes()
-        check_seal(content)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"'{path}' cannot be read ({error}): {remedy}") from error
-    return content

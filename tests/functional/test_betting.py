@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.intervals import variance_interval
 from lightning_semrob.functional.betting import (
     eq2_bounds,
     eq2_evidence,
@@ -14,7 +15,6 @@ from lightning_semrob.functional.betting import (
     eq2_verdict,
     mean_interval,
     select_rows,
-    variance_interval,
     wealth_start,
     wealth_update,
 )

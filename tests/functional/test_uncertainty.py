@@ -6,9 +6,9 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
+from benchmarks.intervals import bootstrap_interval, symmetric_interval
 from lightning_semrob.functional.uncertainty import (
     Difference,
-    bootstrap_interval,
     call_differences,
     clopper_pearson,
     detectable_difference,
@@ -17,7 +17,6 @@ from lightning_semrob.functional.uncertainty import (
     paired_difference,
     paired_differences,
     sign_flip_p_value,
-    symmetric_interval,
 )
 
 

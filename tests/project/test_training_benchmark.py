@@ -37,6 +37,7 @@ def benchmark(repository: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec = importlib.util.spec_from_file_location("training_benchmark", path)
     assert spec is not None
     assert spec.loader is not None
+    monkeypatch.syspath_prepend(str(path.parent))  # as where the script is run
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)  # where its dataclasses look it up
     spec.loader.exec_module(module)
