@@ -50,7 +50,7 @@ from torch import Tensor
 
 from lightning_semrob import Box, SemanticFunction, SemanticSpace
 from lightning_semrob.finders.verified import search as verified_search
-from lightning_semrob.finders.verified.search import VerifiedSearch, VerifiedState
+from lightning_semrob.finders.verified.search import VerifiedRun, VerifiedSearch
 from lightning_semrob.functional import betting
 from lightning_semrob.functional.betting import mean_interval
 from lightning_semrob.functional.uncertainty import (
@@ -491,7 +491,7 @@ class Patches(SemanticFunction):
         raise NotImplementedError
 
 
-class OldRun(verified_search._Run):
+class OldRun(verified_search.VerifiedRun):
     """A run of version 0.1.0: three attempts at any budget, and what the error of one without a box was is lost."""
 
     def __init__(self, *arguments: Any) -> None:
@@ -506,21 +506,21 @@ class OldRun(verified_search._Run):
 @contextmanager
 def old_schedule(old: bool = True) -> Iterator[None]:
     """The attempts of version 0.1.0."""
-    new = verified_search._Run
-    verified_search._Run = OldRun if old else new  # type: ignore[misc]
+    new = verified_search.VerifiedRun
+    verified_search.VerifiedRun = OldRun if old else new  # type: ignore[misc]
     try:
         yield
     finally:
-        verified_search._Run = new  # type: ignore[misc]
+        verified_search.VerifiedRun = new  # type: ignore[misc]
 
 
-def search_boxes(f: SemanticFunction, count: int, growing: int, verifying: int) -> tuple[Box, VerifiedState]:
+def search_boxes(f: SemanticFunction, count: int, growing: int, verifying: int) -> tuple[Box, list[VerifiedRun]]:
     """A verified search around one random point for each of ``count`` networks."""
     space = SemanticSpace.default()
     u0 = space.from_unit(torch.rand(count, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64))
     search = VerifiedSearch(growth_evaluations=growing, verification_evaluations=verifying)
-    state = search.start(u0, space, torch.arange(count))
-    return search.run(f, state, torch.arange(count)), state
+    runs = search.start(u0, space, torch.arange(count))
+    return search.run(f, runs, torch.arange(count)), runs
 
 
 def verified_share(box: Box) -> Array:
@@ -569,8 +569,8 @@ def bounds() -> None:
     """Whether what is printed beside a verified box contradicts its verdict."""
     lines = []
     for growing, verifying in ((200, 400), (1150, 1800)):
-        _, state = search_boxes(Patches(40, 0.1, 0.97, 0.05, 2), 40, growing, verifying)
-        runs = [run for run in state.runs if run.status == "verified"]
+        _, every = search_boxes(Patches(40, 0.1, 0.97, 0.05, 2), 40, growing, verifying)
+        runs = [run for run in every if run.status == "verified"]
         old = [(run.scores[None], run.level) for run in runs]
         mean = sum(float(mean_interval(x, level)[0]) < 0.7 for x, level in old)
         variance = sum(float(variance_interval(x, level)[1]) > 0.05 for x, level in old)

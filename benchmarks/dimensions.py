@@ -108,8 +108,7 @@ def run(name: str, n: int, eps_m: float, eps_v: float, seed: int, budget: int) -
     finder = VerifiedSearch(eps_m, eps_v, growth_evaluations=None if n <= 2 else budget * n)
     low, high = center - half, center + half
     reached = [math.nan, math.nan]
-    state = finder.start(u0[None], space)
-    growth = state.runs[0].growth
+    growth = finder.start(u0[None], space)[0].growth
     now: Candidate | None = None
     while len(points := growth.propose()):
         growth.update(f(points))

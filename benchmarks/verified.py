@@ -138,10 +138,12 @@ def main() -> None:
 
         clock = time.perf_counter()
         finder = VerifiedSearch(eps_m, eps_v)
-        state = finder.start(u0, space, index)
-        box: Box = finder.run(f, state, index)
+        runs = finder.start(u0, space, index)
+        box: Box = finder.run(f, runs, index)
         seconds = time.perf_counter() - clock
-        growing, verifying = finder.costs(state)
+        growing, verifying = (
+            torch.tensor(x) for x in zip(*((r.growth.evaluations, r.spent) for r in runs), strict=True)
+        )
         mean, variance = evaluate(f, box.a, box.b, index)
         claimed = volume(box.a, box.b) > 0
         true = (mean >= 1 - eps_m - 0.01) & (variance <= eps_v + 0.005)

@@ -9,7 +9,6 @@ from torch import Tensor
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.records import Judgement
 from lightning_semrob.finders.base import RegionFinder, prepare_function
-from lightning_semrob.finders.statement import BoxStatement
 from lightning_semrob.finders.statuses import Status
 from lightning_semrob.functional.betting import eq2_start
 from lightning_semrob.functions import SemanticFunction
@@ -29,10 +28,11 @@ def known_number(value: Tensor) -> float | None:
     return None if bool(value.isnan()) else float(value)
 
 
-def _as_stated(judgement: Judgement, own: BoxStatement, further: int) -> Judgement:
+def _as_stated(judgement: Judgement, own: Judgement, further: int) -> Judgement:
     """A judgement with what the finder itself knows, after so many further evaluations."""
-    known = {name: value for name, value in vars(own).items() if value is not None}
-    return replace(judgement, **known | {"verification_evaluations": own.verification_evaluations + further})
+    known = {name: value for name, value in vars(own).items() if value not in (None, {})}
+    spent = (own.verification_evaluations or 0) + further
+    return replace(judgement, **known | {"verification_evaluations": spent})
 
 
 class Judge:
@@ -109,22 +109,11 @@ class Judge:
             together,
         )
         samples = int(found.evaluations[0])
-        judgement = Judgement(
-            found.verdict[0],
-            self.confidence,
-            known_number(found.mean[0]),
-            known_number(found.mean_low[0]),
-            known_number(found.mean_high[0]),
-            known_number(found.variance[0]),
-            known_number(found.variance_low[0]),
-            known_number(found.variance_high[0]),
-            known_number(found.top1[0]),
-            known_number(found.worst_score[0]),
-            robust,
-            samples,
-            samples + 1,
-            worst=dict(zip(space.names, map(known_number, found.worst_point[0]), strict=True)),
-        )
+        measured = (*found.moments, found.top1, found.worst_score)
+        numbers = (known_number(column[0]) for column in measured)
+        worst = dict(zip(space.names, map(known_number, found.worst_point[0]), strict=True))
+        cost = samples, samples + 1  # u0
+        judgement = Judgement(found.verdict[0], self.confidence, *numbers, robust, *cost, worst=worst)
         return judgement if own is None else _as_stated(judgement, own, samples + 1)
 
     def with_viewpoints(self, judgement: Judgement, batch: TaskBatch, environment: SemanticEnvironment) -> Judgement:

@@ -234,7 +234,8 @@ class FinderSuite(Measurement):
             judgement = self.judge.with_viewpoints(judgement, batch, self.environment)
         self.table.judge(place, judgement)
         own = finder.statement(place[1])
-        return (judgement.verification_evaluations or 0) - (0 if own is None else own.verification_evaluations)
+        known = 0 if own is None else own.verification_evaluations or 0
+        return (judgement.verification_evaluations or 0) - known
 
     def merge(self, owned: Tensor) -> None:
         """Give every process all rows and judgements."""

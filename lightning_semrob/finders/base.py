@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from lightning_semrob.finders.modes import MODES, REST_MOVE
 from lightning_semrob.finders.quadrature import QUADRATURES
-from lightning_semrob.finders.statement import BoxStatement
+from lightning_semrob.finders.statement import Judgement
 from lightning_semrob.finders.statuses import INVALID_SCORE, NOT_MEASURED, RUNNING, STATUSES
 from lightning_semrob.functional.regions import cross_sections
 from lightning_semrob.functions import SemanticFunction, evaluate_rows, prepare_function
@@ -141,7 +141,7 @@ class RegionFinder(RoundModule):
         """Most evaluations of f with which the finder verifies a box of n axes itself; None if it verifies none."""
         return None
 
-    def statement(self, row: int) -> BoxStatement | None:
+    def statement(self, row: int) -> Judgement | None:
         """What the finder says about the box of a finished row; None if it verifies none."""
         return None
 

@@ -7,11 +7,9 @@ its box alone. K rows, n axes, E evaluations.
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from torch import Tensor
 
 from lightning_semrob.functions import SemanticFunction, prepare_function
 from lightning_semrob.space import Box, SemanticSpace
+from lightning_semrob.utilities.messages import require
 from lightning_semrob.utilities.random import row_generator
 
 __all__ = ["CMAESSearch", "RandomSearch", "ViewSearch", "WorstViews"]
@@ -161,7 +160,7 @@ class CMAESSearch(ViewSearch):
             raise ValueError(f"step must be positive and population at least 2, got {step} and {population}")
         self.step = step
         self.population = population
-        self._cma = _cma()
+        self._cma = require("cma", "CMAESSearch", "cma")
 
     def minimize(self, score: Callable[[Tensor], Tensor], periodic: Tensor, generator: torch.Generator) -> None:
         """Populations in turn; the last one is cut where the budget ends."""
@@ -192,12 +191,3 @@ class CMAESSearch(ViewSearch):
                 if len(x) == len(asked):
                     strategy.tell(asked, values)
             population *= 2
-
-
-def _cma() -> Any:
-    try:
-        return importlib.import_module("cma")
-    except ModuleNotFoundError as error:
-        if error.name != "cma":
-            raise
-        raise ImportError("CMAESSearch needs the package cma: pip install cma") from error

@@ -16,6 +16,7 @@ from lightning_semrob.finders.base import prepare_function
 from lightning_semrob.functions import RecordedFunction, SemanticFunction
 from lightning_semrob.space import Axis, SemanticSpace
 from lightning_semrob.utilities.files import write_atomically
+from lightning_semrob.utilities.messages import require
 
 if TYPE_CHECKING:
     import xarray
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["DataMap", "SemanticMaps", "axis_values", "grid_points", "score_map"]
 
 SCHEMA_VERSION = 1
-_HINT = "saved maps need xarray, h5netcdf and h5py: pip install xarray h5netcdf h5py"
 
 
 def axis_values(axis: Axis, count: int) -> Tensor:
@@ -277,11 +277,6 @@ class SemanticMaps:
 
 
 def _xarray() -> Any:
-    """The package xarray; raises with the install command where something is missing."""
-    try:
-        import h5netcdf  # noqa: F401
-        import h5py  # noqa: F401
-        import xarray
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"{_HINT} ({error})") from error
-    return xarray
+    """The package xarray, and those that it needs for files."""
+    names = ("h5netcdf", "h5py", "xarray")
+    return [require(name, "a file of maps", " ".join(names)) for name in names][-1]

@@ -6,7 +6,6 @@ registry of :mod:`lightning_semrob.networks` names such a network ``open_clip/Vi
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_semrob.utilities.messages import did_you_mean
+from lightning_semrob.utilities.messages import did_you_mean, require
 
 __all__ = [
     "NUM_CLASSES",
@@ -33,17 +32,8 @@ raises accuracy by a few points and takes 80 times as long to build."""
 
 
 def open_clip() -> Any:
-    """The library.
-
-    Raises:
-        ImportError: it is not installed, with the command that installs it.
-    """
-    try:
-        return importlib.import_module("open_clip")
-    except ModuleNotFoundError as error:
-        if error.name != "open_clip":
-            raise
-        raise ImportError("a network 'open_clip/…' needs the package open_clip: pip install open_clip_torch") from error
+    """The library; raises ImportError where it is not installed."""
+    return require("open_clip", "a network 'open_clip/…'", "open_clip_torch")
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from torch import nn
 
 from lightning_semrob.networks.classifier import NetworkSpec, Triple
 from lightning_semrob.networks.clip import NUM_CLASSES, ClipWeights, build_zero_shot, clip_weights
-from lightning_semrob.networks.state_dict import load_state, read_state_dict, replace_head, require
-from lightning_semrob.utilities.messages import did_you_mean
+from lightning_semrob.networks.state_dict import load_state, read_state_dict, replace_head
+from lightning_semrob.utilities.messages import did_you_mean, require
 
 # TensorFlow's preprocessing of the Lite networks, (255 x - 127) / 128, as mean and standard deviation in [0, 1].
 _LITE_MEAN: Triple = (127 / 255,) * 3

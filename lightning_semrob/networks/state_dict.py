@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lightning_semrob.utilities.messages import did_you_mean
-
-
-def require(module: str, what: str, pip: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
-        raise ImportError(f"{what} needs the package {module}: pip install {pip}") from error
+from lightning_semrob.utilities.messages import did_you_mean, require
 
 
 def existing_file(file: str, name: str) -> Path:

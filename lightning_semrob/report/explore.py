@@ -10,7 +10,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -28,11 +27,10 @@ from lightning_semrob.report.figures import axis_label, method_color, tick_step
 from lightning_semrob.report.figures.maps import box_outlines
 from lightning_semrob.shapes.classes import imagenet_names
 from lightning_semrob.space import Axis, Box
+from lightning_semrob.utilities.messages import require
 from lightning_semrob.verification.region import verify
 
 __all__ = ["Explorer", "Growing", "View", "build_app"]
-
-_INSTALL = "explore needs Dash: pip install dash plotly"
 
 
 @dataclass(frozen=True)
@@ -235,11 +233,7 @@ def build_app(explorer: Explorer) -> Any:
     Raises:
         ModuleNotFoundError: Dash is not installed.
     """
-    try:
-        dash: Any = import_module("dash")
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"{_INSTALL} ({error})") from error
-
+    dash = require("dash", "explore", "dash plotly")
     dcc, html, Input, Output, State = dash.dcc, dash.html, dash.Input, dash.Output, dash.State
     space = explorer.space
     app = dash.Dash(title="Explore a semantic map", update_title=None)

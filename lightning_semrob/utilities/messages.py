@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
-__all__ = ["did_you_mean", "percent", "unknown_name"]
+__all__ = ["did_you_mean", "percent", "require", "unknown_name"]
 
 
 def did_you_mean(name: object, known: Iterable[str], first: Iterable[str] = (), before: str = "; ") -> str:
@@ -39,3 +41,17 @@ def percent(share: float, digits: int = 2, unit: str = "") -> str:
         ('12.35', '50 %', 'n/a')
     """
     return "n/a" if share != share else f"{100 * share:.{digits}f}{unit}"
+
+
+def require(module: str, what: str, pip: str) -> Any:
+    """An optional module.
+
+    Raises:
+        ModuleNotFoundError: it is not installed: ``what`` needs it, and ``pip`` is what installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise ModuleNotFoundError(f"{what} needs the package {module}: pip install {pip}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -127,6 +127,11 @@ class Verification:
     evaluations: Tensor
 
     @property
+    def moments(self) -> tuple[Tensor, ...]:
+        """Mean and variance, each with its bounds."""
+        return (self.mean, self.mean_low, self.mean_high, self.variance, self.variance_low, self.variance_high)
+
+    @property
     def valid(self) -> Tensor:
         """Rows known to satisfy Eq. 2, (K,) bool."""
         return torch.tensor([word == "valid" for word in self.verdict], dtype=torch.bool)
@@ -234,43 +239,18 @@ def verify(
                 verdict[k] = "valid" if decided[j] > 0 else "invalid"
                 active[k] = False
     worst = torch.where(worst.isfinite(), worst, torch.full_like(worst, torch.nan))
-    mean, mean_low, mean_high, variance, variance_low, variance_high = _summary(scores, eps_m, eps_v, alpha)
     count = torch.tensor([sum(len(part) for part in row) for row in scores], dtype=torch.int64)
-    return Verification(
-        verdict,
-        mean,
-        mean_low,
-        mean_high,
-        variance,
-        variance_low,
-        variance_high,
-        *_rates(hits, alpha),
-        worst_point=point,
-        worst_score=worst,
-        evaluations=count,
-    )
+    moments = _of_rows(scores, 6, lambda x: eq2_bounds(x, eps_m, eps_v, alpha))
+    rates = _of_rows(hits, 3, lambda x: (x.mean(-1), *mean_interval(x, alpha)))
+    return Verification(verdict, *moments, *rates, point, worst, count)
 
 
-def _by_length(samples: list[list[Tensor]]) -> Iterator[tuple[list[int], Tensor]]:
-    """Rows that have equally many finite samples, and the samples."""
+def _of_rows(samples: list[list[Tensor]], count: int, measure: Callable[[Tensor], Iterable[Tensor]]) -> list[Tensor]:
+    """What ``measure`` makes of each row, ``count`` of (K,); rows of equally many samples, all finite, go together."""
+    result = torch.full((count, len(samples)), torch.nan, dtype=torch.float64)
     rows = [torch.cat(parts) if parts else torch.zeros(0).double() for parts in samples]
     for size in sorted({len(x) for x in rows} - {0}):
         chosen = [k for k, x in enumerate(rows) if len(x) == size and bool(x.isfinite().all())]
         if chosen:
-            yield chosen, torch.stack([rows[k] for k in chosen])
-
-
-def _summary(samples: list[list[Tensor]], eps_m: float, eps_v: float, alpha: float) -> list[Tensor]:
-    """Mean and variance of each row with the bounds of their tests, six of (K,)."""
-    result = torch.full((6, len(samples)), torch.nan, dtype=torch.float64)
-    for chosen, x in _by_length(samples):
-        result[:, chosen] = torch.stack(list(eq2_bounds(x, eps_m, eps_v, alpha)))
+            result[:, chosen] = torch.stack(list(measure(torch.stack([rows[k] for k in chosen]))))
     return list(result)
-
-
-def _rates(samples: list[list[Tensor]], alpha: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean of each row with its interval, three of (K,)."""
-    result = torch.full((3, len(samples)), torch.nan, dtype=torch.float64)
-    for chosen, x in _by_length(samples):
-        result[:, chosen] = torch.stack([x.mean(-1), *mean_interval(x, alpha)])
-    return result[0], result[1], result[2]

@@ -16,7 +16,7 @@ from lightning_semrob.finders.verified.budget import (
     smallest_budget,
     too_few_evaluations,
 )
-from lightning_semrob.finders.verified.search import VerifiedSearch, _Run
+from lightning_semrob.finders.verified.search import VerifiedRun, VerifiedSearch
 from lightning_semrob.finders.verified.surrogate import Candidate, SurrogateGrowth
 from lightning_semrob.functional.betting import eq2_start, eq2_update, eq2_verdict
 from lightning_semrob.space import Axis, SemanticSpace
@@ -104,7 +104,7 @@ def test_a_share_without_a_box_to_try_is_not_lost() -> None:
 
     space = SemanticSpace((Axis("x", 0.0, 1.0), Axis("y", 0.0, 1.0)))
     growth = Picky(torch.full((2,), 0.5).double(), space, 0.3, 0.05, 1150)
-    run = _Run(growth, torch.Generator().manual_seed(0), 0.05, 1800)
+    run = VerifiedRun(growth, torch.Generator().manual_seed(0), 0.05, 1800)
     while not run.over:
         run.update(torch.ones(len(run.propose())).double())
     assert run.status == "verified"
@@ -118,7 +118,7 @@ def test_streams_differ_between_networks_shapes_and_purposes() -> None:
         finder.join(1, 0, [names])
         finder.start(torch.tensor([[10.0, 10.0]]), SemanticSpace.default())
         rows = torch.tensor([0])
-        while finder._states.get(0) is None or finder._states[0].runs[0].status == "growing":
+        while finder._runs.get(0) is None or finder._runs[0].status == "growing":
             (asked,) = finder.request_rows(rows)
             finder.apply_rows(rows, [torch.ones(len(asked)).double()], None, None)
         (asked,) = finder.request_rows(rows)

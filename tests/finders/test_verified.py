@@ -126,17 +126,14 @@ def test_a_lie_while_growing_is_not_believed() -> None:
     """f looks perfect on the lattices of the growing and has mean 0.65 on the samples of the verification."""
     finder = VerifiedSearch(growth_evaluations=300)
     space, u0 = SemanticSpace.default(), torch.tensor([[180.0, 40.0]]).double().repeat(12, 1)
-    state = finder.start(u0, space, torch.arange(12))
+    runs = finder.start(u0, space, torch.arange(12))
     generator = torch.Generator().manual_seed(0)
-    while bool(state.active.any()):
-        scores = [
-            torch.ones(len(points)).double()
-            if run.status == "growing"
-            else 0.5 + 0.3 * torch.rand(len(points), generator=generator, dtype=torch.float64)
-            for run, points in zip(state.runs, finder.propose(state), strict=True)
-        ]
-        finder.update(state, scores)
-    assert finder.result(state).status.count("verified") <= 2
+    for run in runs:
+        while not run.over:
+            count, growing = len(run.propose()), run.status == "growing"
+            random = 0.5 + 0.3 * torch.rand(count, generator=generator, dtype=torch.float64)
+            run.update(torch.ones(count).double() if growing else random)
+    assert finder.result(runs).status.count("verified") <= 2
 
 
 def test_confidence_over_many_runs_costs_samples() -> None:
@@ -171,23 +168,22 @@ def test_intervals_hold_at_the_share_of_their_attempt() -> None:
     finder.start(space.sobol(8, 3), space, torch.arange(8))
     attempts = set()
     for row in range(8):
-        state = finder.search.start(finder.u0[row : row + 1], space, torch.tensor([row]))
-        finder.search.run(f, state, torch.tensor([row]))
-        (run,), (scores,) = state.runs, finder.search.verification_scores(state)
+        (run,) = finder.search.start(finder.u0[row : row + 1], space, torch.tensor([row]))
+        finder.search.run(f, [run], torch.tensor([row]))
         if run.status != "verified":
             continue
         attempts.add(run.attempt)
-        found = finder._statement(state)
+        found = finder._statement(run)
         assert run.level <= 0.05 * sum((0.75, 0.2, 0.05)[: run.attempt + 1]) + 1e-12
         known = (torch.cat(run._predicted)[None], *run.moments)
-        bounds = eq2_bounds(scores[None], 0.3, 0.05, run.level, *known)
+        bounds = eq2_bounds(run.scores[None], 0.3, 0.05, run.level, *known)
         assert (found.mean_low, found.variance_high) == (float(bounds.mean_low), float(bounds.variance_high))
         assert found.mean_low <= found.mean <= found.mean_high
         assert found.variance_low <= found.variance <= found.variance_high
-        assert abs(found.mean - float(known[1][0] + (scores - known[0][0]).mean())) < 1e-9
+        assert abs(found.mean - float(known[1][0] + (run.scores - known[0][0]).mean())) < 1e-9
         assert found.mean_low >= 0.7
         assert found.variance_high <= 0.05
-        assert found.mean_low <= float(eq2_bounds(scores[None], 0.3, 0.05, 0.05, *known).mean_low)
+        assert found.mean_low <= float(eq2_bounds(run.scores[None], 0.3, 0.05, 0.05, *known).mean_low)
     assert attempts
 
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from lightning_semrob.finders.base import RegionFinder
-from lightning_semrob.finders.statement import BoxStatement
+from lightning_semrob.finders.statement import Judgement
 from lightning_semrob.finders.statuses import VERIFIED, Status
 from lightning_semrob.finders.verified.budget import reach_in_words, too_few_evaluations
-from lightning_semrob.finders.verified.search import VerifiedSearch, VerifiedState
+from lightning_semrob.finders.verified.search import VerifiedRun, VerifiedSearch
 from lightning_semrob.space import Box, SemanticSpace
 from lightning_semrob.utilities.distributed import all_gather
 from lightning_semrob.utilities.random import named_seed
@@ -72,8 +72,8 @@ class VerifiedFinder(RegionFinder):
         )
         self._own_runs, self._own_seed = runs, seed
         self._names: Sequence[tuple[str, ...]] = ()
-        self._states: dict[int, VerifiedState] = {}
-        self._found: dict[int, BoxStatement] = {}
+        self._runs: dict[int, VerifiedRun] = {}
+        self._found: dict[int, Judgement] = {}
 
     def join(self, runs: int, seed: int, names: Sequence[tuple[str, ...]] = ()) -> None:
         """Take the number of runs that a job makes a statement about, and its seed where the finder has none.
@@ -120,7 +120,7 @@ class VerifiedFinder(RegionFinder):
     def start(self, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> None:
         """Make the table: boxes collapsed to u0, every row running."""
         super().start(u0, space, index)
-        self._states, self._found = {}, {}
+        self._runs, self._found = {}, {}
 
     def first_bounds(self, u0: Tensor, space: SemanticSpace) -> tuple[Tensor, Tensor]:
         return u0.clone(), u0.clone()
@@ -130,11 +130,11 @@ class VerifiedFinder(RegionFinder):
         assert self.space is not None
         points = []
         for row in rows.tolist():
-            if row not in self._states:
+            if row not in self._runs:
                 own = slice(row, row + 1)
                 seed = named_seed(self.search.seed, *self._names[row]) if self._names else None
-                self._states[row] = self.search.start(self.u0[own].cpu(), self.space, self.index[own].cpu(), seed)
-            points.append(self.search.propose(self._states[row])[0])
+                (self._runs[row],) = self.search.start(self.u0[own], self.space, self.index[own], seed)
+            points.append(self._runs[row].propose())
         return points
 
     @torch.no_grad()
@@ -143,26 +143,27 @@ class VerifiedFinder(RegionFinder):
     ) -> None:
         """Take the scores of the points; a run that ends writes its box."""
         for row, value in zip(rows.tolist(), values, strict=True):
-            state = self._states[row]
-            self.search.update(state, [value.cpu()])
+            run = self._runs[row]
+            run.update(value.cpu())
             self.steps[row] += 1
             self.evaluations[row] += len(value)
-            if bool(state.active[0]):
+            if not run.over:
                 continue
-            box = self.search.result(state)
+            box = self.search.result([run])
             self.a[row], self.b[row] = box.a[0].to(self.a), box.b[0].to(self.b)
             self.code[row] = Status.of(box.status[0])
-            self._found[row] = self._statement(state)
-            # The table of runs counts growing and verification apart.
-            self.evaluations[row] -= int(self.search.costs(state)[1])
-            del self._states[row]
+            self._found[row] = self._statement(run)
+            self.evaluations[row] -= run.spent  # the table of runs counts growing and verification apart
+            del self._runs[row]
 
-    def _statement(self, state: VerifiedState) -> BoxStatement:
+    @staticmethod
+    def _statement(run: VerifiedRun) -> Judgement:
         """What the verification samples of the box say, at the share of the error that this attempt may spend."""
-        run, spent = state.runs[0], int(self.search.costs(state)[1])
         if run.status != "verified" or not len(run.scores):
-            return BoxStatement("valid" if run.status == "verified" else "undecided", spent)
-        return BoxStatement("valid", spent, len(run.scores), *(float(number) for number in run.bounds()))
+            verdict = "valid" if run.status == "verified" else "undecided"
+            return Judgement(verdict, verification_evaluations=run.spent)
+        moments = (float(number) for number in run.bounds())
+        return Judgement("valid", None, *moments, samples=len(run.scores), verification_evaluations=run.spent)
 
     def merge(self, owned: Tensor) -> None:
         """Every process then holds all rows and statements."""
@@ -170,13 +171,13 @@ class VerifiedFinder(RegionFinder):
         for part in all_gather(self._found):
             self._found |= part
 
-    def statement(self, row: int) -> BoxStatement:
+    def statement(self, row: int) -> Judgement:
         """The verdict of a finished row; with mean, variance and the cost of its verification where it ran here."""
         verdict = "valid" if int(self.code[row]) == VERIFIED else "undecided"
-        return self._found.get(row, BoxStatement(verdict))
+        return self._found.get(row, Judgement(verdict))
 
     def boxes(self) -> Box:
         """The table as a :class:`Box`, with the evaluations of growing and of verification together."""
         box = super().boxes()
-        verification = [self.statement(row).verification_evaluations for row in range(len(box))]
+        verification = [self.statement(row).verification_evaluations or 0 for row in range(len(box))]
         return replace(box, evaluations=box.evaluations + torch.tensor(verification, dtype=torch.int64))

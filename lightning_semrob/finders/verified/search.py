@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from lightning_semrob.functions import SemanticFunction, evaluate_rows
 from lightning_semrob.space import Box, SemanticSpace
 from lightning_semrob.utilities.random import row_generator
 
-__all__ = ["Attempt", "Reach", "VerifiedSearch", "VerifiedState", "attempts"]
+__all__ = ["Attempt", "Reach", "VerifiedRun", "VerifiedSearch", "attempts"]
 
 
 # What the mixture of bets pays, in nats, before its evidence grows in proportion to the samples.
@@ -84,8 +85,12 @@ class Reach(NamedTuple):
     variance: float
 
 
-class _Run:
-    """One row: growing, then attempts at verification, each with fresh samples and its share of the error."""
+class VerifiedRun:
+    """One row: growing, then attempts at verification, each with fresh samples and its share of the error.
+
+    ``propose`` gives the points (P, n) to evaluate next, none where the run is over, and ``update`` takes their scores.
+    ``spent`` counts the evaluations for verifying.
+    """
 
     def __init__(self, growth: Growth, generator: torch.Generator, alpha: float, budget: int) -> None:
         self.growth = growth
@@ -206,18 +211,6 @@ class _Run:
             self.deficit[k] = max(self.deficit[k], found[k] / (1 + noise[k] / expected[k] ** 2))
 
 
-@dataclass
-class VerifiedState:
-    """All rows of a search under way: call ``propose`` and ``update`` of the finder in turn until none is active."""
-
-    runs: list[_Run]
-
-    @property
-    def active(self) -> Tensor:
-        """Rows that still want samples, (K,) bool."""
-        return torch.tensor([not run.over for run in self.runs], dtype=torch.bool)
-
-
 class VerifiedSearch:
     """Grows the largest box around u0 with mean f >= 1 - eps_m and variance <= eps_v, and verifies it.
 
@@ -287,62 +280,41 @@ class VerifiedSearch:
 
     def start(
         self, u0: Tensor, space: SemanticSpace, index: Tensor | None = None, seed: int | None = None
-    ) -> VerifiedState:
-        """State of K runs from u0 (K, n), before any evaluation; ``index`` (K,) names their rows of f.
+    ) -> list[VerifiedRun]:
+        """K runs from u0 (K, n), before any evaluation; ``index`` (K,) names their rows of f.
 
         ``seed`` replaces that of the search.
         """
         u0 = u0.detach().double().cpu()
         space.validate(u0)
         index = torch.zeros(len(u0), dtype=torch.int64) if index is None else index
-        n = len(space)
-        grow, verify = self.budget(n)
-        kind, seed = self.growth(n), self.seed if seed is None else seed
-        alpha = (1 - self.confidence) / self.runs
-        runs = [
-            _Run(
-                kind(u, space, self.eps_m, self.eps_v, grow), row_generator(seed, int(i), u, _VERIFYING), alpha, verify
-            )
-            for u, i in zip(u0, index, strict=True)
-        ]
-        return VerifiedState(runs)
+        growing, verifying = self.budget(len(space))
+        kind, seed = self.growth(len(space)), self.seed if seed is None else seed
+        alpha, runs = (1 - self.confidence) / self.runs, []
+        for u, row in zip(u0, index.tolist(), strict=True):
+            growth = kind(u, space, self.eps_m, self.eps_v, growing)
+            runs.append(VerifiedRun(growth, row_generator(seed, row, u, _VERIFYING), alpha, verifying))
+        return runs
 
-    def propose(self, state: VerifiedState) -> list[Tensor]:
-        """The points that each row wants evaluated next, K tensors (P_k, n); P_k = 0 for rows that are done."""
-        return [run.propose() for run in state.runs]
+    def run(self, f: SemanticFunction, runs: Sequence[VerifiedRun], index: Tensor) -> Box:
+        """Evaluate f wherever runs ask for it, until all are over."""
+        while not all(run.over for run in runs):
+            scores, _ = evaluate_rows(f, [run.propose() for run in runs], index)
+            for run, score in zip(runs, scores, strict=True):
+                if not run.over:
+                    run.update(score)
+        return self.result(runs)
 
-    def update(self, state: VerifiedState, scores: list[Tensor]) -> None:
-        """Take the scores, K tensors (P_k,), of the points proposed last; rows that are done are left alone."""
-        for run, score in zip(state.runs, scores, strict=True):
-            if not run.over:
-                run.update(score)
-
-    def result(self, state: VerifiedState) -> Box:
+    def result(self, runs: Sequence[VerifiedRun]) -> Box:
         """The boxes: ``verified``, or collapsed to u0 (``collapsed``, or ``invalid_score`` where f was not finite)."""
-        a = torch.stack([run.growth.u0 for run in state.runs])
+        a = torch.stack([run.growth.u0 for run in runs])
         b = a.clone()
-        for row, run in enumerate(state.runs):
+        for row, run in enumerate(runs):
             if run.status == "verified" and run.candidate is not None:
                 a[row], b[row] = run.candidate.a, run.candidate.b
-        steps = torch.tensor([run.steps for run in state.runs])
-        growing, verifying = self.costs(state)
-        cost = growing + verifying
-        return Box(a, b, [run.status for run in state.runs], steps, cost, torch.zeros_like(cost))
-
-    def costs(self, state: VerifiedState) -> tuple[Tensor, Tensor]:
-        """Evaluations spent on growing and on verifying, (K,) int64 each."""
-        growing = torch.tensor([run.growth.evaluations for run in state.runs], dtype=torch.int64)
-        return growing, torch.tensor([run.spent for run in state.runs], dtype=torch.int64)
-
-    def verification_scores(self, state: VerifiedState) -> list[Tensor]:
-        """The independent samples of f in the last box of each row, K tensors (S_k,); empty where none was tried."""
-        return [run.scores for run in state.runs]
-
-    def run(self, f: SemanticFunction, state: VerifiedState, index: Tensor) -> Box:
-        """Evaluate f wherever the state asks for it, until every row is done."""
-        while bool(state.active.any()):
-            self.update(state, evaluate_rows(f, self.propose(state), index)[0])
-        return self.result(state)
+        steps = torch.tensor([run.steps for run in runs])
+        cost = torch.tensor([run.growth.evaluations + run.spent for run in runs])
+        return Box(a, b, [run.status for run in runs], steps, cost, torch.zeros_like(cost))
 
     def find(self, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> Box:
         """Verified boxes around u0 (K, n), one row each; ``index`` (K,) names their rows of f.
