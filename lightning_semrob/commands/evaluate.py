@@ -82,7 +82,6 @@ class JobCLI(LightningCLI):
             )
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        """Lightning's parser, with our way of answering mistakes."""
         parser = _Parser(**kwargs)
         parser.add_argument("-c", "--config", action="config", help="configuration file, YAML or JSON")
         return parser
@@ -117,7 +116,6 @@ class EvaluateCLI(JobCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Flags beside those of Trainer, model and data."""
         parser.add_argument(
             "--output",
             type=str | None,

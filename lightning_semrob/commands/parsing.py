@@ -26,7 +26,6 @@ class OneSentence(jsonargparse.ArgumentParser):
     """A parser that answers a mistake with one sentence and exit code 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Say what is wrong and stop."""
         if ex is not None and os.environ.get("LIGHTNING_SEMROB_TRACEBACK"):
             raise ValueError(message) from ex
         parser = getattr(ex, "subcommand_parser", None) or self

@@ -88,7 +88,6 @@ class TrainCLI(JobCLI):
         return {name: known[name] for name in ("fit", "validate", "test")}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Flags beside those of Trainer, model and data."""
         parser.add_argument(
             "--output",
             type=str | None,

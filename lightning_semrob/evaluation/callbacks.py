@@ -87,16 +87,7 @@ class CleanExit(UpdateCallback):
         if not (isinstance(plugin, SLURMEnvironment) and plugin.auto_requeue):
             signal.signal(signal.SIGTERM, note)
 
-    def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Take the signals over."""
-        self.on_train_start(trainer, pl_module)
-
-    def on_predict_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Ctrl-C is Python's again."""
-        self.on_train_end(trainer, pl_module)
-
     def on_update_end(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
-        """Leave, if a signal came."""
         self.leave()
 
     def leave(self) -> None:
@@ -108,6 +99,8 @@ class CleanExit(UpdateCallback):
         """Ctrl-C is Python's again."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    on_predict_start, on_predict_end = on_train_start, on_train_end
 
 
 class Stopwatch(Callback):
@@ -134,12 +127,10 @@ class _Line(ProgressBar):
     _bar: Any = None
     _enabled = True
 
-    def disable(self) -> None:
-        """Lightning calls it on every process but the first."""
+    def disable(self) -> None:  # Lightning calls it on every process but the first
         self._enabled = False
 
     def enable(self) -> None:
-        """Show the bar."""
         self._enabled = True
 
     def _open(self, total: float, unit: str, text: str, **more: Any) -> None:
@@ -153,7 +144,6 @@ class _Line(ProgressBar):
             self._bar = None
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Close the bar."""
         self._close()
 
 
@@ -161,16 +151,13 @@ class MapProgress(_Line):
     """One line: the number of shapes whose trust maps this process has made."""
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Open the bar."""
         self._open(trainer.num_predict_batches[0], "shape", "shapes", desc="mapping")
 
     def on_predict_batch_end(self, *arguments: Any, **named: Any) -> None:
-        """The maps of one more shape are made."""
         if self._bar is not None:
             self._bar.update()
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Close the bar."""
         self._close()
 
 
@@ -183,7 +170,6 @@ class RunProgress(_Line, UpdateCallback):
     _start, _evaluations = 0.0, 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Open the bar."""
         work: Work = trainer.datamodule.work  # type: ignore[attr-defined]
         self._evaluations, self._start = pl_module.spent(), time.perf_counter()
         self._open(len(work.owners), "task", "tasks")
@@ -196,7 +182,6 @@ class RunProgress(_Line, UpdateCallback):
             self._bar.refresh()
 
     def on_update_end(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
-        """Refresh the line."""
         if self._bar is not None:
             active = {finder.name: len(finder.active(batch.rows)) for finder in module}
             rate = (module.spent() - self._evaluations) / max(time.perf_counter() - self._start, 1e-9)
@@ -205,7 +190,6 @@ class RunProgress(_Line, UpdateCallback):
             self._bar.set_postfix_str(f"{sum(active.values())} active, {rate:.0f} evaluations/s", refresh=True)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Close the bar, full."""
         if self._bar is not None:
             self._bar.n = self._bar.total
             self._bar.set_description("measured", refresh=True)

@@ -282,11 +282,7 @@ class SemanticEnvironment(pl.LightningDataModule):
         return self.models.classifier(network)
 
     def mesh(self, shape: int) -> Mesh:
-        """The mesh by index, on the device.
-
-        Raises:
-            ValueError, OSError: the file is broken or gone.
-        """
+        """The mesh by index, on the device; raises ValueError or OSError where its file is broken or gone."""
         return self.models.mesh(shape)
 
     def function(self, network: int, shape: int) -> SemanticFunction:
@@ -340,7 +336,6 @@ class SemanticEnvironment(pl.LightningDataModule):
         return ListLoader(batches + [waiting] * (max(all_gather(len(batches))) - len(batches)))
 
     def predict_dataloader(self) -> Any:
-        """The batches that the module makes (:class:`lightning_semrob.maps.SemanticMapper`)."""
         assert self.trainer is not None
         module: Any = self.trainer.lightning_module
         return module.predict_dataloader()

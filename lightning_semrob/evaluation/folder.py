@@ -366,15 +366,10 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 
 def environment_of(folder: str | Path, device: torch.device | str = "cpu", trust: bool = False) -> SemanticEnvironment:
-    """The environment of an old output folder, from its ``config.yaml``; the process takes its precision.
-
-    Args:
-        folder: output folder of ``evaluate.py``.
-        device: where rendering and networks run.
-        trust: as of :func:`make_environment`.
+    """The environment of an old output folder, from its ``config.yaml``, on a device; the process takes its precision.
 
     Raises:
-        ValueError: as :func:`read_config` and :func:`make_environment`.
+        ValueError: as :func:`read_config` and, where ``trust`` is missing, :func:`make_environment`.
     """
     settings = read_config(folder)
     data = {"seed": int(settings.get("seed_everything") or 0)} | dict(settings.get("data") or {})

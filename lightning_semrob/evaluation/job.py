@@ -208,11 +208,7 @@ class Job:
         return estimate_cost(self.environment, self.suite, self.trust)
 
     def run(self, callbacks: Sequence[Callback] = (), say: Callable[[str], None] | None = None) -> JobResult:
-        """Measure every run that the folder does not hold yet, and write its tables.
-
-        Args:
-            callbacks: more of them for the Trainer.
-            say: called with a sentence that says how many finished runs were taken over.
+        """Measure every run that the folder does not hold yet, and write its tables; ``say`` hears what was taken over.
 
         Returns:
             Runs and summary, on every process. The first process writes the files, and only its summary has the costs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
@@ -10,7 +11,7 @@ from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.records import Judgement
 from lightning_semrob.finders.base import RegionFinder, prepare_function
 from lightning_semrob.finders.statuses import Status
-from lightning_semrob.functional.betting import eq2_start
+from lightning_semrob.functional.betting import Eq2Bounds, eq2_start
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.sharing.work import TaskBatch
 from lightning_semrob.space import Box
@@ -109,11 +110,13 @@ class Judge:
             together,
         )
         samples = int(found.evaluations[0])
-        measured = (*found.moments, found.top1, found.worst_score)
-        numbers = (known_number(column[0]) for column in measured)
+        numbers: dict[str, Any] = {
+            name: known_number(getattr(found, name)[0]) for name in (*Eq2Bounds._fields, "worst_score")
+        }
+        numbers |= {"top1_rate": known_number(found.top1[0]), "u0_robust": robust}
+        numbers |= {"samples": samples, "verification_evaluations": samples + 1}
         worst = dict(zip(space.names, map(known_number, found.worst_point[0]), strict=True))
-        cost = samples, samples + 1  # u0
-        judgement = Judgement(found.verdict[0], self.confidence, *numbers, robust, *cost, worst=worst)
+        judgement = Judgement(found.verdict[0], self.confidence, worst=worst, **numbers)
         return judgement if own is None else _as_stated(judgement, own, samples + 1)
 
     def with_viewpoints(self, judgement: Judgement, batch: TaskBatch, environment: SemanticEnvironment) -> Judgement:

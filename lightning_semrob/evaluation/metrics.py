@@ -110,14 +110,10 @@ class SRVR(_Shares):
         return srvr_from_sums(self.total, self.count)
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> tuple[Any, Any]:
-        """Draw SRVR of every network and class.
-
-        Args:
-            val: a result of ``forward`` or ``compute``, or several of them in turn; ``compute()`` if None.
-            ax: a matplotlib axis; a new figure if None.
+        """Draw SRVR of every network and class, of one result or several in turn (``compute()`` if None).
 
         Returns:
-            figure (None where ``ax`` is given) and axis.
+            figure (None where ``ax``, a matplotlib axis, is given) and axis.
         """
         val = self.compute() if val is None else val
         results = [val] if isinstance(val, Tensor) else list(val)

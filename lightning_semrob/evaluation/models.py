@@ -180,11 +180,7 @@ class Models:
         return torch.rand(_COMPARED, 3, size, size, generator=torch.Generator().manual_seed(0)).to(self._device())
 
     def make_ready(self) -> dict[int, ReadyNetwork]:
-        """Load every network, probe it and choose its runtime, before any work.
-
-        Raises:
-            ValueError, OSError, ImportError: one cannot be built or run, or is no function of one picture.
-        """
+        """Load every network, probe it and choose its runtime, before any work; raises where one cannot be used."""
         for network in range(len(self.networks)):
             self._fast_classifier(network)
         return self.ready

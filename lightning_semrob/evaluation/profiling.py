@@ -42,7 +42,6 @@ class ShareProfiler(SimpleProfiler):
         super().start(action_name)
 
     def stop(self, action_name: str) -> None:
-        """End an action."""
         super().stop(action_name)
         if action_name.endswith(_STEPS):
             self._open -= 1

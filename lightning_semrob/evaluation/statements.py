@@ -64,10 +64,7 @@ class JobDescription(Record):
 
 
 def trap_share(mean_low: float | None) -> float | None:
-    """Largest share of a region in which the mean can be <= ``TRAP_MEAN``, from the lower bound of its own mean.
-
-    :func:`lightning_semrob.functional.calls.largest_trap`; it holds with the confidence of that bound.
-    """
+    """Largest share of a region in which the mean can be <= ``TRAP_MEAN``; it holds as the bound ``mean_low`` does."""
     return None if mean_low is None else float(largest_trap(torch.tensor(mean_low, dtype=torch.float64), TRAP_MEAN))
 
 

@@ -130,7 +130,6 @@ class FinderSuite(Measurement):
     # ---- before the job
 
     def setup(self, stage: str) -> None:
-        """Give every finder the tasks of the environment."""
         self.prepare(self.environment)
 
     def check(self, environment: SemanticEnvironment) -> None:
@@ -183,7 +182,6 @@ class FinderSuite(Measurement):
         return [sentence for sentence in found if sentence is not None]
 
     def configure_optimizers(self) -> list[Optimizer]:
-        """One optimizer a finder."""
         return [finder.configure_optimizers() for finder in self]
 
     def active(self, rows: Tensor) -> Tensor:
@@ -238,7 +236,6 @@ class FinderSuite(Measurement):
         return (judgement.verification_evaluations or 0) - known
 
     def merge(self, owned: Tensor) -> None:
-        """Give every process all rows and judgements."""
         for finder in self:
             finder.merge(owned)
         merge_owned(self.micro_batch, owned.to(self.micro_batch.device))
@@ -246,7 +243,6 @@ class FinderSuite(Measurement):
         self.table.gather()
 
     def on_train_epoch_end(self) -> None:
-        """Merge the rows and the judgements of all processes."""
         self.merge(self.environment.owned_rows())
         for finder in self:
             warn_of_failing_axes(finder)
@@ -313,7 +309,6 @@ class FinderSuite(Measurement):
     # ---- the metrics
 
     def on_test_epoch_start(self) -> None:
-        """Forget the volumes of an earlier test."""
         assert self.srvr is not None
         self.srvr.reset()
 

@@ -103,8 +103,7 @@ class RegionFinder(RoundModule):
     def face_means(self, a: Tensor, b: Tensor, values: Tensor, gradients: Tensor | None) -> tuple[Tensor, Tensor]:
         """What moves each face, per unit of its area, from scores (R, P) and gradients (R, P, n) at :meth:`points`.
 
-        Returns:
-            grad_a, grad_b: (R, n) each; bounds move against them, so a box grows where grad_a > 0 and grad_b < 0.
+        Bounds move against grad_a, grad_b (R, n): a box grows where grad_a > 0 and grad_b < 0.
         """
         raise NotImplementedError
 
@@ -307,7 +306,6 @@ class RegionFinder(RoundModule):
             self.start(self.environment.u0, self.environment.space)
 
     def pending(self, rows: Tensor) -> Tensor:
-        """Which of the rows still run."""
         return self.active(rows)
 
     def advance(self, batch: TaskBatch) -> int:
@@ -322,7 +320,6 @@ class RegionFinder(RoundModule):
             merge_owned(tensor, owned.to(tensor.device))
 
     def on_train_epoch_end(self) -> None:
-        """Merge the rows of all processes, and what they could not measure."""
         self.merge(self.environment.owned_rows())
         self.environment.gather_failures()
         warn_of_failing_axes(self)

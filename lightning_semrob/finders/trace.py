@@ -15,12 +15,9 @@ __all__ = ["trace_growth"]
 def trace_growth(
     finder: RegionFinder, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None = None
 ) -> tuple[Box, Tensor]:
-    """Run a finder as its ``find`` does and keep all bounds on the way; the verified finder sets its own at the end
-    only.
+    """Run a finder as its ``find`` does and keep its bounds (T + 1, K, 2, n) at the start and after each of T updates.
 
-    Returns:
-        The boxes, and the bounds (T + 1, K, 2, n) float64: a and b at the start and after each of T updates; a row
-        that has ended keeps its last bounds.
+    A row that has ended keeps its last bounds; the verified finder sets its own at the end only.
     """
     bounds: list[Tensor] = []
     box = finder.find(f, u0, space, index, lambda it: bounds.append(torch.stack([it.a, it.b], 1).detach().clone()))

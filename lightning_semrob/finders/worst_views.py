@@ -69,13 +69,9 @@ class ViewSearch(ABC):
 
     @abstractmethod
     def minimize(self, score: Callable[[Tensor], Tensor], periodic: Tensor, generator: torch.Generator) -> None:
-        """Ask ``score`` for ``evaluations`` points of the unit cube.
+        """Ask ``score`` for ``evaluations`` points (P, n) of the unit cube; everything random comes from ``generator``.
 
-        Args:
-            score: points (P, n) float64 to f (P,), infinite where f is not finite. Coordinates of periodic axes are
-                taken modulo 1, others must lie in [0, 1].
-            periodic: (n,) bool.
-            generator: everything random comes from it.
+        It returns f (P,), infinite where f is not finite. Coordinates of ``periodic`` axes (n,) are taken modulo 1.
         """
 
     def search(

@@ -27,17 +27,15 @@ _START = torch.cat([torch.linspace(2, 0, len(STAKES)), torch.linspace(1, -1, len
 
 
 def stake_growth(x: Tensor, g: Tensor, reach: Tensor, threshold: Tensor, above: Tensor) -> Tensor:
-    """Logarithm of the factor by which each stake would multiply the wealth.
+    """Logarithm of the factor by which each stake would multiply the wealth: the J stakes without, then with g.
 
     Args:
-        x: (...) scores in [0, 1], float64.
-        g: (...) control variate at the same points, of mean 0.
+        x, g: (...) float64 scores in [0, 1], and the control variate at the same points, of mean 0.
         reach: (...) bounds of abs(g), known before the sample.
-        threshold: (S,) m in (0, 1).
-        above: (S,) bool, True where the null is "mu <= m" and the bet is that the mean lies above.
+        threshold, above: (S,) m in (0, 1), and whether the null is "mu <= m" and the bet that the mean lies above.
 
     Returns:
-        (..., S, 2 J) float64: the J stakes without, then with the control variate.
+        (..., S, 2 J) float64.
     """
     sign = torch.where(above, 1.0, -1.0).double()
     room = torch.where(above, threshold, 1 - threshold)  # how far a score can fall short of the threshold
@@ -50,10 +48,8 @@ def stake_growth(x: Tensor, g: Tensor, reach: Tensor, threshold: Tensor, above: 
 def bet(growth: Tensor, past: Tensor, others: Tensor) -> Tensor:
     """Logarithm of the factor by which a predictable bet multiplies the wealth, (..., S).
 
-    Args:
-        growth: (..., S, 2 J) of this sample, from :func:`stake_growth`.
-        past: likewise, summed over the earlier samples.
-        others: likewise, what samples elsewhere make one expect; any values known before this sample.
+    ``growth`` (..., S, 2 J) is of this sample (:func:`stake_growth`) and ``past`` is its sum over the earlier ones.
+    ``others`` is what samples elsewhere make one expect; any values known before this sample.
     """
     weight = torch.log_softmax(_SHARPNESS * (past + others + _START), -1)
     return torch.logsumexp(weight + growth, -1)

@@ -73,15 +73,10 @@ def wealth_start(shape: tuple[int, ...], device: torch.device | str = "cpu") -> 
 
 
 def wealth_update(wealth: Wealth, x: Tensor, low: Tensor) -> Wealth:
-    """Bet against ``E[X | past] <= 0`` on the samples x >= low, in their order.
+    """Bet against ``E[X | past] <= 0`` on the samples x (..., P) float64, in their order.
 
-    Args:
-        wealth: state of shape (...).
-        x: samples (..., P) float64.
-        low: (..., P), negative lower bounds of x, each known before its sample. (For E X <= m give x - m, low - m.)
-
-    Returns:
-        The new state. ``log_peak >= log(1 / alpha)`` rejects at level alpha.
+    ``low`` (..., P) are negative lower bounds of x, each known before its sample. (For E X <= m give x - m, low - m.)
+    ``log_peak >= log(1 / alpha)`` of the new state rejects at level alpha.
     """
     if x.shape[-1] == 0:
         return wealth
@@ -115,11 +110,7 @@ def mean_interval(x: Tensor, alpha: float | Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         x: the samples so far (K, P), P the same for all rows.
-        alpha: level, a number or (K,).
-
-    Returns:
-        low, high, (K,) float64, rounded outward by at most 1e-4: they hold the mean with probability >= 1 - alpha,
-        however the moment to stop was chosen.
+        alpha: level, a number or (K,): both ends (K,) float64, rounded outward by at most 1e-4, hold together.
 
     Examples:
         >>> low, high = mean_interval(torch.full((1, 200), 0.8), alpha=0.05)
@@ -152,11 +143,6 @@ class Eq2Test(NamedTuple):
 
 def eq2_start(rows: int, eps_m: float, eps_v: float, device: torch.device | str = "cpu") -> Eq2Test:
     """Tests of Eq. 2 for ``rows`` regions, before any sample.
-
-    Args:
-        rows: number of regions.
-        eps_m, eps_v: thresholds of Eq. 2, in the unit of f and its square.
-        device: of the samples.
 
     Raises:
         ValueError: eps_m outside (0, 1) or eps_v outside (0, 1/4].
@@ -264,9 +250,7 @@ def eq2_evidence(test: Eq2Test) -> tuple[Tensor, Tensor]:
 def eq2_verdict(test: Eq2Test, alpha: float | Tensor) -> Tensor:
     """Verdict of Eq. 2, (K,) int64: 1 valid, -1 invalid, 0 undecided; wrong with probability <= alpha at any time.
 
-    Args:
-        test: the state.
-        alpha: level, a number or (K,). For a statement about R runs together give alpha / R.
+    ``alpha`` is a number or (K,). For a statement about R runs together give alpha / R.
     """
     valid, invalid = eq2_evidence(test)
     level = -torch.log(torch.as_tensor(alpha, dtype=torch.float64, device=valid.device))

@@ -29,14 +29,9 @@ CALLS = ("trusted", "failing", "mixed")
 
 
 def call_sides(eps: float) -> tuple[Tensor, Tensor]:
-    """The one-sided tests of a tile.
+    """The one-sided tests of a tile: threshold (S,) float64, and above (S,) bool as in ``bets.stake_growth``.
 
-    Args:
-        eps: in (0, 1/2].
-
-    Returns:
-        threshold: (S,) float64; above: (S,) bool as in :func:`lightning_semrob.functional.bets.stake_growth`.
-        S = 4, in the order of the nulls mu < 1 - eps, mu > eps, mu <= eps, mu >= 1 - eps; the first two for eps = 1/2.
+    S = 4, in the order of the nulls mu < 1 - eps, mu > eps, mu <= eps, mu >= 1 - eps; the first two for eps = 1/2.
 
     Raises:
         ValueError: eps outside (0, 1/2].
@@ -64,19 +59,15 @@ def called_tiles(evidence: Tensor, alpha: float, error: str = "fdr", tiles: Tens
 
     Args:
         evidence: -inf for a tile that cannot be called.
-        alpha: expected share of wrong calls, or probability of any wrong call.
-        error: ``fdr`` (e-BH) or ``simultaneous``.
+        alpha: expected share of wrong calls (``error`` is ``fdr``: e-BH), or probability of any (``simultaneous``).
         tiles: how many were tested (...), T if None.
 
     Raises:
         ValueError: an unknown ``error``.
 
     Examples:
-        >>> evidence = torch.tensor([90.0, 45.0, 25.0, 2.0]).log()
-        >>> called_tiles(evidence, 0.05).tolist()  # the second largest reaches 4 / (0.05 * 2)
+        >>> called_tiles(torch.tensor([90.0, 45.0, 25.0, 2.0]).log(), 0.05).tolist()  # the second: 4 / (0.05 * 2)
         [True, True, False, False]
-        >>> called_tiles(evidence, 0.05, "simultaneous").tolist()  # 4 / 0.05
-        [True, False, False, False]
     """
     total = torch.as_tensor(evidence.shape[-1] if tiles is None else tiles).double()[..., None]
     if error == "simultaneous":
@@ -90,17 +81,10 @@ def called_tiles(evidence: Tensor, alpha: float, error: str = "fdr", tiles: Tens
 
 
 def largest_trap(mean_low: Tensor, tau: float = 0.3) -> Tensor:
-    """Largest share of a region in which the mean score can be <= tau, given a lower bound of the mean over all of it.
+    """Largest share of a region in which the mean score can be <= tau, where its mean is at least ``mean_low`` (...).
 
-    A part of share s with mean <= tau leaves the rest at most 1, so ``mean <= s tau + (1 - s)`` and
-    ``s <= (1 - mean) / (1 - tau)``.
-
-    Args:
-        mean_low: (...) lower bounds of the mean, in [0, 1]; NaN stays NaN.
-        tau: in [0, 1).
-
-    Raises:
-        ValueError: tau outside [0, 1).
+    The rest of the region is at most 1, so the share s has ``mean <= s tau + (1 - s)``. NaN stays NaN; ValueError for a
+    tau outside [0, 1).
 
     Examples:
         >>> [round(x, 3) for x in largest_trap(torch.tensor([0.93, 0.7, 0.1]), tau=0.3).tolist()]

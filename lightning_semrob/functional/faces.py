@@ -55,13 +55,10 @@ def naive_face_directions(a: Tensor, b: Tensor, f: Tensor, lam: float) -> tuple[
 
 
 def oir_b_face_directions(a: Tensor, b: Tensor, f: Tensor, f_outer: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """Gradient of the OIR_B loss (Eq. 11): with A, B of the outer box,
-    ``2 F_a - (1 + alpha/2) F_A - alpha/2 F_B`` and ``-2 F_b + (1 + alpha/2) F_B + alpha/2 F_A``.
+    """Gradient of the OIR_B loss (Eq. 11) from scores f, f_outer (..., 2, n, S) on the faces of inner and outer box.
 
-    Args:
-        a, b: bounds of the inner box, (..., n).
-        f, f_outer: scores on the faces of the inner and of the outer box, (..., 2, n, S).
-        alpha: boundary factor.
+    With A, B of the outer box: ``2 F_a - (1 + alpha/2) F_A - alpha/2 F_B`` and
+    ``-2 F_b + (1 + alpha/2) F_B + alpha/2 F_A``.
     """
     lower, upper = _integrals(a, b, f)
     margin = alpha / 2 * (b - a)
@@ -74,17 +71,11 @@ def oir_b_face_directions(a: Tensor, b: Tensor, f: Tensor, f_outer: Tensor, alph
 def oir_w_face_directions(
     a: Tensor, b: Tensor, f: Tensor, g: Tensor, points: Tensor, beta: float
 ) -> tuple[Tensor, Tensor]:
-    """The white-box limit (Eq. 16) from the faces alone.
+    """The white-box limit (Eq. 16) from the faces alone: scores f (..., 2, n, S) and gradients g (..., 2, n, S, n).
 
     The shell ``sum_i r_i / 2 (F_a[i] + F_b[i])`` equals ``integral of h = n f + (u - c) . grad f`` over the box by the
     divergence theorem, c its centre. So ``grad_a = F_a - beta (H_a + (F_b - F_a) / 2)`` and
     ``grad_b = -F_b + beta (H_b - (F_b - F_a) / 2)`` with H the face integrals of h; in 1-D this is Eq. 14 as corrected.
-
-    Args:
-        a, b: (..., n).
-        f: scores on the faces, (..., 2, n, S); g: their gradients, (..., 2, n, S, n).
-        points: where, as in :func:`face_points`.
-        beta: emphasis on the boundary.
     """
     n = a.shape[-1]
     lower, upper = _integrals(a, b, f)
@@ -97,16 +88,10 @@ def oir_w_face_directions(
 def trapezoid_sample_directions(
     a: Tensor, b: Tensor, f: Tensor, g: Tensor, q: Tensor, lam: float
 ) -> tuple[Tensor, Tensor]:
-    """The quadrature of the naive loss differentiated itself, as the trapezoid finder does with corners for q.
+    """The quadrature of the naive loss differentiated itself, as the trapezoid finder does with corners for q (S, n).
 
     With the mean over samples ``<.>`` and V = prod(r): ``grad_a = V (<f> / r - <(1 - q) grad f>) - lam r`` and
-    ``grad_b = V (-<f> / r - <q grad f>) + lam r``.
-
-    Args:
-        a, b: (..., n).
-        f: scores at :func:`inner_points`, (..., S); g: gradients there, (..., S, n).
-        q: (S, n) points of the unit cube.
-        lam: weight of the size penalty.
+    ``grad_b = V (-<f> / r - <q grad f>) + lam r``. f (..., S) and g (..., S, n) are at :func:`inner_points`.
     """
     r = b - a
     f, g, q = f.to(a), g.to(a), q.to(a)

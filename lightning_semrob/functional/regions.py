@@ -41,8 +41,7 @@ def _mask(n: int) -> Tensor:
 def corner_mask(n: int) -> Tensor:
     """Binary masking matrix M of Eq. 5, transposed, (2**n, n) float64: ``[c, k] = (c >> (n - 1 - k)) & 1``.
 
-    Raises:
-        ValueError: n < 1 or n > ``MAX_AXES``.
+    ValueError for n < 1 or n > ``MAX_AXES``.
 
     Examples:
         >>> corner_mask(2).tolist()
@@ -107,10 +106,8 @@ def naive_directions(a: Tensor, b: Tensor, f: Tensor, lam: float) -> tuple[Tenso
         a, b: bounds (..., n); f: scores at the corners (..., 2**n); lam: weight of the size penalty.
 
     Examples:
-        >>> a, b = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
-        >>> grad_a, grad_b = naive_directions(a, b, torch.ones(4), lam=0.1)
-        >>> grad_a.tolist(), grad_b.tolist()
-        ([0.9, 0.9], [-0.9, -0.9])
+        >>> naive_directions(torch.zeros(2).double(), torch.ones(2).double(), torch.ones(4), lam=0.1)[0].tolist()
+        [0.9, 0.9]
     """
     r, delta_over_r, mask, opposite = _prepare(a, b)
     f = f.to(a)
@@ -118,14 +115,10 @@ def naive_directions(a: Tensor, b: Tensor, f: Tensor, lam: float) -> tuple[Tenso
 
 
 def trapezoid_directions(a: Tensor, b: Tensor, f: Tensor, g: Tensor, lam: float) -> tuple[Tensor, Tensor]:
-    """Exact gradient of the trapezoid approximation of the naive loss (appendix 0.B.5).
+    """Exact gradient of the trapezoid approximation of the naive loss (appendix 0.B.5). The authors report divergence.
 
-    ``grad_a = Delta (sum(f_D) / r - diag(Mbar G)) - lam r``,
-    ``grad_b = Delta (-sum(f_D) / r - diag(M G)) + lam r``. The authors report that it diverges.
-
-    Args:
-        a, b, f, lam: as of :func:`naive_directions`, whose result this is where f has no slope.
-        g: gradients of the score at the corners, (..., 2**n, n).
+    ``grad_a = Delta (sum(f_D) / r - diag(Mbar G)) - lam r``, ``grad_b = Delta (-sum(f_D) / r - diag(M G)) + lam r``.
+    The arguments are those of :func:`naive_directions`, and g (..., 2**n, n), gradients of the score at the corners.
 
     Examples:
         >>> a, b = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
@@ -152,12 +145,10 @@ def oir_b_directions(a: Tensor, b: Tensor, f: Tensor, f_outer: Tensor, alpha: fl
 
     With ``M_Q = (1 + alpha)**(n-1) ((1 + alpha/2) M + alpha/2 Mbar)``:
     ``grad_a = 2 Delta / r (2 Mbar f_D - Mbar_Q f_Q)``, ``grad_b = 2 Delta / r (-2 M f_D + M_Q f_Q)``.
-    The paper prints M for Mbar inside M_Q.
+    The paper prints M for Mbar inside M_Q. The box grows on f = 1 only while ``(1 + alpha)**n < 2``.
 
     Args:
-        a, b, f: as of :func:`naive_directions`.
-        f_outer: scores at the corners of the outer box (:func:`outer_bounds`), (..., 2**n).
-        alpha: boundary factor; the box grows on f = 1 only while ``(1 + alpha)**n < 2``.
+        a, b, f: as of :func:`naive_directions`; f_outer: scores at the corners of the outer box (:func:`outer_bounds`).
 
     Examples:
         >>> a, b = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
@@ -182,12 +173,10 @@ def oir_w_directions(a: Tensor, b: Tensor, f: Tensor, g: Tensor, beta: float) ->
     ``M_D = (2 - (2n - 1) beta) M - beta Mbar`` and
     ``s_k = 1/r_k sum_{i != k} r_i sum_c (M[c, i] - Mbar[c, i]) M[c, k] G[c, i]`` (sbar with M, Mbar exchanged):
     ``grad_a = Delta (Mbar_D f_D / r + beta diag(Mbar G) + beta sbar)``,
-    ``grad_b = Delta (-M_D f_D / r + beta diag(M G) + beta s)``.
-    The paper prints ``2 - n beta`` for ``2 - (2n - 1) beta``, and the wrong sign of f(b) in the 1-D dL/da.
+    ``grad_b = Delta (-M_D f_D / r + beta diag(M G) + beta s)``. The paper prints ``2 - n beta`` for
+    ``2 - (2n - 1) beta``, and the wrong sign of f(b) in the 1-D dL/da. The box grows on f = 1 only if ``beta < 1 / n``.
 
-    Args:
-        a, b, f, g: as of :func:`trapezoid_directions`.
-        beta: emphasis on the boundary; the box grows on f = 1 only for ``beta < 1 / n``.
+    The other arguments are those of :func:`trapezoid_directions`.
 
     Examples:
         >>> a, b = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)

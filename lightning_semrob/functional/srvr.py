@@ -57,8 +57,8 @@ def srvr(ratio: Tensor, network: Tensor, class_index: Tensor, method: Tensor, si
     NaN for a group in which a method has no run; the arguments are those of :func:`grouped_sums`.
 
     Examples:
-        >>> zero, method = torch.zeros(3, dtype=torch.int64), torch.tensor([0, 0, 1])
-        >>> srvr(torch.tensor([0.25, 0.75, 0.0]), zero, zero, method, (1, 1, 2)).tolist()  # mean of 0.5 and 0
+        >>> zero = torch.zeros(3, dtype=torch.int64)
+        >>> srvr(torch.tensor([0.25, 0.75, 0.0]), zero, zero, torch.tensor([0, 0, 1]), (1, 1, 2)).tolist()
         [[0.25]]
     """
     return srvr_from_sums(*grouped_sums(ratio, network, class_index, method, sizes))
@@ -71,10 +71,7 @@ def verified_ratio(ratio: Tensor, verdict: list[str]) -> Tensor:
 
 
 def srvr_curve(ratio: Tensor, mean_low: Tensor, variance_high: Tensor, eps_m: Tensor, eps_v: float) -> Tensor:
-    """Verified volume ratio (E, K) of each run at every eps_m (E,): the box counts where its bounds (K,) imply Eq. 2.
-
-    Bounds that are NaN count as not verified. The mean over runs is the curve.
-    """
+    """Verified volume ratio (E, K) of each run at every eps_m (E,): a box counts where its bounds (K,) imply Eq. 2."""
     holds = (mean_low >= 1 - eps_m[:, None]) & (variance_high <= eps_v)
     return torch.where(holds | ratio.isnan(), ratio.double(), torch.zeros_like(ratio, dtype=torch.float64))
 

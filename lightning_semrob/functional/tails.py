@@ -16,30 +16,16 @@ __all__ = ["low_quantile", "swap_p_value", "worst_regions"]
 
 
 def low_quantile(scores: Tensor, share: float = 0.05) -> Tensor:
-    """The smallest score that at least ``share`` of all views of all shapes do not exceed: (..., S, V) -> (...).
-
-    Examples:
-        >>> low_quantile(torch.arange(100.0).view(1, 10, 10)).tolist()
-        [4.0]
-    """
+    """The smallest score that at least ``share`` of all views of all shapes do not exceed: (..., S, V) -> (...)."""
     flat = scores.flatten(-2)
     return flat.kthvalue(max(math.ceil(share * flat.shape[-1] - 1e-9), 1), -1).values
 
 
 def worst_regions(scores: Tensor, classes: Tensor, regions: Tensor, share: float = 0.1) -> Tensor:
-    """Mean score of the worst regions.
+    """Mean score of the worst ``share`` of all pairs of class and region: (..., S, V) -> (...).
 
-    The score of a class in a region is the mean over the shapes of the class and the views of the region. All pairs of
-    class and region are sorted by it, and the mean of the worst ``share`` of them is returned.
-
-    Args:
-        scores: (..., S, V).
-        classes: (S,) int64 class of each shape.
-        regions: (V,) int64 region of each view; one without views counts nowhere.
-        share: of the pairs, rounded up.
-
-    Returns:
-        (...), in the type of the scores.
+    The score of a pair is the mean over the shapes of the class, ``classes`` (S,) int64, and the views of the region,
+    ``regions`` (V,) int64. A region without views counts nowhere; the number of pairs is rounded up.
 
     Examples:
         >>> scores = torch.tensor([[0.2, 0.4, 1.0], [1.0, 1.0, 1.0]])
@@ -60,19 +46,13 @@ def swap_p_value(
 ) -> float:
     """Two-sided p-value of "the two networks are exchangeable on each shape", for any statistic.
 
-    The sign-flip test where the statistic is no mean: all scores of a shape are swapped between the networks, at
-    random, shape by shape, and the difference of the statistic is computed anew. The observed order is among those
-    drawn, so the test is exact.
+    The sign-flip test where the statistic is no mean: all scores of a shape are swapped between the networks at random,
+    shape by shape. The observed order is among those drawn, so the test is exact.
 
     Args:
         first, second: (R, S, V) scores of R trained networks each; a shape is swapped in all R at once.
         statistic: (R, S, V) -> (R,); its mean over R counts.
         resamples, seed: random swaps.
-
-    Examples:
-        >>> scores = torch.rand(1, 8, 20, generator=torch.Generator().manual_seed(0))
-        >>> swap_p_value(scores, scores, low_quantile)
-        1.0
     """
     generator = torch.Generator().manual_seed(seed)
     observed = abs(float((statistic(first) - statistic(second)).mean())) - 1e-9

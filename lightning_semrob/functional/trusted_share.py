@@ -27,19 +27,9 @@ __all__ = ["compare_shares", "share_by_class", "share_intervals"]
 
 
 def share_by_class(share: Tensor, classes: Tensor, count: int) -> Tensor:
-    """Mean share of each network over the shapes of each class.
+    """Mean share of each network over the shapes of each class, (N, C) float64; NaN for a class that was not measured.
 
-    Args:
-        share: (N, S) in [0, 1], NaN where a shape was not measured.
-        classes: (S,) int64 class of each shape.
-        count: number of classes C.
-
-    Returns:
-        (N, C) float64, NaN for a class without a measured shape.
-
-    Examples:
-        >>> share_by_class(torch.tensor([[0.25, 0.5, 1.0]]), torch.tensor([0, 0, 1]), 2).tolist()
-        [[0.375, 1.0]]
+    Shares are (N, S) in [0, 1], NaN where a shape was not measured; classes are (S,) int64, ``count`` of them.
     """
     share = share.double()
     return torch.stack([share[:, classes == c].nanmean(1) for c in range(count)], 1)
@@ -53,10 +43,7 @@ def share_intervals(share: Tensor, classes: Tensor, confidence: float = 0.95) ->
 def compare_shares(share: Tensor, classes: Tensor, confidence: float = 0.95) -> list[tuple[int, int, Difference]]:
     """Every pair of networks on the shapes that both were measured on; verdicts after Holm's correction over the pairs.
 
-    Args:
-        share: (N, S).
-        classes: (S,) int64.
-        confidence: that no verdict is wrong, and of each interval.
+    With probability ``confidence`` no verdict is wrong; each interval has it too. Shares (N, S), classes (S,) int64.
     """
     pairs: Sequence[tuple[int, int]] = list(combinations(range(len(share)), 2))
     found = [

@@ -72,17 +72,13 @@ def mean_interval_over_shapes(
     equal weights this is Gaffke's bound, for zeros and ones Clopper and Pearson's. For unequal classes w is such
     that values which are all at one end give exactly the largest mean that they do not exclude, whichever classes it is
     due to. Where every class has two shapes or more, the same is computed with each class shifted to the common mean
-    (deviations rescaled as by Rao and Wu, JASA 1988) and the narrower end counts: what classes differ by is no
-    uncertainty.
-
-    That the bound holds is a conjecture without a known counterexample; ``benchmarks/coverage.py`` measures it.
+    (deviations rescaled as by Rao and Wu, JASA 1988) and the narrower end counts. That the bound holds is a conjecture
+    without a known counterexample; ``benchmarks/coverage.py`` measures it.
 
     Args:
-        values: (S,) one value a shape, NaN where it was not measured (left out).
-        classes: (S,) int64 class of each shape.
-        confidence: of the two-sided interval.
-        bounds: smallest and largest possible value.
-        draws: random weightings; seed: of them. The order of the shapes does not matter.
+        values, classes: (S,) one value a shape, NaN where it was not measured (left out), and its int64 class.
+        confidence, bounds: of the two-sided interval; smallest and largest possible value.
+        draws, seed: random weightings. The order of the shapes does not matter.
 
     Raises:
         ValueError: classes of another length, values outside the bounds, confidence outside (0, 1), under 100 draws.
@@ -240,16 +236,10 @@ def paired_difference(
 def paired_differences(
     values: Tensor, classes: Tensor, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> list[tuple[int, int, Difference]]:
-    """All pairs of N networks, called together (Holm).
+    """All pairs (first, second, first minus second) of N networks, called together (Holm).
 
-    Args:
-        values: (N, S) mean of each network and shape in [0, 1], NaN where it was not measured.
-        classes: (S,) int64 class of each shape.
-        confidence: of all calls together, and of each interval.
-        resamples, seed: of the intervals and the tests.
-
-    Returns:
-        first, second and their :class:`Difference`, first minus second, for each pair.
+    ``values`` (N, S) are the means of each network and shape in [0, 1], NaN where not measured; ``classes`` (S,) int64.
+    ``confidence`` is of all calls together, and of each interval.
     """
     pairs = list(combinations(range(len(values)), 2))
     found = [
@@ -293,13 +283,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def sign_flip_p_value(difference: Tensor, classes: Tensor, resamples: int = 10_000, seed: int = 0) -> float:
     """Two-sided p-value of "the two networks are exchangeable on each shape": signs of the differences are random.
 
-    Exact with up to 13 differences that are not zero, otherwise from random signs, the observed ones among them. The
-    statistic is the class mean. Where only the means agree the test is right for many shapes.
-
-    Args:
-        difference: (S,), no NaN.
-        classes: (S,) int64 class of each shape.
-        resamples, seed: random sign patterns.
+    Exact with up to 13 differences that are not zero, otherwise from ``resamples`` random signs, the observed ones
+    among them. The statistic is the class mean of ``difference`` (S,). Where only the means agree the test is right for
+    many shapes.
 
     Examples:
         >>> sign_flip_p_value(torch.tensor([0.3, 0.2, 0.1, 0.0]), torch.zeros(4, dtype=torch.int64))
@@ -319,18 +305,10 @@ def sign_flip_p_value(difference: Tensor, classes: Tensor, resamples: int = 10_0
 def detectable_difference(difference: Tensor, classes: Tensor, alpha: float = 0.05, power: float = 0.8) -> float:
     """The difference of means that the sign-flip test at level alpha would show with probability ``power``.
 
-    From the spread of the differences at hand, in the normal approximation: the test rejects where
+    From the spread of the differences (S,) at hand, in the normal approximation: the test rejects where
     ``|mean| >= z sqrt(sum (w d)^2)``, in which a difference of the means counts too, so that with few shapes none is
-    large enough.
-
-    Args:
-        difference: (S,), no NaN.
-        classes: (S,) int64 class of each shape.
-        alpha: of the test; for m pairs give alpha / m, the first step of Holm's.
-        power: probability of a call.
-
-    Returns:
-        NaN where no difference can be shown: fewer than ``log2(2 / alpha)`` differences are not zero.
+    large enough. For m pairs give alpha / m, the first step of Holm's. NaN where no difference can be shown: fewer than
+    ``log2(2 / alpha)`` differences are not zero.
     """
     if len(difference) < 2 or 2.0 ** (1 - int((difference != 0).sum())) > alpha:
         return math.nan
@@ -345,14 +323,9 @@ def detectable_difference(difference: Tensor, classes: Tensor, alpha: float = 0.
 
 
 def clopper_pearson(successes: Tensor, trials: Tensor, confidence: float = 0.95) -> tuple[Tensor, Tensor]:
-    """Exact interval of a rate at a number of trials fixed beforehand (Clopper and Pearson, Biometrika 1934).
+    """Exact interval (low, high) of a rate at a fixed number of trials (Clopper and Pearson, Biometrika 1934).
 
-    Args:
-        successes, trials: (...,) counts, ``0 <= successes <= trials``.
-        confidence: of the two-sided interval.
-
-    Returns:
-        low, high, (...,) float64; 0 and 1 where there are no trials.
+    Counts (...) must have ``0 <= successes <= trials``; without trials the interval is 0 to 1.
 
     Raises:
         ValueError: counts outside the range, or a confidence outside (0, 1).

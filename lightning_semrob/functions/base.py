@@ -35,8 +35,7 @@ class SemanticFunction(ABC):
     def scores_and_hits(self, u: Tensor, index: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Scores (K, P), and 1.0 where the target is the top-1 class and 0.0 elsewhere (K, P), by the same evaluations.
 
-        Raises:
-            ValueError: the function is not about classes.
+        ValueError where the function is not about classes.
         """
         u, index = self._check(u, index)
         self.evaluations += u.shape[0] * u.shape[1]

@@ -21,7 +21,6 @@ class _Wrapper(SemanticFunction):
         self.differentiable = function.differentiable
 
     def gradient_cost(self, n: int) -> tuple[int, int]:
-        """That of the function."""
         return self.function.gradient_cost(n)
 
     def _scores_and_hits(self, u: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,7 +73,6 @@ class FiniteDifference(_Wrapper):
         return FiniteDifference(function, window_half_widths(space).tolist(), space)
 
     def gradient_cost(self, n: int) -> tuple[int, int]:
-        """2n + 1 forward evaluations."""
         return 2 * n + 1, 0
 
     def _value(self, u: Tensor, index: Tensor) -> Tensor:

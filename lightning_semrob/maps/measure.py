@@ -195,7 +195,6 @@ class SemanticMapper(pl.LightningModule):
     # ---- Lightning
 
     def predict_dataloader(self) -> ListLoader[MapBatch]:
-        """The batches of this process."""
         environment: SemanticEnvironment = self.trainer.datamodule  # type: ignore[attr-defined]
         self.prepare(environment)
         own = self.batches(environment, self.trainer.global_rank, self.trainer.world_size)
@@ -209,7 +208,6 @@ class SemanticMapper(pl.LightningModule):
         return self.measure(self.trainer.datamodule, batch)  # type: ignore[attr-defined]
 
     def on_predict_epoch_end(self) -> None:
-        """Merge the views of all processes, and what they could not measure."""
         self.trainer.datamodule.gather_failures()  # type: ignore[attr-defined]
         for name in ("table", "seen", "error"):
             setattr(self, name, all_reduce(getattr(self, name), device=self.trainer.strategy.root_device))

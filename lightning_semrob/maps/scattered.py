@@ -22,18 +22,13 @@ _FEWEST = 16
 def interpolate_views(
     points: Tensor, scores: Tensor, space: SemanticSpace, samples: Tensor, seed: int = 0
 ) -> tuple[Tensor, float]:
-    """Scores at samples from scores at scattered points, by radial basis functions (|r|, exact at the points).
+    """Scores at samples (P, n) from scores (V,) at scattered points (V, n), by radial basis functions (|r|).
 
-    Args:
-        points: (V, n) of the space.
-        scores: (V,) in [0, 1]; those that are not finite are left out.
-        space: n axes; an axis weighs by its range.
-        samples: (P, n) where the values are wanted.
-        seed: of the views that are held out.
+    An axis weighs by its range. Scores lie in [0, 1]; those that are not finite are left out.
 
     Returns:
         Values (P,) float64 in [0, 1], and their mean absolute error, estimated on an eighth of the views that was held
-        out; NaN and infinity where there are fewer than 16 views.
+        out (by ``seed``); NaN and infinity where there are fewer than 16 views.
     """
     known = scores.isfinite()
     points, scores = points[known], scores[known].double()

@@ -57,9 +57,7 @@ class Trap:
 
 
 def rank_traps(traps: Sequence[Trap]) -> list[Trap]:
-    """Sorted by volume times depth, the score that is missing, the largest first; views, which have no volume, by
-    depth.
-    """
+    """Sorted by volume times depth, the score that is missing; views, which have no volume, by depth."""
     return sorted(traps, key=lambda trap: (trap.volume * trap.depth, trap.depth), reverse=True)
 
 

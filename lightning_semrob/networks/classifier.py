@@ -141,10 +141,7 @@ class Classifier(nn.Module):
 
     @property
     def weights_sha256(self) -> str:
-        """SHA-256 of the backbone's state dict (names in order, dtypes, shapes, values), computed at each access.
-
-        Independent of device and memory layout.
-        """
+        """SHA-256 of the backbone's state dict, computed at each access; the same on every device, in every layout."""
         return tensors_sha256(sorted(self.backbone.state_dict().items()))
 
     def extra_repr(self) -> str:

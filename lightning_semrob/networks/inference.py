@@ -18,11 +18,8 @@ def for_inference(
 ) -> tuple[Classifier, Runtime]:
     """The same network, faster: batch normalisations folded into convolutions, then the runtime.
 
-    Args:
-        classifier: frozen, in evaluation mode.
-        pictures: (B, 3, H, W) in [0, 1], B at least 2, on its device: pictures of the job.
-        runtime: see :func:`~lightning_semrob.networks.runtime.with_runtime`, which says what is raised.
-        model: the backbone as another process has exported it.
+    The classifier is frozen; at least two pictures (B, 3, H, W) in [0, 1] of the job are on its device. ``runtime`` and
+    ``model`` are as of :func:`~lightning_semrob.networks.runtime.with_runtime`, which says what is raised.
     """
     backbone = fold_batch_norms(classifier.backbone, classifier.preprocess(pictures))
     if backbone is not classifier.backbone:

@@ -47,13 +47,10 @@ def register_network(
     """Give a network of yours a name that works wherever a network is named, in this process.
 
     Args:
-        name: letters, digits, ``_``, ``-`` and ``.``.
+        name: letters, digits, ``_``, ``-`` and ``.``; ``overwrite`` replaces a network of the same name.
         build: no arguments; returns the network, weights loaded.
-        input_size: side of the input, pixels.
-        mean, std: per channel, of images in [0, 1]; by default images go in as they are
-            (``IMAGENET_MEAN`` and ``IMAGENET_STD`` are in this module).
-        num_classes: number of logits.
-        overwrite: replace a network of the same name.
+        input_size, num_classes: side of the input in pixels, number of logits.
+        mean, std: per channel, of images in [0, 1]; by default images go in as they are.
 
     Raises:
         ValueError: for a name with other characters, or one that is taken.

@@ -109,14 +109,9 @@ def _session(model: bytes) -> Any:
 
 
 def export_onnx(classifier: Classifier, pictures: Tensor) -> bytes:
-    """The backbone of a classifier as an ONNX model whose batch size is free.
+    """The backbone of a classifier as an ONNX model whose batch size is free; raises whatever torch's exporter does.
 
-    Args:
-        classifier: on the CPU, in evaluation mode.
-        pictures: (B, 3, H, W) float32 in [0, 1], B at least 2: what it is traced with.
-
-    Raises:
-        Exception: whatever torch's exporter raises for a network that it cannot export.
+    The classifier is on the CPU, in evaluation mode; pictures (B, 3, H, W) in [0, 1], B at least 2, are what is traced.
     """
     example = classifier.normalise(pictures).contiguous()
     dynamic = ({0: torch.export.Dim.DYNAMIC},)

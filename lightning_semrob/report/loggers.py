@@ -111,11 +111,9 @@ class Dashboard(UpdateCallback):
         self._before: dict[int, Tensor] = {}
 
     def on_update_start(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
-        """Remember which step every run of the batch is at."""
         self._before = {number: finder.steps[batch.rows].cpu().clone() for number, finder in enumerate(module)}
 
     def on_update_end(self, trainer: pl.Trainer, module: Any, batch: TaskBatch) -> None:
-        """Add the runs that took a step."""
         environment: SemanticEnvironment = trainer.datamodule  # type: ignore[attr-defined]
         network, class_name = environment.networks[batch.network], environment.shapes[batch.shape].class_name
         for number, finder in enumerate(module):

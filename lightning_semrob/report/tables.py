@@ -57,10 +57,7 @@ def srvr_table(summary: Summary) -> Table:
 
 
 def format_srvr_table(summary: Summary) -> str:
-    """SRVR in percent of the space by network and class, and over the classes of each network.
-
-    One column a method, then the mean of the paper's three methods: intersected, by the paper's formula, verified.
-    """
+    """SRVR in percent of the space by network and class: each method, the mean of the paper's three, raw, verified."""
     return format_table(*srvr_table(summary), left=2)
 
 

@@ -102,15 +102,10 @@ def class_key(name: str) -> str:
 
 
 def register_class(name: str, indices: int | Iterable[int], synset: str | Sequence[str] | None = None) -> None:
-    """Add a class to the table or replace it.
+    """Add a class to the table, or replace it; spaces and hyphens of its name become underscores.
 
-    Args:
-        name: spaces and hyphens become underscores.
-        indices: the network's output index, or several that all count as right.
-        synset: one ShapeNet synset id, or several.
-
-    Raises:
-        ValueError: for no indices, or one that is not a whole number from 0.
+    ``indices`` are one or several outputs of the network that count as right, ``synset`` one or several ShapeNet ids.
+    ValueError for no index, or one that is not a whole number from 0.
     """
     CLASS_TABLE[class_key(name)] = _entry(name, indices, synset)
 

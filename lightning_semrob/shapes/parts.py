@@ -61,11 +61,7 @@ class Source:
         return number
 
     def count(self, faces: int) -> None:
-        """Count the triangles of a part.
-
-        Raises:
-            MeshFileError: there are more than ``MAX_FACES`` of them.
-        """
+        """Count the triangles of a part; MeshFileError where there are more than ``MAX_FACES``."""
         self.faces += faces
         if self.faces > MAX_FACES:
             raise MeshFileError(f"mesh file '{self.name}' has more than {MAX_FACES:,} triangles: simplify it")

@@ -39,14 +39,10 @@ def _cut(before: Tensor, target: float, tolerance: float, *units: Tensor) -> int
 
 
 def share(cost: Tensor, shape: Tensor, group: Tensor, processes: int) -> Tensor:
-    """Cut the rows into contiguous slices of about equal cost, one for each process.
+    """Cut the rows (N,) into contiguous slices of about equal cost, one for each process; returns their owners, int64.
 
-    Args:
-        cost: of each row, (N,) float64, positive; 0 for rows that have ended.
-        shape, group: shape and (network, shape) group of each row, (N,) int64; rows are in this order.
-
-    Returns:
-        The owner of each row, (N,) int64. With fewer rows than processes, some own none.
+    Costs are positive, 0 for rows that have ended; rows are ordered by shape, then by (network, shape) group. If there
+    are fewer rows than processes, some own none.
     """
     before = torch.cat([cost.new_zeros(1), cost.cumsum(0)])
     part = float(before[-1]) / processes

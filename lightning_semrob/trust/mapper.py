@@ -282,7 +282,6 @@ class TrustMapper(pl.LightningModule):
     # ---- Lightning
 
     def predict_dataloader(self) -> ListLoader[MapTask]:
-        """The maps of this process."""
         trainer = self.trainer
         own = self.tasks(trainer.datamodule, trainer.global_rank, trainer.world_size)  # type: ignore[attr-defined]
         # Lightning leaves a process without batches out of the meeting at the end.
@@ -299,7 +298,6 @@ class TrustMapper(pl.LightningModule):
         return sum(record.map.evaluations for record in found)
 
     def on_predict_epoch_end(self) -> None:
-        """Give every process all maps, and what could not be measured."""
         self.trainer.datamodule.gather_failures()  # type: ignore[attr-defined]
         for part in all_gather(self.records):
             self.records |= part

@@ -243,10 +243,6 @@ def read_records(path: Path, remedy: str = "run its job again") -> list[TrustRec
 
 
 def read_maps(folder: Path) -> list[TrustRecord]:
-    """The trust maps of the output folder of a finished job; none where it made none.
-
-    Raises:
-        ValueError: a line that is no intact record.
-    """
+    """The trust maps of a finished job's folder, none where it made none; raises as :func:`read_records`."""
     path = folder / MAPS_FILE
     return read_records(path) if path.is_file() else []

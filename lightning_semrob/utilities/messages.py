@@ -11,13 +11,7 @@ __all__ = ["did_you_mean", "percent", "require", "unknown_name"]
 
 
 def did_you_mean(name: object, known: Iterable[str], first: Iterable[str] = (), before: str = "; ") -> str:
-    """``; did you mean 'teapot'?`` with the known name nearest to ``name``, or the ``first`` one; empty if none is
-    near.
-
-    Examples:
-        >>> did_you_mean("teapt", ["cup", "teapot"])
-        "; did you mean 'teapot'?"
-    """
+    """``; did you mean 'teapot'?`` with the known name nearest to ``name``, or the ``first``; empty if none is near."""
     near = [*first, *get_close_matches(str(name), list(known), n=1)]
     return f"{before}did you mean '{near[0]}'?" if near else ""
 

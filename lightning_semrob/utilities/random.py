@@ -26,9 +26,6 @@ def named_seed(seed: int, *names: str) -> int:
 
 
 def row_generator(seed: int, index: int, key: Tensor, *purpose: int) -> torch.Generator:
-    """The random stream of one run: it depends on the seed, the index and a vector, not on what else is in the batch.
-
-    Streams with another ``purpose`` are independent, even if index and vector are the same.
-    """
+    """The random stream of one run, fixed by the seed, the index and a vector; each ``purpose`` has its own."""
     words = np.frombuffer(key.double().cpu().contiguous().numpy().tobytes(), dtype=np.uint32)
     return stream(seed, index, *words.tolist(), *purpose)

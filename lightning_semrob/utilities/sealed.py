@@ -14,11 +14,7 @@ UNSEALED = "semrob-sha256:" + 64 * "0"
 
 
 def seal(content: bytes) -> bytes:
-    """The content with its SHA-256 in place of the zeros of :data:`UNSEALED`; its length does not change.
-
-    Raises:
-        ValueError: the content does not have ``UNSEALED`` exactly once.
-    """
+    """The content, which holds :data:`UNSEALED` once (else ValueError), with its SHA-256 in place of the zeros."""
     if content.count(UNSEALED.encode()) != 1:
         raise ValueError(f"a file that is to be sealed holds '{UNSEALED[:13]}' once")
     return content.replace(UNSEALED.encode(), b"semrob-sha256:" + hashlib.sha256(content).hexdigest().encode())

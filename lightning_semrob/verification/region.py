@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -127,11 +128,6 @@ class Verification:
     evaluations: Tensor
 
     @property
-    def moments(self) -> tuple[Tensor, ...]:
-        """Mean and variance, each with its bounds."""
-        return (self.mean, self.mean_low, self.mean_high, self.variance, self.variance_low, self.variance_high)
-
-    @property
     def valid(self) -> Tensor:
         """Rows known to satisfy Eq. 2, (K,) bool."""
         return torch.tensor([word == "valid" for word in self.verdict], dtype=torch.bool)
@@ -242,7 +238,8 @@ def verify(
     count = torch.tensor([sum(len(part) for part in row) for row in scores], dtype=torch.int64)
     moments = _of_rows(scores, 6, lambda x: eq2_bounds(x, eps_m, eps_v, alpha))
     rates = _of_rows(hits, 3, lambda x: (x.mean(-1), *mean_interval(x, alpha)))
-    return Verification(verdict, *moments, *rates, point, worst, count)
+    columns: list[Any] = [*moments, *rates, point, worst, count]
+    return Verification(verdict, *columns)
 
 
 def _of_rows(samples: list[list[Tensor]], count: int, measure: Callable[[Tensor], Iterable[Tensor]]) -> list[Tensor]:

@@ -126,7 +126,6 @@ class VerifiedFinder(RegionFinder):
         return u0.clone(), u0.clone()
 
     def request_rows(self, rows: Tensor) -> list[Tensor]:
-        """The points that each row wants next."""
         assert self.space is not None
         points = []
         for row in rows.tolist():
@@ -141,7 +140,6 @@ class VerifiedFinder(RegionFinder):
     def apply_rows(
         self, rows: Tensor, values: Sequence[Tensor], gradients: Sequence[Tensor] | None, optimizer: Any
     ) -> None:
-        """Take the scores of the points; a run that ends writes its box."""
         for row, value in zip(rows.tolist(), values, strict=True):
             run = self._runs[row]
             run.update(value.cpu())
@@ -162,11 +160,10 @@ class VerifiedFinder(RegionFinder):
         if run.status != "verified" or not len(run.scores):
             verdict = "valid" if run.status == "verified" else "undecided"
             return Judgement(verdict, verification_evaluations=run.spent)
-        moments = (float(number) for number in run.bounds())
-        return Judgement("valid", None, *moments, samples=len(run.scores), verification_evaluations=run.spent)
+        moments: dict[str, Any] = {name: float(number) for name, number in run.bounds()._asdict().items()}
+        return Judgement("valid", samples=len(run.scores), verification_evaluations=run.spent, **moments)
 
     def merge(self, owned: Tensor) -> None:
-        """Every process then holds all rows and statements."""
         super().merge(owned)
         for part in all_gather(self._found):
             self._found |= part

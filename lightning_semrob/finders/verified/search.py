@@ -65,8 +65,7 @@ _THREE = (Attempt(0.75, 0.4, 0.5), Attempt(0.2, 0.5, 0.75), Attempt(0.05, 0.75, 
 def attempts(budget: int, alpha: float, eps_m: float, eps_v: float, noise: float) -> tuple[Attempt, ...]:
     """The attempts that a budget of verification samples pays for, fixed before any sample is drawn.
 
-    Three, so that a box that was believed in wrongly can be replaced by a smaller one, unless the first would ask for
-    margins over a third of eps_m or eps_v: then one, with all of the error alpha.
+    Three, unless the first would ask for margins over a third of eps_m or eps_v: then one, with all of the error alpha.
     """
     above, below = _THREE[0].margins(alpha * _THREE[0].share, budget, eps_v, noise)
     return _THREE if above <= _SEVERAL * eps_m and below <= _SEVERAL * eps_v else _ONE
@@ -317,10 +316,6 @@ class VerifiedSearch:
         return Box(a, b, [run.status for run in runs], steps, cost, torch.zeros_like(cost))
 
     def find(self, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> Box:
-        """Verified boxes around u0 (K, n), one row each; ``index`` (K,) names their rows of f.
-
-        Raises:
-            ValueError: u0 outside the space.
-        """
+        """Verified boxes around u0 (K, n) of the space; ``index`` (K,) names their rows of f."""
         index = torch.zeros(len(u0), dtype=torch.int64) if index is None else index
         return self.run(f, self.start(u0, space, index), index)

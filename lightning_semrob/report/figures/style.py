@@ -55,10 +55,7 @@ def _slot(name: str, table: Mapping[str, int]) -> int:
 
 
 def network_color(name: str) -> str:
-    """The colour of a network, ``#rrggbb``, fixed by its architecture's name in every figure and process.
-
-    Weights and options of one architecture share it; within a figure line styles tell them apart.
-    """
+    """The colour of a network, ``#rrggbb``, fixed by its architecture; line styles tell its weights apart."""
     architecture, _, _ = name.partition("@")[0].partition("?")
     return _PALETTE[_slot(architecture, _NETWORK_SLOTS)]
 

@@ -109,7 +109,6 @@ class Maps(Section):
         return self.space.axes[self.space.names.index(name)]
 
     def data(self) -> dict[str, Any]:
-        """Axes, networks, methods, maps and regions."""
         networks = self.maps.networks
         return {
             "axes": [axis_data(axis, self.maps.values(k).tolist()) for k, axis in enumerate(self.maps.axes)],

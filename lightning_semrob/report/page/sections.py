@@ -186,7 +186,6 @@ class Numbers(Section):
         return cls(summary, srvr_table(summary), endings, drawn, evaluations)
 
     def data(self) -> dict[str, Any]:
-        """The curve."""
         return {"curve": self.curve}
 
 

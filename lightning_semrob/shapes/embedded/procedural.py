@@ -20,9 +20,7 @@ EMBEDDED_CLASSES: tuple[str, ...] = tuple(name for name in ALL_CLASSES if REGIST
 def procedural_mesh(class_name: str, seed: int) -> Mesh:
     """One embedded shape: centred, longest side 2, up +y, front +z, smooth normals.
 
-    Args:
-        class_name: one of ``ALL_CLASSES``.
-        seed: 0 is the canonical shape; others vary proportions, colours and parts, reproducibly.
+    Seed 0 is the canonical shape; others vary proportions, colours and parts, reproducibly.
 
     Raises:
         ValueError: for an unknown class or a negative seed.
