@@ -60,7 +60,7 @@ def format_comparison(found: FolderComparison) -> str:
 
 
 def _difference(item: Comparison, confidence: float, volume: str = "") -> str:
-    """In points of percent; a volume is larger or smaller, which calls no network more robust."""
+    """In points of percent."""
     text = f"{100 * item.estimate:+.2f}"
     if item.low == item.low:
         text += f" [{100 * item.low:+.2f}, {100 * item.high:+.2f}] at {100 * confidence:g} %"

@@ -19,20 +19,11 @@ _BYTES_PER_RUN = 600
 
 @dataclass(frozen=True, eq=False)
 class Estimate(Record):
-    """What a job will cost: the most for verification, an estimate for the rest.
+    """What a job will cost: the most for verification and trust maps, an estimate for the rest.
 
-    Attributes:
-        runs: boxes.
-        evaluations, gradient_evaluations, verification_evaluations: of f.
-        hours: on one process of this machine.
-        bytes: of the output folder.
-        seconds_per_evaluation, seconds_per_gradient: measured, mean over the networks.
-        parts: how the number of runs comes about, in words.
-        shape: id of the shape that was measured.
-        reach: what the budget asks of a verified box, in sentences.
-        trust_maps, trust_evaluations: trust maps, and their evaluations at most.
-        trust_tiles: tiles of each, in words.
-        renderings: of an evaluation, one for each draw of nuisances.
+    ``hours`` are of one process of this machine, ``bytes`` of the output folder; the seconds are means over the
+    networks, measured on ``shape``. ``parts`` says how the number of runs comes about, ``reach`` what the budget asks
+    of a verified box, ``trust_tiles`` how many tiles a map has. Each evaluation takes ``renderings``, one a draw.
     """
 
     runs: int
@@ -71,13 +62,7 @@ class Estimate(Record):
 
 
 def estimate_cost(environment: SemanticEnvironment, suite: FinderSuite, trust: TrustSettings | None = None) -> Estimate:
-    """Runs, evaluations, hours on this machine and disk of a job, from one micro-batch of each network.
-
-    Args:
-        environment: set up.
-        suite: the finders.
-        trust: the trust maps; none if None.
-    """
+    """Runs, evaluations, hours and disk of a job that is set up, from one micro-batch of each network."""
     maps = 0 if trust is None or trust.max_evaluations == 0 else len(environment.shapes) * len(environment.networks)
     mapping = 0 if trust is None else maps * trust.budget(environment.space)
     tasks, n = len(environment), len(environment.space)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
-import math
 import os
 import platform
 import shutil
@@ -34,7 +33,7 @@ from lightning_semrob.functions.precision import set_arithmetic
 from lightning_semrob.functions.trusted import refuse_code
 from lightning_semrob.networks.runtime import Runtime
 from lightning_semrob.space import SemanticSpace
-from lightning_semrob.utilities.files import check_writable, read_json, write_csv, write_text
+from lightning_semrob.utilities.files import check_writable, plain_json, read_json, write_csv, write_text
 from lightning_semrob.utilities.origin import Origin, text_sha256
 
 try:
@@ -100,9 +99,7 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Keeps other jobs out of the folder; the lock of a process that was killed is none.
 
-        Raises:
-            ValueError: another process works in the folder; it is named.
-            OSError: the folder cannot be written.
+        ValueError names the process that works in the folder; OSError where it cannot be written.
         """
         path = self.path / ".lock"
         try:
@@ -155,11 +152,7 @@ class RunFolder:
             return False
 
     def _drop(self, also: Sequence[str]) -> None:
-        """Delete what the folder holds of a job, and the files of some patterns.
-
-        Raises:
-            OSError: something cannot be deleted.
-        """
+        """Delete what the folder holds of a job, and files of some patterns; OSError where that cannot be done."""
         parts = self.path / "parts"
         try:
             if parts.is_symlink():
@@ -239,11 +232,7 @@ class RunFolder:
                 )
 
     def job(self) -> JobDescription | None:
-        """The content of ``job.json``; None if there is none.
-
-        Raises:
-            ValueError: it is not the description of a job.
-        """
+        """The content of ``job.json``; None if there is none, ValueError where it does not describe a job."""
         path = self.path / "job.json"
         if not path.is_file():
             return None
@@ -265,9 +254,7 @@ class RunFolder:
     def parts(self) -> list[Part]:
         """What earlier starts have finished.
 
-        Raises:
-            ValueError: a part cannot be read, has changed since it was written, or is of another configuration; it is
-                named with the remedy.
+        ValueError names a part that cannot be read, has changed or is of another configuration, with the remedy.
         """
         remedy = "delete it and its runs are computed again"
         paths = sorted((self.path / "parts").glob("*.parquet"))
@@ -292,37 +279,19 @@ class RunFolder:
         table = runs_table(runs, space)
         write_runs(self.path / "runs.parquet", table, config=text_sha256(self.config))
         write_csv(self.path / "runs.csv", table)
-        lines = [json.dumps(_plain(region_statement(run, space, job)), allow_nan=False) + "\n" for run in runs]
+        lines = [json.dumps(plain_json(region_statement(run, space, job)), allow_nan=False) + "\n" for run in runs]
         write_text(self.path / "statements.jsonl", "".join(lines))
         self.write_json("summary.json", summary)
         self.write_json("versions.json", versions())
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file; NaN becomes null."""
-        text = json.dumps(_plain(content), indent=2, allow_nan=False)
+        text = json.dumps(plain_json(content), indent=2, allow_nan=False)
         write_text(self.path / name, text + "\n")
 
 
-def _plain(value: Any) -> Any:
-    """Plain JSON data: NaN and infinities become null, tensors lists."""
-    if isinstance(value, torch.Tensor):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
 def make_environment(data: Mapping[str, Any], source: str, trust: bool = False) -> SemanticEnvironment:
-    """An environment from its arguments as plain data, not set up.
-
-    Args:
-        data: the arguments.
-        source: the file that they are from.
-        trust: import the modules of callables and classes that they name.
+    """An environment from its arguments as plain data, which are from the file ``source``; not set up.
 
     Raises:
         ValueError: they do not describe an environment, or name code and are not trusted.
@@ -344,8 +313,7 @@ def make_environment(data: Mapping[str, Any], source: str, trust: bool = False) 
 def read_config(folder: str | Path) -> dict[str, Any]:
     """The configuration of an output folder, as plain data.
 
-    Raises:
-        ValueError: there is none, it is none of a job, or it has changed since the table of runs beside it was written.
+    ValueError: there is none, it is none of a job, or has changed since the table of runs beside it was written.
     """
     import yaml
 

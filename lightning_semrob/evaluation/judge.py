@@ -72,11 +72,7 @@ class Judge:
     ) -> Judgement:
         """The judgement on the box of a finder for a row of a group, whose run must have ended.
 
-        Args:
-            finder, row: whose box.
-            batch: all rows of the group, whose initial points are evaluated at once.
-            environment: of the job.
-            together: number of runs that the confidence holds for together.
+        The initial points of the group are evaluated at once; the confidence holds for ``together`` runs.
         """
         unknown = int(finder.code[row]) in (Status.NOT_MEASURED, Status.INVALID_SCORE)
         if unknown or (self.verification == 0 and not finder.verifies):

@@ -196,11 +196,7 @@ class Models:
                 )
 
     def check_gradient(self, network: int) -> None:
-        """Refuse a network whose outputs pass no gradient on to the picture.
-
-        Raises:
-            ValueError: it does not, and ``gradient`` is ``analytic``.
-        """
+        """Raise ValueError for a network whose outputs pass no gradient on to the picture, where that is asked for."""
         if self.gradient == "analytic":
             classifier = self.classifier(network)
             picture = self._pictures()[:1].requires_grad_(True)
@@ -215,8 +211,7 @@ class Models:
     def mesh(self, shape: int) -> Mesh:
         """The mesh by index, on the device. The last few are kept; an unusable one is not read again.
 
-        Raises:
-            ValueError: the file is broken or gone, or shows nothing.
+        ValueError: the file is broken or gone, or shows nothing.
         """
         device = self._move()
         if shape in self._unreadable:
@@ -243,11 +238,7 @@ class Models:
         return mesh
 
     def origin(self, network: int, shape: int) -> Origin:
-        """What decides the numbers of a network on a shape, as they were when they were first loaded.
-
-        Raises:
-            ValueError, OSError: network or mesh cannot be loaded.
-        """
+        """What decides the numbers of a network on a shape, as it was first loaded; raises as loading does."""
         if network not in self.ready or network not in self.weights_sha256:
             self._fast_classifier(network)
         if shape not in self.mesh_sha256:
@@ -265,15 +256,9 @@ class Models:
         )
 
     def check_origin(self, known: Origin, config: str, path: Path) -> None:
-        """Refuse results of other weights, meshes or outputs than those that are there now; others are left alone.
+        """Refuse results in ``path`` of other weights, meshes or outputs than those of now; others are left alone.
 
-        Args:
-            known: what decided the numbers of the results.
-            config: the text of the configuration.
-            path: of the results.
-
-        Raises:
-            ValueError: something has changed, or cannot be loaded any more; it is named.
+        ValueError names what has changed, or cannot be loaded any more.
         """
         shapes = [(spec.class_name, spec.shape_id) for spec in self.shapes]
         if (known.class_name, known.shape_id) not in shapes or known.network not in self.networks:

@@ -121,12 +121,7 @@ class Run:
                 raise ValueError(f"the run {self.key} has the {name} {middle} outside its bounds [{low}, {high}]")
 
     def check_box(self, u0: Sequence[float], space: SemanticSpace) -> None:
-        """Raise ValueError for a box that no finder that projects its boxes has grown from an initial point.
-
-        Args:
-            u0: the initial point of its task.
-            space: the swept axes.
-        """
+        """Raise ValueError for a box that no finder in the default mode grows from the initial point u0 of its task."""
         for axis, start in zip(space, u0, strict=True):
             known, a, b = self.u0[axis.name], self.a[axis.name], self.b[axis.name]
             if abs(known - start) > 1e-9 * axis.extent:
@@ -190,11 +185,8 @@ def runs_table(runs: Sequence[Run], space: SemanticSpace) -> pa.Table:
 def write_runs(path: Path, table: pa.Table, origin: Origin | None = None, config: str | None = None) -> None:
     """Write a table of runs as Parquet, with a checksum of the whole file.
 
-    Args:
-        path: of the file.
-        table: of runs.
-        origin: what decided its numbers, where it is about one network and shape.
-        config: SHA-256 of the configuration that it is of.
+    ``origin`` is what decided its numbers, where it is about one network and shape; ``config`` the SHA-256 of its
+    configuration.
     """
     about = {b"origin": json.dumps(asdict(origin)).encode()} if origin else {}
     about |= {b"config": config.encode()} if config else {}
@@ -210,9 +202,7 @@ def write_runs(path: Path, table: pa.Table, origin: Origin | None = None, config
 def read_runs_table(path: Path, remedy: str = "run its job again") -> pa.Table:
     """A table of runs as it was written.
 
-    Raises:
-        ValueError: it cannot be read, has changed since it was written, or is of another version of the schema;
-            ``remedy`` ends the sentence.
+    ValueError, ended by ``remedy``: it cannot be read, has changed, or is of another version of the schema.
     """
     try:
         content = path.read_bytes()
@@ -226,11 +216,7 @@ def read_runs_table(path: Path, remedy: str = "run its job again") -> pa.Table:
 
 
 def read_runs(path: Path, remedy: str = "run its job again") -> list[Run]:
-    """The runs of a table.
-
-    Raises:
-        ValueError: as :func:`read_runs_table`, and for a row that is no run.
-    """
+    """The runs of a table; raises as :func:`read_runs_table`, and for a row that is no run."""
     table = read_runs_table(path, remedy)
     axes = run_space(path).names
     try:
@@ -243,11 +229,7 @@ def read_runs(path: Path, remedy: str = "run its job again") -> list[Run]:
 
 
 def origin_of_runs(path: Path, remedy: str) -> Origin:
-    """What decided the numbers of a table of runs of one network and shape.
-
-    Raises:
-        ValueError: it does not say so; ``remedy`` ends the sentence.
-    """
+    """What decided the numbers of a table of runs of one network and shape; ValueError where it does not say so."""
     try:
         return Origin.of_plain(json.loads(_metadata(path.read_bytes(), b"origin")))
     except ValueError as error:

@@ -76,11 +76,7 @@ class RunTable:
         self.judged[place] = True
 
     def note_origins(self, batch: TaskBatch, environment: SemanticEnvironment) -> None:
-        """Note the weights and the mesh of the runs of a batch.
-
-        Raises:
-            ValueError: they differ from those of the finished runs that were taken over.
-        """
+        """Note weights and mesh of the runs of a batch; ValueError where those of finished runs were others."""
         weights = environment.weights_sha256.get(batch.network)
         mesh = environment.mesh_sha256.get(batch.shape)
         for now, known, name in (
@@ -142,15 +138,9 @@ class RunTable:
 
     @torch.no_grad()
     def restore(self, environment: SemanticEnvironment, runs: Sequence[Run], micro_batch: Tensor) -> int:
-        """Take finished runs of an earlier start over into the tables of the finders.
+        """Take finished runs of an earlier start over into the tables of the finders; returns how many.
 
-        Args:
-            environment: set up.
-            runs: those of other tasks or finders are left alone.
-            micro_batch: images in a network call, (N,) int64, filled in.
-
-        Returns:
-            How many were taken over.
+        Those of other tasks or finders are left alone; ``micro_batch`` (N,) int64, images in a network call, is filled.
         """
         known = {run.key: run for run in runs}
         taken = 0

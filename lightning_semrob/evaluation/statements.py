@@ -69,11 +69,7 @@ def trap_share(mean_low: float | None) -> float | None:
 
 
 def region_statement(run: Run, space: SemanticSpace, job: JobDescription) -> dict[str, Any]:
-    """The record of one run.
-
-    Returns:
-        Plain data; what was not measured is None. ``docs/verification.md`` says what each field means.
-    """
+    """The record of one run as plain data, None for what was not measured; docs/verification.md has the fields."""
     known = run.judgement
 
     def estimate(name: str) -> dict[str, float | None]:

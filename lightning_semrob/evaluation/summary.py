@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import nan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from lightning_semrob.evaluation.records import NOT_VERIFIED, Run
 from lightning_semrob.functional.srvr import rank_stability, shape_means, srvr, srvr_curve, verified_ratio
 from lightning_semrob.functional.uncertainty import (
+    OF_VOLUMES,
     Difference,
     ShapeInterval,
     mean_interval_over_shapes,
@@ -29,6 +30,9 @@ from lightning_semrob.trust.summary import TrustSummary
 from lightning_semrob.utilities.files import read_json
 from lightning_semrob.utilities.record import Record
 from lightning_semrob.verification.audit import agreement
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "AuditedAxis",
@@ -92,6 +96,10 @@ class Comparison(Record):
     def difference(self) -> Difference:
         """Without the names."""
         return Difference(**{name: self[name] for name in Difference._fields})
+
+    def of_volume(self) -> Self:
+        """The same about volumes, in the words of :data:`~lightning_semrob.functional.uncertainty.OF_VOLUMES`."""
+        return replace(self, verdict=OF_VOLUMES.get(self.verdict, self.verdict))
 
 
 @dataclass(frozen=True, eq=False)
@@ -408,7 +416,9 @@ def summarize(
             found = [mean_interval_over_shapes(value, labels, confidence) for value in values]
             intervals[volume][name] = Intervals.of(found, _measured(rows, members))
             pairs = paired_differences(values, labels, confidence)
-            comparisons += [VolumeComparison(networks[i], networks[k], *x, volume, name) for i, k, x in pairs]
+            comparisons += [
+                VolumeComparison(networks[i], networks[k], *x, volume, name).of_volume() for i, k, x in pairs
+            ]
         stability[volume] = _stability(rows, volume, networks, classes, methods)
 
     def counted(column: str) -> dict[str, dict[str, int]]:
@@ -447,11 +457,7 @@ def summarize(
 
 
 def read_summary(path: Path) -> Summary:
-    """The saved summary as :func:`summarize` made it: numbers as tensors, null as NaN.
-
-    Raises:
-        ValueError: the file is absent or not a summary.
-    """
+    """The saved summary as :func:`summarize` made it, null as NaN; ValueError where there is none."""
 
     def each(make: Callable[..., Record], tables: Mapping[str, Any]) -> dict[str, dict[str, Record]]:
         return {name: {key: make(**item) for key, item in table.items()} for name, table in tables.items()}
@@ -461,7 +467,7 @@ def read_summary(path: Path) -> Summary:
         for name in ("srvr", "intervals", "comparisons"):
             saved[name] = _numeric(saved[name])
         saved["intervals"] = each(Intervals, saved["intervals"])
-        saved["comparisons"] = [VolumeComparison(**pair) for pair in saved["comparisons"]]
+        saved["comparisons"] = [VolumeComparison(**pair).of_volume() for pair in saved["comparisons"]]
         saved["rank_stability"] = each(Stability, _numeric(saved["rank_stability"]))
         saved["gradient_audit"] = each(AuditedAxis, saved["gradient_audit"])
         saved["runtimes"] = {name: Runtime(**runtime) for name, runtime in saved["runtimes"].items()}

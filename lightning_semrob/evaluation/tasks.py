@@ -57,8 +57,7 @@ def make_tasks(
 ) -> Tasks:
     """Resolve names and make the table; the arguments are those of the environment.
 
-    Raises:
-        ValueError: an unknown name, a class that a network has no output for, or a point outside the space.
+    ValueError: an unknown name, a class that a network has no output for, or a point outside the space.
     """
     specs = [network_spec(name) for name in networks]
     resolved = resolve_shapes(shapes, CLASS_TABLE | ({} if class_table is None else read_class_table(class_table)))

@@ -193,6 +193,11 @@ class Difference(NamedTuple):
     detectable: float = math.nan
 
 
+#: The verdict where volumes are compared: a larger one, the lower bound of one box around one point, calls no network
+#: more robust.
+OF_VOLUMES = {"more robust": "larger", "less robust": "smaller"}
+
+
 def paired_difference(
     first: Tensor,
     second: Tensor,

@@ -33,11 +33,7 @@ def axis_values(axis: Axis, count: int) -> Tensor:
 
 
 def grid_points(axes: SemanticSpace, shape: Sequence[int]) -> Tensor:
-    """All samples of a map, (d_1 * ... * d_n, n) float64, the last axis fastest.
-
-    Raises:
-        ValueError: another number of sizes than axes, or fewer than 2 samples on an axis.
-    """
+    """All samples of a map, (d_1 * ... * d_n, n) float64, the last axis fastest; ValueError below 2 on an axis."""
     if len(shape) != len(axes) or min(shape) < 2:
         raise ValueError(f"a map of {axes.names} needs one number of samples >= 2 for each axis, got {list(shape)}")
     columns = [axis_values(axis, count) for axis, count in zip(axes, shape, strict=True)]
@@ -167,11 +163,7 @@ class SemanticMaps:
         )
 
     def data_map(self, class_name: str | None = None) -> DataMap:
-        """The Data Semantic Map of a class, or of all shapes.
-
-        Raises:
-            ValueError: no shape is of that class.
-        """
+        """The Data Semantic Map of a class, or of all shapes; ValueError where no shape is of that class."""
         rows = [i for i, name in enumerate(self.class_names) if class_name in (None, name)]
         if not rows:
             raise ValueError(f"no shape of class '{class_name}': there are {sorted(set(self.class_names))}")
@@ -182,11 +174,7 @@ class SemanticMaps:
     # ---- files
 
     def to_xarray(self) -> xarray.Dataset:
-        """Dataset with ``score`` over (network, shape, axes), units and ranges as attributes of the coordinates.
-
-        Raises:
-            ModuleNotFoundError: xarray is not installed.
-        """
+        """Dataset with ``score`` over (network, shape, axes), units and ranges as attributes of the coordinates."""
         xr = _xarray()
         dims = ("network", "shape", *self.axes.names)
         coordinates: dict[str, Any] = {
@@ -222,12 +210,7 @@ class SemanticMaps:
         return dataset
 
     def save(self, path: str | Path) -> Path:
-        """Write NetCDF, atomically.
-
-        Raises:
-            ModuleNotFoundError: xarray, h5netcdf or h5py is not installed.
-            OSError: the file cannot be written.
-        """
+        """Write NetCDF, atomically; OSError where the file cannot be written."""
         path, dataset = Path(path), self.to_xarray()
         packed = {name: {"zlib": True, "complevel": 4} for name in dataset.data_vars}
         write_atomically(path, lambda file: dataset.to_netcdf(file, engine="h5netcdf", encoding=packed))
@@ -235,12 +218,7 @@ class SemanticMaps:
 
     @classmethod
     def load(cls, path: str | Path) -> SemanticMaps:
-        """Read what :meth:`save` wrote.
-
-        Raises:
-            ModuleNotFoundError: xarray, h5netcdf or h5py is not installed.
-            ValueError: the file is absent, broken or not a file of maps.
-        """
+        """Read what :meth:`save` wrote; ValueError where the file is absent, broken or not a file of maps."""
         xr = _xarray()
         if not Path(path).is_file():
             raise ValueError(f"there is no file '{path}': make one with `semrob maps --output`")

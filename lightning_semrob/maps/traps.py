@@ -32,12 +32,10 @@ class Trap:
 
     Args:
         kind: ``adversarial box``, ``shared hole`` or ``worst view``.
-        networks: whose; of a shared hole all of them.
-        class_name, shape: of which object; ``mean of K`` for averages.
+        networks, class_name, shape: whose, and of which object; of a hole all networks, ``mean of K`` for averages.
         a, b: (n,) its bounds (of a hole that is no box: those around it), unwrapped on periodic axes.
-        worst_point: (n,) where the score is smallest; worst_score: there.
-        mean: score in it.
-        depth: how far the mean lies below that of the robust box around it, or below the threshold of the holes.
+        worst_point, worst_score: (n,) where the score is smallest.
+        mean, depth: score in it, and how far it lies below that of the robust box around it, or the holes' threshold.
         volume: share of the space, of the hole itself where it is no box.
         verdict: of Eq. 2 for 1 - f in the box; ``not verified`` where no box was tested.
     """
@@ -188,13 +186,8 @@ def _extent(samples: Tensor, axis: Axis, count: int) -> tuple[float, float]:
 def shared_holes(data: DataMap, threshold: float = 0.3, smallest: int = 2) -> list[Trap]:
     """Connected parts of a data map in which even the best network (mean over shapes) scores below a threshold.
 
-    Args:
-        data: of one class, or of all shapes.
-        threshold: in (0, 1].
-        smallest: samples of the grid that make a hole.
-
-    Returns:
-        Ranked by volume times depth (the threshold minus the best network's mean score in the hole).
+    A hole has at least ``smallest`` samples of the grid. Ranked by volume times depth, which is the threshold minus the
+    best network's mean score in the hole.
     """
     best = data.best.nan_to_num(nan=1.0)
     points = grid_points(data.axes, best.shape).unflatten(0, tuple(best.shape))
@@ -257,10 +250,6 @@ def robust_boxes(runs: Sequence[Run], maps: SemanticMaps) -> tuple[Box, Tensor]:
     """The boxes of a job's runs that satisfy Eq. 2, and the rows (K,) of ``maps.function()`` that they lie on.
 
     Boxes over other axes than the mapped ones, and those of networks and shapes that are not mapped, are left out.
-
-    Args:
-        runs: of the job.
-        maps: where the traps are looked for.
     """
     names, shapes = maps.axes.names, list(zip(maps.class_names, maps.shapes, strict=True))
     bounds, index = [], []
@@ -287,15 +276,8 @@ def find_traps(
     """All kinds of traps of saved maps: adversarial boxes, then the shared holes and worst views of every class.
 
     The command and the report page list what this finds. Shapes that were not measured everywhere have no traps. Only
-    the ``MOST_BOXES`` largest robust boxes are searched.
-
-    Args:
-        maps: with two or more samples on each axis.
-        robust: K boxes over the mapped axes, of which those are taken that are robust.
-        index: (K,) rows of ``maps.function()``.
-        threshold: of the holes.
-        eps_m, eps_v, confidence: of Eq. 2.
-        seed: of all samples.
+    the ``MOST_BOXES`` largest of the robust boxes (K over the mapped axes, on the rows ``index`` (K,) of
+    ``maps.function()``) are searched. ``threshold`` is of the holes, the other settings are of Eq. 2 and the samples.
     """
     measured = maps.scores.isfinite().flatten(2).all(2).all(0)
     known = maps.select(shapes=measured.nonzero().flatten().tolist())

@@ -39,6 +39,7 @@ _COLUMNS = (
     "worst_score", "top1_rate", "steps", "evaluations", "gradient_evaluations",
 )  # fmt: skip
 _THUMBNAIL = 96
+_NOTHING = torch.zeros(6, dtype=torch.float64)
 
 
 class RunCurves:
@@ -50,17 +51,15 @@ class RunCurves:
 
     def __init__(self) -> None:
         # group -> step -> sums of (volume ratio, loss, runs with a loss, running, evaluations, runs)
-        self.running: dict[Group, dict[int, list[float]]] = defaultdict(dict)
-        self.ended: dict[Group, dict[int, list[float]]] = defaultdict(dict)
+        self.running: dict[Group, dict[int, Tensor]] = defaultdict(dict)
+        self.ended: dict[Group, dict[int, Tensor]] = defaultdict(dict)
 
     def add(self, group: Group, step: int, ratio: float, loss: float, evaluations: int, ended: bool) -> None:
         """One run after its update number ``step``."""
         known = loss == loss
-        values = [ratio if ratio == ratio else 0.0, loss if known else 0.0, float(known), float(not ended)]
-        values += [float(evaluations), 1.0]
-        _add(self.running[group], step, values)
-        if ended:
-            _add(self.ended[group], step, values)
+        values = [ratio if ratio == ratio else 0.0, loss if known else 0.0, known, not ended, evaluations, 1]
+        for table in (self.running, self.ended)[: 1 + ended]:
+            table[group][step] = table[group].get(step, _NOTHING) + torch.tensor(values, dtype=torch.float64)
 
     def merge(self, others: Sequence[RunCurves]) -> RunCurves:
         """The sum over processes."""
@@ -69,7 +68,7 @@ class RunCurves:
             for mine, theirs in ((total.running, curves.running), (total.ended, curves.ended)):
                 for group, steps in theirs.items():
                     for step, values in steps.items():
-                        _add(mine[group], step, values)
+                        mine[group][step] = mine[group].get(step, _NOTHING) + values
         return total
 
     def rows(self) -> list[tuple[int, dict[str, float]]]:
@@ -79,10 +78,9 @@ class RunCurves:
         labels = labels_by_name(sorted({network for _, network, _ in self.running}))
         for (finder, network, class_name), steps in sorted(self.running.items()):
             name = f"{labels[network]} {class_name}"
-            kept = [0.0] * 6
+            kept = _NOTHING
             for step in range(1, last + 1):
-                values = [a + b for a, b in zip(kept, steps.get(step, [0.0] * 6), strict=True)]
-                ratio, loss, losses, running, evaluations, runs = values
+                ratio, loss, losses, running, evaluations, runs = (kept + steps.get(step, _NOTHING)).tolist()
                 if runs:
                     row = metrics[step - 1]
                     row[f"{finder} volume/{name}"] = ratio / runs
@@ -90,13 +88,8 @@ class RunCurves:
                     row[f"{finder} evaluations/{name}"] = evaluations
                     if losses:
                         row[f"{finder} loss/{name}"] = loss / losses
-                gone = self.ended.get((finder, network, class_name), {}).get(step, [0.0] * 6)
-                kept = [a + b for a, b in zip(kept, gone, strict=True)]
+                kept = kept + self.ended.get((finder, network, class_name), {}).get(step, _NOTHING)
         return [(step, row) for step, row in enumerate(metrics, 1) if row]
-
-
-def _add(steps: dict[int, list[float]], step: int, values: Sequence[float]) -> None:
-    steps[step] = [a + b for a, b in zip(steps.get(step, [0.0] * len(values)), values, strict=True)]
 
 
 class Dashboard(UpdateCallback):
@@ -241,19 +234,9 @@ def _log_to_wandb(
     logger.log_table("runs", columns=columns, data=data)
     figures = draw_figures(rows, maps)
     if figures:
-        logger.log_image("maps", [_pixels(figure) for figure in figures.values()], caption=list(figures))
+        logger.log_image("maps", list(figures.values()), caption=list(figures))
     for name, value in final.items():
         logger.experiment.summary[name] = value
-
-
-def _pixels(figure: Any) -> Any:
-    """A figure as an array (H, W, 3) uint8."""
-    import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _log_to_tensorboard(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightning_semrob.evaluation.summary import Comparison, Summary
-from lightning_semrob.functional.uncertainty import MINIMUM_SHAPES, Difference
+from lightning_semrob.functional.uncertainty import MINIMUM_SHAPES, OF_VOLUMES, Difference
 from lightning_semrob.networks.labels import labels_by_name, network_labels
 from lightning_semrob.utilities.messages import percent
 
@@ -159,7 +159,7 @@ def difference_in_words(pair: Difference | Comparison, what: str = "") -> str:
 
     Args:
         pair: the difference.
-        what: is larger or smaller; empty for a measure of robustness itself.
+        what: is larger or smaller, where it is a volume.
     """
     text = verdict_in_words(pair.verdict, what)
     if pair.low != pair.low:
@@ -171,11 +171,9 @@ def difference_in_words(pair: Difference | Comparison, what: str = "") -> str:
     )
 
 
-def verdict_in_words(verdict: str, what: str = "") -> str:
-    """The verdict on a difference, where ``what`` is given as one on a measure that calls no network more robust."""
-    return (
-        {"more robust": f"larger {what}", "less robust": f"smaller {what}"}.get(verdict, verdict) if what else verdict
-    )
+def verdict_in_words(verdict: str, what: str) -> str:
+    """The verdict on a difference; of a volume, ``what`` is larger or smaller."""
+    return f"{verdict} {what}" if verdict in OF_VOLUMES.values() else verdict
 
 
 def power_in_words(pair: Difference | Comparison) -> str:

@@ -45,15 +45,9 @@ def _box_sums(table: Tensor, intervals: list[Tensor]) -> Tensor:
 
 
 def trusted_boxes(trusted: Tensor, tiles: Tiles, count: int = 8) -> TrustedBoxes:
-    """The boxes of trusted tiles that cover most, found among all boxes, greedily by the share that each adds.
+    """At most ``count`` boxes of trusted tiles that cover most, greedily by the share that each adds, out of all boxes.
 
-    Args:
-        trusted: (T,) bool, in the shape of the tiles or flat.
-        tiles: of the space.
-        count: largest number of boxes.
-
-    Returns:
-        At most ``count`` boxes; on a periodic axis their bounds are unwrapped.
+    ``trusted`` is (T,) bool, in the shape of the tiles or flat. On a periodic axis the bounds are unwrapped.
     """
     space, trusted = tiles.space, trusted.reshape(tiles.shape)
     periodic = space.periodic.tolist()

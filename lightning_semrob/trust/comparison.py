@@ -15,18 +15,15 @@ __all__ = ["ShareComparison", "compare_trusted_shares"]
 
 @dataclass(frozen=True)
 class ShareComparison:
-    """Trusted shares of two networks on the shapes that both were mapped on.
+    """Trusted, failing and undecided shares of two networks on the shapes of both, and how the trusted ones differ.
 
-    Attributes:
-        score: ``top1`` where the maps are about right answers.
-        trusted, failing, undecided: mean over classes before and after.
-        difference: of the trusted shares, after minus before.
+    Shares are means over classes, before and after; ``score`` is ``top1`` where the maps are about right answers.
     """
 
     score: str
-    trusted: tuple[float, float]
-    failing: tuple[float, float]
-    undecided: tuple[float, float]
+    share: list[float]
+    failing: list[float]
+    undecided: list[float]
     difference: Difference
 
 
@@ -92,12 +89,8 @@ def compare_trusted_shares(
             for word in ("trusted", "failing", "undecided")
         }
         x, y = shares["trusted"]
-        trusted, failing, undecided = (_pair(class_mean(values, classes)) for values in shares.values())
+        trusted, failing, undecided = (class_mean(values, classes).tolist() for values in shares.values())
         difference = paired_difference(y, x, classes, confidence, pairs=shown or len(pairs))
         score = sides[0][shapes[0]].score
         result.append(ShareComparison(score, trusted, failing, undecided, difference))
     return result
-
-
-def _pair(values: torch.Tensor) -> tuple[float, float]:
-    return float(values[0]), float(values[1])

@@ -26,11 +26,8 @@ SAMPLES = 24
 class FreshEvidence:
     """Evidence against calls of one map.
 
-    Attributes:
-        called: tiles with a call.
-        tile: (K,) int64, which of them were sampled again.
-        log_e: (K,) float64 logarithms of the evidence that the call is wrong.
-        evaluations: of f.
+    ``called`` counts the tiles with a call; ``tile`` (K,) are those that were sampled again, ``log_e`` (K,) float64 the
+    logarithms of the evidence that their call is wrong.
     """
 
     called: int
@@ -70,14 +67,12 @@ def call_contradictions(x: Tensor, call: Tensor, eps: float) -> Tensor:
 def fresh_evidence(
     f: SemanticFunction, found: TrustMap, seed: int, name: str, max_evaluations: int = 240, top1: bool = False
 ) -> FreshEvidence:
-    """Sample tiles of a map again that have a call, all or a random choice of them, with points of its own.
+    """Sample tiles of a map again that have a call, all or a random choice of them, 24 evaluations each.
 
     Args:
-        f: the scores.
-        found: the map.
-        seed: of the samples; another one than the map's.
-        name: of the shape: maps of other names have other points.
-        max_evaluations: of f; each tile takes 24.
+        f, found: the scores, and the map.
+        seed, name: of the samples; another seed than the map's, and the name of the shape.
+        max_evaluations: of f, at least 24.
         top1: whether the map is about right answers.
 
     Raises:
@@ -102,15 +97,10 @@ def fresh_evidence(
 
 @dataclass(frozen=True)
 class MapCheck:
-    """What fresh samples say about a map.
+    """What fresh samples say about a map: tiles with a call, those that were sampled again, and calls that are wrong.
 
-    Attributes:
-        network, class_name, shape_id: which map.
-        called, tested: tiles with a call, and those of them that were sampled again.
-        contradicted: calls that are wrong.
-        alpha, error: what the map states.
-        refuted: whether more than the share alpha of the tested calls is wrong; any, where the map is ``simultaneous``.
-        evaluations: of f.
+    ``alpha`` and ``error`` are what the map states. It is ``refuted`` where more than the share alpha of the tested
+    calls is wrong; where any is, if the map is ``simultaneous``.
     """
 
     network: str
@@ -128,13 +118,7 @@ class MapCheck:
 def check_maps(
     records: Sequence[TrustRecord], evidence: Sequence[FreshEvidence], confidence: float = 0.95
 ) -> list[MapCheck]:
-    """Which calls are contradicted: with a probability of at least ``confidence`` none of them, in any map, was right.
-
-    Args:
-        records: the maps.
-        evidence: that of each.
-        confidence: for all tested calls of all maps together.
-    """
+    """Which calls are contradicted: none of them was right, with a probability of at least ``confidence``."""
     bar = math.log(max(1, sum(len(one.tile) for one in evidence)) / (1 - confidence))
     result = []
     for record, one in zip(records, evidence, strict=True):

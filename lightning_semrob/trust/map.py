@@ -22,7 +22,7 @@ from lightning_semrob.trust.tiles import Tiles
 from lightning_semrob.trust.traps import EnclosedTrap, enclosed_traps
 from lightning_semrob.verification.region import Density
 
-__all__ = ["TrustMap", "default_tiles", "trust_map", "trust_maps"]
+__all__ = ["TrustMap", "check_settings", "default_tiles", "trust_map", "trust_maps"]
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,20 @@ def _intervals(scores: Tensor, count: Tensor, level: float) -> tuple[Tensor, Ten
     return low, high
 
 
+def check_settings(tiles: int, eps: float, alpha: float, error: str, max_evaluations: int, of: str = "") -> None:
+    """Raise ValueError for settings that make no map of so many tiles; ``of`` stands before their names."""
+    call_sides(eps)
+    if not 0 < alpha < 1:
+        raise ValueError(f"{of}alpha must lie in (0, 1), got {alpha}")
+    if error not in ("fdr", "simultaneous"):
+        raise ValueError(f"{of}error must be 'fdr' or 'simultaneous', got '{error}'")
+    if max_evaluations < tiles:
+        raise ValueError(
+            f"{of}max_evaluations is {max_evaluations}, which does not sample each of the {tiles} tiles once: give "
+            f"fewer {of}tiles or more evaluations{', or 0 for no trust maps' if of else ''}"
+        )
+
+
 def trust_maps(
     f: SemanticFunction,
     space: SemanticSpace,
@@ -152,16 +166,7 @@ def trust_maps(
         ValueError: as :func:`trust_map`.
     """
     grid = Tiles(space, default_tiles(space) if tiles is None else tuple(tiles), density)
-    call_sides(eps)  # raises on an eps that makes no calls
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha must lie in (0, 1), got {alpha}")
-    if error not in ("fdr", "simultaneous"):
-        raise ValueError(f"error must be 'fdr' or 'simultaneous', got '{error}'")
-    if max_evaluations < grid.count:
-        raise ValueError(
-            f"max_evaluations is {max_evaluations}, which does not sample each of the {grid.count} tiles once: give "
-            "fewer tiles or more evaluations"
-        )
+    check_settings(grid.count, eps, alpha, error, max_evaluations)
     index = torch.as_tensor(index, dtype=torch.int64)
     streams = index.tolist() if streams is None else streams
     samples = sample_maps(

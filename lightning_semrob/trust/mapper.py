@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from lightning_semrob.functional.betting import mean_interval
-from lightning_semrob.functional.calls import call_sides
 from lightning_semrob.functions import RenderedFunction, SemanticFunction
 from lightning_semrob.functions.memory import ScoreMemory
 from lightning_semrob.shapes import ShapeSpec
 from lightning_semrob.space import SemanticSpace
-from lightning_semrob.trust.map import TrustMap, trust_maps
+from lightning_semrob.trust.map import TrustMap, check_settings, trust_maps
 from lightning_semrob.trust.record import TrustRecord, read_records, write_records
 from lightning_semrob.trust.sampling import first_points
 from lightning_semrob.trust.tiles import Tiles
@@ -74,19 +73,10 @@ class TrustSettings:
         """
         if self.max_evaluations == 0:
             return
-        call_sides(self.eps)
-        if not 0 < self.alpha < 1:
-            raise ValueError(f"trust.alpha must lie in (0, 1), got {self.alpha}")
-        if self.error not in ("fdr", "simultaneous"):
-            raise ValueError(f"trust.error must be 'fdr' or 'simultaneous', got '{self.error}'")
         if self.score not in ("top1", "f"):
             raise ValueError(f"trust.score must be 'top1' or 'f' (the score of the job), got '{self.score}'")
         count = Tiles(space, self.grid(space)).count
-        if self.budget(space) < count:
-            raise ValueError(
-                f"trust.max_evaluations is {self.max_evaluations}, which does not sample each of the {count} tiles "
-                "once: give fewer trust.tiles, more evaluations, or 0 for no trust maps"
-            )
+        check_settings(count, self.eps, self.alpha, self.error, self.budget(space), "trust.")
 
 
 @dataclass(frozen=True)
@@ -304,11 +294,7 @@ class TrustMapper(pl.LightningModule):
 
 
 def load_trust_parts(folder: Path) -> list[TrustRecord]:
-    """The finished maps of earlier starts.
-
-    Raises:
-        ValueError: a part cannot be read; it is named with the remedy.
-    """
+    """The finished maps of earlier starts; ValueError with the remedy for a part that cannot be read."""
     remedy = "delete it and its map is made again"
     return [
         record for path in sorted((folder / "parts").glob("trust-*.jsonl")) for record in read_records(path, remedy)

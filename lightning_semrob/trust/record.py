@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from lightning_semrob.space import Axis, SemanticSpace
 from lightning_semrob.trust.map import TrustMap
 from lightning_semrob.trust.tiles import Tiles
-from lightning_semrob.utilities.files import write_text
+from lightning_semrob.utilities.files import plain_json, write_text
 from lightning_semrob.utilities.origin import Origin
 from lightning_semrob.verification.region import AxisDensity
 
@@ -128,7 +127,7 @@ class TrustRecord:
             "failing_share": m.failing_share,
             "undecided_share": m.share("undecided"),
             "top1": {"estimate": self.top1, "low": self.top1_low, "high": self.top1_high},
-            **{name: _plain(getattr(m, name)) for name in _ARRAYS},
+            **{name: plain_json(getattr(m, name)) for name in _ARRAYS},
             "boxes": [
                 {"low": low, "high": high, "share": share}
                 for low, high, share in zip(boxes.a.tolist(), boxes.b.tolist(), boxes.share.tolist(), strict=True)
@@ -206,15 +205,6 @@ class TrustRecord:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"a field is missing or of another kind: {error}") from error
-
-
-def _plain(array: Any) -> Any:
-    """Nested lists; NaN becomes null."""
-    if isinstance(array, np.ndarray):
-        array = array.tolist()
-    if isinstance(array, list):
-        return [_plain(item) for item in array]
-    return None if isinstance(array, float) and math.isnan(array) else array
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

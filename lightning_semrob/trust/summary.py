@@ -21,13 +21,7 @@ __all__ = ["MapLine", "NetworkShares", "Region", "TrustSummary", "summarize_maps
 
 @dataclass(frozen=True, eq=False)
 class NetworkShares(Record):
-    """Shares of one network: mean over classes with its interval over shapes.
-
-    Attributes:
-        network: its name.
-        trusted, failing, undecided: shares of the space.
-        top1: rate of right answers over the space.
-    """
+    """Shares of the space of one network, and its rate of right answers: means over classes, intervals over shapes."""
 
     network: str
     trusted: ShapeInterval
@@ -38,13 +32,9 @@ class NetworkShares(Record):
 
 @dataclass(frozen=True, eq=False)
 class Region(Record):
-    """A trusted box or a trap.
+    """A trusted box or a trap: its bounds in words and as numbers (unwrapped on periodic axes), its share of the space.
 
-    Attributes:
-        text: its bounds in words.
-        low, high: bounds, unwrapped on periodic axes.
-        share: of the space.
-        mean: mean score of a trap, NaN for a box.
+    ``mean`` is the mean score of a trap, NaN for a box.
     """
 
     text: str
@@ -56,15 +46,9 @@ class Region(Record):
 
 @dataclass(frozen=True, eq=False)
 class MapLine(Record):
-    """One map in short.
+    """One map in short: shares of the space, rate of right answers (None where it was not measured), evaluations of f.
 
-    Attributes:
-        network, class_name, shape_id: which.
-        trusted, failing, undecided: shares of the space.
-        top1: rate of right answers, None where it was not measured.
-        evaluations: of f.
-        largest_box, worst_trap: None where there is none.
-        traps: how many there are.
+    ``largest_box`` and ``worst_trap`` are None where there is none; ``traps`` counts them.
     """
 
     network: str
@@ -87,15 +71,9 @@ class MapLine(Record):
 
 @dataclass(frozen=True, eq=False)
 class TrustSummary(Record):
-    """All maps of a job.
+    """All maps of a job, what they were made with, and the comparisons of networks by trusted share, of ``pairs``.
 
-    Attributes:
-        score, eps, alpha, error, tiles, max_evaluations: what the maps were made with.
-        confidence: of the intervals, and of the comparisons together.
-        evaluations: of all maps.
-        networks: one entry each.
-        pairs: first and second network of each comparison by trusted share; comparisons: their results.
-        maps: one line each.
+    ``confidence`` is of the intervals, and of the comparisons together.
     """
 
     score: str
@@ -172,12 +150,7 @@ def _line(record: TrustRecord) -> MapLine:
 def summarize_maps(records: Sequence[TrustRecord], confidence: float = 0.95) -> TrustSummary | None:
     """Shares of each network with intervals over shapes, comparisons of networks, and a line for every map.
 
-    Args:
-        records: of one job: the same axes, score and settings.
-        confidence: of the intervals and of the comparisons together.
-
-    Returns:
-        None where there is no map.
+    The records are of one job; ``confidence`` is of the intervals and of the comparisons together. None without a map.
     """
     if not records:
         return None

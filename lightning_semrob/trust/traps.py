@@ -74,13 +74,8 @@ def enclosed_traps(call: Tensor, mean: Tensor, tiles: Tiles, eps: float) -> list
 
     A connected set of tiles that are not trusted is a trap if it holds a failing or mixed one, if all tiles next to it
     belong to one connected set of trusted tiles, and if that set is larger. (Otherwise it is the trusted tiles that
-    lie enclosed.) Ends of the space close it; ``at_edge`` says where they do.
-
-    Args:
-        call: (T,) int64, position in ``CALLS``, -1 for undecided.
-        mean: (T,) mean score of each tile.
-        tiles: of the space.
-        eps: of the calls.
+    lie enclosed.) Ends of the space close it; ``at_edge`` says where they do. ``call`` (T,) is a position in ``CALLS``,
+    -1 for undecided, ``mean`` (T,) the mean score.
     """
     trusted = call == 0
     islands = torch.full((tiles.count,), -1, dtype=torch.int64)

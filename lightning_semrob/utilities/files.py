@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["check_writable", "read_json", "write_atomically", "write_csv", "write_text"]
+__all__ = ["check_writable", "plain_json", "read_json", "write_atomically", "write_csv", "write_text"]
 
 
 @contextlib.contextmanager
@@ -73,3 +74,14 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object that a JSON file holds."""
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
+
+
+def plain_json(value: Any) -> Any:
+    """Plain JSON data: NaN and infinities become null, tensors and arrays lists."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_json(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -94,7 +94,7 @@ def test_known_differences(tmp_path: Path) -> None:
     assert difference["estimate"] == pytest.approx((cup["estimate"] + vase["estimate"]) / 2)
     assert difference["low"] <= difference["estimate"] <= difference["high"]
     assert difference["p_holm"] == difference["p_value"] == 2 / 2**8
-    assert difference["verdict"] == "less robust"
+    assert difference["verdict"] == "smaller"
     assert found["worse"] == ["verified SRVR"]
     assert found["viewpoints"] is None
     assert found["srvr"][1] - found["srvr"][0] == pytest.approx(difference["estimate"])

@@ -122,36 +122,33 @@ def compare_folders(
     views = [_viewpoints(rows, *pair) for pair in paired]
     shown = len(paired) * (1 + bool(maps[0])) + sum(one is not None for one in views)
     found = [_compare(rows, pair, chosen, metric, confidence, shown) for pair in paired]
-    shares = compare_trusted_shares(*maps, paired, confidence, shown) if maps[0] else []
-    accuracies = [
-        paired_difference(one.after, one.before, one.classes, confidence, pairs=shown) for one in views if one
-    ]
-    volumes = [item.difference.difference for item in found]
-    called = iter(call_differences([*accuracies, *(share.difference for share in shares), *volumes], confidence))
-    of_views = [next(called) if one else None for one in views]
-    of_shares = [next(called) for _ in shares]
+    shares = compare_trusted_shares(*maps, paired, confidence, shown) if maps[0] else [None] * len(paired)
+    volume, measured = f"{metric} SRVR", []
+    for item, seen, share in zip(found, views, shares, strict=True):
+        own = {volume: item.difference.difference}
+        if seen is not None:
+            own["viewpoint accuracy"] = paired_difference(
+                seen.after, seen.before, seen.classes, confidence, pairs=shown
+            )
+        if share is not None:
+            own["trusted share"] = share.difference
+        measured.append(own)
+    called = iter(call_differences([difference for own in measured for difference in own.values()], confidence))
     of_classes = iter(call_differences([c.difference for x in found for c in x.classes.values()], confidence))
     result = []
-    for number, (item, pair) in enumerate(zip(found, paired, strict=True)):
-        seen, accuracy = views[number], of_views[number]
-        own = {f"{metric} SRVR": Comparison(pair[0], pair[1], *next(called))}
-        viewed = shared = None
-        if seen is not None and accuracy is not None:
-            own["viewpoint accuracy"] = Comparison(pair[0], pair[1], *accuracy)
-            viewed = ViewPair(seen.means, own["viewpoint accuracy"])
-        if shares:
-            share = shares[number]
-            own["trusted share"] = Comparison(pair[0], pair[1], *of_shares[number])
-            shares_of = list(share.trusted), list(share.failing), list(share.undecided)
-            shared = SharePair(share.score, *shares_of, own["trusted share"])
+    for item, pair, own, seen, share in zip(found, paired, measured, views, shares, strict=True):
+        all_called = {name: Comparison(pair[0], pair[1], *next(called)) for name in own}
+        all_called[volume] = all_called[volume].of_volume()
+        viewed = None if seen is None else ViewPair(seen.means, all_called["viewpoint accuracy"])
+        shared = None if share is None else SharePair(**vars(share) | {"difference": all_called["trusted share"]})
         result.append(
             replace(
                 item,
-                difference=own[f"{metric} SRVR"],
-                classes={name: Comparison(pair[0], pair[1], *next(of_classes)) for name in item.classes},
+                difference=all_called[volume],
+                classes={name: Comparison(pair[0], pair[1], *next(of_classes)).of_volume() for name in item.classes},
                 viewpoints=viewed,
                 trusted_share=shared,
-                worse=[name for name, one in own.items() if one.verdict == "less robust"],
+                worse=[name for name, one in all_called.items() if one.verdict in ("less robust", "smaller")],
             )
         )
     return result

@@ -29,19 +29,14 @@ _SHARED_OUT = ("shapes", "networks")
 def merge(folders: Sequence[str | Path], output: str | Path) -> Summary:
     """Join the runs of partial jobs, which differ in their shapes or networks alone, into one output folder.
 
-    Each run and each trust map counts once; parts of a job that was killed are taken as far as they got.
-
-    Args:
-        folders: output folders of ``evaluate.py``.
-        output: the folder of the joined table; it may not be one of ``folders``.
-
-    Returns:
-        The summary, as ``evaluate.py`` writes it.
+    Each run and each trust map counts once; parts of a job that was killed are taken as far as they got. Returns the
+    summary, as ``evaluate.py`` writes it.
 
     Raises:
-        ValueError: a folder without configuration or runs, configurations that differ in anything else (the
-            difference is printed), verdicts that hold together within each job only (``model.simultaneous``), the same
-            run or trust map with other results in two folders, an output folder in which another job works.
+        ValueError: ``output`` is one of ``folders``; a folder without configuration or runs, configurations that differ
+            in anything else (the difference is printed), verdicts that hold together within each job only
+            (``model.simultaneous``), the same run or trust map with other results in two folders, an output folder in
+            which another job works.
     """
     paths, output = [Path(folder).expanduser() for folder in folders], Path(output).expanduser()
     if output.resolve() in [path.resolve() for path in paths]:

@@ -97,16 +97,8 @@ def verify_maps(
 ) -> list[MapCheck]:
     """Sample tiles of every trust map of a job again; all that are called, or a random choice of them.
 
-    Args:
-        folder: output folder of ``evaluate.py``.
-        seed: of the fresh samples; another one than the job's.
-        max_evaluations: of f for a map; a tile takes 24.
-        device, trust: as in :func:`verify_folder`.
-        confidence: that no call of any map is contradicted that was right.
-        environment: of the folder; made anew if None.
-
-    Returns:
-        One result a map; none where the job made no maps.
+    The arguments are those of :func:`verify_folder`, but for ``max_evaluations`` of f for a map (a tile takes 24), and
+    ``confidence`` that no call of any map is contradicted that was right. One result a map.
 
     Raises:
         ValueError: the job's own seed, weights or a mesh that are not the stated ones, a changed record.

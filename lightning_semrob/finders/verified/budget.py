@@ -59,10 +59,7 @@ def reach_in_words(search: VerifiedSearch, n: int) -> str:
 def too_few_evaluations(setting: str, search: VerifiedSearch, n: int) -> str | None:
     """One sentence with the remedy where the search cannot verify any box of n axes; None where it can.
 
-    Args:
-        setting: name of the setting that its evaluations come from.
-        search: its own budget is taken to be enough.
-        n: swept axes.
+    ``setting`` is where its evaluations come from; the search's own budget is taken to be enough.
     """
     if search.verification_evaluations is None or can_verify(search, n):
         return None

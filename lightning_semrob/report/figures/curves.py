@@ -47,12 +47,9 @@ def plot_scores_over_axis(
         scores: of each network (P,), or (S, P) over S shapes: their mean, and the Student-t confidence interval of
             the mean as a band where S > 1. NaN leaves a gap.
         axis: names the abscissa and bounds it.
-        views: renderings (3, H, W) in [0, 1] to show above the curve, at values of the axis.
-        marked: values of the views to frame.
-        title: above the figure.
-        label: of the ordinate.
+        views, marked: renderings (3, H, W) in [0, 1] to show above values of the axis, and values of those to frame.
+        title, label, size: above the figure; of the ordinate; inches.
         confidence: of the band, in (0, 1).
-        size: inches.
 
     Raises:
         ValueError: for shapes that do not go together, or no network.

@@ -39,9 +39,7 @@ def plot_growth(
         bounds: of each method (T, 2, 2) or (T, K, 2, 2): a, b of K boxes at T moments.
         steps: number of updates at each moment, T of them; 0 to T - 1 if None.
         shown: moments drawn on the map at most, spread evenly over the time in which the box moves.
-        title: above the figure.
-        label: of the colour bar.
-        size: inches.
+        title, label, size: above the figure; of the colour bar; inches.
 
     Raises:
         ValueError: for bounds of another shape, or no method.

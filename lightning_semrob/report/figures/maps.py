@@ -52,9 +52,7 @@ def plot_map(
         boxes: of each method (K, 2) bounds. A box that crosses the end of a periodic axis comes in at the other
             end. Boxes that are inverted or not finite cannot be drawn; the legend counts them.
         points: (K, 2) initial points.
-        title: above the figure.
-        label: of the colour bar.
-        size: inches.
+        title, label, size: above the figure; of the colour bar; inches.
 
     Raises:
         ValueError: unless the map and the space have two axes.
@@ -100,9 +98,7 @@ def plot_map_grid(
         rows, columns: R and C texts.
         pictures: (R, 3, H, W) in [0, 1], one at the left of each row.
         boxes: (row, column) -> method -> boxes.
-        title: above the figure.
-        label: of the colour bar.
-        cell: width and height of a map, inches.
+        title, label, cell: above the figure; of the colour bar; width and height of a map, inches.
 
     Raises:
         ValueError: for sizes that do not go together.
@@ -162,12 +158,10 @@ def plot_data_map(
     Dark at the left and at the right: all networks fail there (data bias). Bright at the right: they disagree.
 
     Args:
-        mean: (d_1, d_2) over networks and shapes.
-        spread: (d_1, d_2) standard deviation over networks, at most 1/2.
+        mean, spread: (d_1, d_2) over networks and shapes, and standard deviation over networks, at most 1/2.
         space: two axes, abscissa and ordinate.
         holes: (d_1, d_2) bool, samples to surround by a line: the shared holes.
-        title: above the figure.
-        size: inches.
+        title, size: above the figure; inches.
 
     Raises:
         ValueError: unless both are maps of two axes.

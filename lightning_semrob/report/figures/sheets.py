@@ -17,17 +17,10 @@ __all__ = ["plot_contact_sheet"]
 def plot_contact_sheet(
     images: Tensor, labels: Sequence[str], *, columns: int | None = None, title: str | None = None, cell: float = 1.35
 ) -> Figure:
-    """Renderings in a grid, each with its label below.
+    """Renderings (N, 3, H, W) in [0, 1] in a grid, each with its label, of one or more lines, below.
 
-    Args:
-        images: (N, 3, H, W) in [0, 1], RGB.
-        labels: N texts, of one or more lines.
-        columns: of the grid; by default it is a little wider than high.
-        title: above the sheet.
-        cell: width of an image, inches.
-
-    Raises:
-        ValueError: for other shapes, or another number of labels.
+    By default the grid is a little wider than high; ``cell`` is the width of an image, inches. ValueError for other
+    shapes, or another number of labels.
     """
     if images.dim() != 4 or images.shape[1] != 3 or not len(images):
         raise ValueError(f"images must be (N, 3, H, W) with N >= 1, got {tuple(images.shape)}")

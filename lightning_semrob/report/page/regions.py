@@ -37,19 +37,10 @@ class Shot:
 
 @dataclass(frozen=True)
 class Region:
-    """A run as the page shows it; texts are for people.
+    """A run as the page shows it: numbers of network, finder and initial point, and texts for people.
 
-    Args:
-        id: number of the run.
-        network, method, point: numbers of the network, the finder and the initial point.
-        u0: the initial point.
-        outlines: rectangles ``[x0, x1, y0, y1]`` to draw; none where the box cannot be drawn.
-        verdict: of Eq. 2; sentence: what it says.
-        share: volume in percent of the space; mean: of f with its interval; worst: the lowest score.
-        status: how the run ended.
-        evaluations: of f.
-        lines: names and values of everything that is known.
-        shots: the views that show it.
+    ``outlines`` are rectangles ``[x0, x1, y0, y1]``, none where the box cannot be drawn; ``sentence`` is what the
+    verdict says; ``share`` is in percent of the space; ``lines`` are names and values of all that is known.
     """
 
     id: int

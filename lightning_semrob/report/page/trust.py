@@ -36,13 +36,7 @@ _SIDE = 144
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile as it is drawn, ordinate downwards, and what it says.
-
-    Args:
-        x, y, width, height: its place in the drawing.
-        color, opacity: of its verdict and mean score.
-        text: for people who point at it.
-    """
+    """A tile as it is drawn, ordinate downwards, in the colour of its verdict; ``text`` appears where people point."""
 
     x: float
     y: float
@@ -55,15 +49,11 @@ class Tile:
 
 @dataclass(frozen=True)
 class TrustPicture:
-    """The map of one network and shape.
+    """The map of one network and shape; ``shares`` are those of the verdicts.
 
-    Args:
-        network: its name.
-        shares: verdict -> share of the space.
-        tiles: none unless the map has two axes.
-        outlines: (x, y, width, height) of the largest trusted region in the drawing.
-        trap: sides (x0, y0, x1, y1) of the tiles of the worst trap.
-        figure: of a map over three axes, its slices as PNG in base64.
+    There are ``tiles`` on maps of two axes only. ``outlines`` (x, y, width, height) are of the largest trusted region,
+    ``trap`` the sides (x0, y0, x1, y1) of the tiles of the worst trap, both in the drawing. A map over three axes has a
+    ``figure`` instead, its slices as PNG in base64.
     """
 
     network: str
@@ -136,13 +126,7 @@ class View:
 
 @dataclass(frozen=True)
 class ShapeTrust:
-    """The maps of one shape, one a network, and views of it.
-
-    Args:
-        class_name, shape_id: of the shape.
-        views: none where it cannot be loaded.
-        maps: one a network.
-    """
+    """The maps of one shape, one a network, and views of it; no views where it cannot be loaded."""
 
     class_name: str
     shape_id: str
@@ -157,16 +141,10 @@ class ShapeTrust:
 
 @dataclass(frozen=True)
 class TrustTrap:
-    """A trap of a trust map.
+    """A trap of a trust map, as a share of the space, with its mean score.
 
-    Args:
-        network: its name.
-        title: of the shape, for people.
-        bounds: around it, in words.
-        share: of the space that it fills.
-        mean: its mean score.
-        at_edge: whether it touches an end of the space.
-        view: what it looks like where the mean score is lowest; None where the shape cannot be loaded.
+    ``title`` is of the shape and ``bounds`` are around the trap, in words; ``view`` shows the tile of the lowest mean
+    score, None where the shape cannot be loaded.
     """
 
     network: str
