@@ -32,17 +32,20 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_semrob.rendering import Light, Rasterizer, Renderer, Scene
+from lightning_semrob.rendering import Light, Rasterizer, Renderer
 from lightning_semrob.rendering.camera import direction
 from lightning_semrob.rendering.raster import lighting
 from lightning_semrob.shapes.catalog import resolve_shapes
 from lightning_semrob.shapes.mesh import Mesh
+
+if TYPE_CHECKING:
+    from lightning_semrob.rendering import Scene
 
 Draw = Callable[[Mesh, Tensor], Tensor]
 OPEN3D = "Open3D ray casting"

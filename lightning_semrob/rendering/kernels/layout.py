@@ -26,16 +26,15 @@ vec4b = wp.types.vector(length=4, dtype=wp.uint8)
 NEAR = wp.constant(wp.float64(camera.NEAR))
 LARGEST = wp.constant(wp.float64(1.0 / camera.NEAR))
 
-# A key says what a sample sees: inverse depth in the high word, so that the largest key is the nearest face, and below
-# it (front-facing, number counted down, colour differs from sample to sample). 0 is the background.
-DEPTH_UNIT = wp.constant(wp.float64(2.0**26))
+# A key says what a sample sees: the bits of the inverse depth in the high word, so that the largest key is the nearest
+# face, and below it (front-facing, number counted down, colour differs from sample to sample). 0 is the background.
 FRONT = wp.constant(wp.int32(1 << 30))
 LAST_FACE = wp.constant(wp.int32((1 << 29) - 1))
 VARIES_IN_KEY = wp.constant(wp.int32(1))
 LOW_WORD = wp.constant(wp.int64((1 << 32) - 1))
 WORD = wp.constant(wp.int64(32))
-#: Inverse depths are equal that differ by less than one part in so many.
-TIE = wp.constant(wp.int64(round(1.0 / camera.DEPTH_TOLERANCE)))
+#: A face is as near as another one if its inverse depth is larger than this part of the other's.
+FARTHER = wp.constant(wp.float32(1.0 - camera.DEPTH_TOLERANCE))
 
 # Bits of Face.kind.
 LIT_ONCE = wp.constant(1)
@@ -186,8 +185,14 @@ def face_of(key: i64):
 
 @wp.func
 def depth_of(key: i64):
-    """The inverse depth in a key, in DEPTH_UNIT."""
-    return key >> WORD
+    """The inverse depth in a key."""
+    return wp.cast(i32(key >> WORD), wp.float32)
+
+
+@wp.func
+def key_of(depth: f32, rank: i64):
+    """The key of a face at an inverse depth; rank is its low word."""
+    return (i64(wp.cast(depth, wp.int32)) << WORD) + rank
 
 
 @wp.func

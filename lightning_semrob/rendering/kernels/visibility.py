@@ -7,27 +7,32 @@ from __future__ import annotations
 import warp as wp
 
 from lightning_semrob.rendering.kernels.layout import (
-    CUTOUT, DEPTH_UNIT, FRONT, LARGEST, LAST_FACE, MODULE, NEAR, TIE, VARIES, VARIES_IN_KEY, WORD, Face, Frame,
-    Mesh, depth_of, f64, face_of, i32, i64, lambdas, sample_x, sample_y, value_at,
+    CUTOUT, FARTHER, FRONT, LARGEST, LAST_FACE, MODULE, NEAR, VARIES, VARIES_IN_KEY, Face, Frame, Mesh,
+    depth_of, f32, f64, face_of, i32, i64, key_of, lambdas, sample_x, sample_y, value_at,
 )  # fmt: skip
 
 __all__ = ["draw_faces", "project", "settle_ties"]
 
 
+@wp.func
+def fused(a: f32, b: f32, c: f32):
+    """``a * b + c``, rounded once, whatever the device."""
+    return f32(f64(a) * f64(b) + f64(c))
+
+
 @wp.kernel(module=MODULE)
 def project(mesh: Mesh, frame: Frame, run: i32):
-    """Carry the vertices to clip space. Threads: images, runs of vertices."""
+    """Carry the vertices to clip space, in float32. Threads: images, runs of vertices."""
     b, thread = wp.tid()
     if thread == 0:
         frame.extent[b] = wp.vec4i(frame.side, 1, frame.side, 1)
     c = frame.camera[b]
     for v in range(thread * run, wp.min((thread + 1) * run, mesh.vertices.shape[0])):
-        x, y, z = f64(mesh.vertices[v][0]), f64(mesh.vertices[v][1]), f64(mesh.vertices[v][2])
-        frame.clip[b, v] = wp.vec3d(
-            f64(c[0, 0]) * x + f64(c[0, 1]) * y + f64(c[0, 2]) * z + f64(c[0, 3]),
-            f64(c[1, 0]) * x + f64(c[1, 1]) * y + f64(c[1, 2]) * z + f64(c[1, 3]),
-            f64(c[2, 0]) * x + f64(c[2, 1]) * y + f64(c[2, 2]) * z + f64(c[2, 3]),
-        )
+        p = mesh.vertices[v]
+        q = wp.vec3d()
+        for i in range(3):
+            q[i] = f64(fused(c[i, 2], p[2], fused(c[i, 0], p[0], c[i, 1] * p[1])) + c[i, 3])
+        frame.clip[b, v] = q
 
 
 @wp.struct
@@ -143,18 +148,18 @@ def fill(mesh: Mesh, frame: Frame, b: i32, f: i32, det: f64, part: i32, parts: i
         start = value_at(o.depth, sample_x(first, half), y)
         for column in range(first, last + 1):
             z = start + step * f64(column - first)
-            depth = i64(wp.clamp(z, f64(0.0), LARGEST) * DEPTH_UNIT)
+            depth = f32(wp.clamp(z, f64(0.0), LARGEST))
             i = row * side + column
             nearest = depth_of(frame.keys[b, i])
-            if depth + depth / TIE >= nearest and (
+            if depth > nearest * FARTHER and (
                 not careful or solid(mesh, frame, b, f, face, z, sample_x(column, half), y)
             ):
                 if settle:
-                    wp.atomic_max(frame.keys, b, i, (nearest << WORD) + rank)
+                    wp.atomic_max(frame.keys, b, i, key_of(nearest, rank))
                 else:
-                    before = wp.atomic_max(frame.keys, b, i, (depth << WORD) + rank)
+                    before = wp.atomic_max(frame.keys, b, i, key_of(depth, rank))
                     nearest = depth_of(before)
-                    if before != i64(0) and depth <= nearest + nearest / TIE and nearest <= depth + depth / TIE:
+                    if before != i64(0) and depth > nearest * FARTHER and nearest > depth * FARTHER:
                         frame.tied[b, f] = wp.uint8(1)
                         frame.tied[b, face_of(before)] = wp.uint8(1)
         row += parts
