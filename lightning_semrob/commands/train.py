@@ -253,8 +253,8 @@ def print_result(found: Verdicts, table: Table, gains: Table | None, findings: s
     for name, network in found.networks.items():
         table_of_classes = f"{found.output}/{CLASS_TABLE_FILE}"
         print(f"{name}: python evaluate.py --data.networks='[{network}]' --data.class_table={table_of_classes}")
-    written = f"*.pth, maps.png, training.json, {Path(found.evaluation).name}/"
-    print(f"{found.seconds:.0f} s; results in {found.output}/: {written}")
+    evaluation = Path(found.evaluation).name
+    print(f"{found.seconds:.0f} s; results in {found.output}/: *.pth, training.json, {evaluation}/")
 
 
 def train(args: Sequence[str] | None = None) -> Verdicts | None:
