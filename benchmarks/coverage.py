@@ -149,7 +149,7 @@ def populations(repetitions: int, seed: int = 0) -> Iterator[Population]:
         names = list(dict.fromkeys(shape["class_name"] for shape in shapes))
         classes = np.array([names.index(shape["class_name"]) for shape in shapes])
         single = len(names) == len(shapes)  # then classes are drawn from those of the protocol
-        for what in ("verified_srvr", "accuracy_space"):
+        for what in ("verified_srvr", "accuracy"):
             x = np.array([shape[what] for shape in shapes])
             groups = [np.arange(len(x))] if single else [np.flatnonzero(classes == c) for c in range(len(names))]
             drawn = [x[group][random.integers(len(group), size=(repetitions, len(group)))] for group in groups]

@@ -18,9 +18,7 @@ from lightning_semrob.utilities.messages import did_you_mean
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
-SCHEMA = 1
-VIEWS = 16
-"""Sobol views of the space of each shape for accuracy and mean score; part of every protocol."""
+SCHEMA = 2
 
 Entry = dict[str, Any]
 
@@ -31,8 +29,7 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "protocol": dict,
     "weights_sha256": str,
     "shapes_sha256": str,
-    "verified_srvr": dict,
-    "accuracy": dict,
+    "overall": dict,
     "classes": dict,
     "verdicts": dict,
     "u0_robust": int,
@@ -41,17 +38,18 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "date": str,
     "shapes": list,
 }
+#: What is measured of every shape, in [0, 1].
+MEASURES = (
+    "trusted", "failing", "trusted_top1", "failing_top1", "accuracy", "mean_score", "verified_srvr",
+)  # fmt: skip
 _SHAPE_FIELDS: dict[str, type | tuple[type, ...]] = {
     "class_name": str,
     "shape_id": str,
-    "verified_srvr": (float, int),
+    **dict.fromkeys(MEASURES, (float, int)),
     "verdicts": dict,
     "u0_robust": int,
-    "accuracy_u0": (float, int),
-    "accuracy_space": (float, int),
-    "mean_score": (float, int),
+    "evaluations": dict,
 }
-_MEASURES = ("verified_srvr", "accuracy_u0", "accuracy_space", "mean_score")
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,8 @@ class Protocol:
 
     @property
     def sha256(self) -> str:
-        """Of what it says (comments and layout do not count) and of the number of views."""
-        text = json.dumps({"evaluate": self.settings, "views": VIEWS}, sort_keys=True)
+        """Of what it says (comments and layout do not count) and of what an entry holds."""
+        text = json.dumps({"evaluate": self.settings, "schema": SCHEMA}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -84,7 +82,8 @@ def load_protocol(name: str | Path) -> Protocol:
     """A protocol by its name, or by the path of its file.
 
     Raises:
-        ValueError: there is none of this name; the file lacks a seed, a confidence or shapes, or names networks.
+        ValueError: there is none of this name; the file lacks a seed, a confidence, shapes or the tiles and the budget
+            of its trust maps, or names networks.
     """
     path = Path(name) if Path(name).suffix == ".yaml" else FOLDER / f"{name}.yaml"
     known = protocols()
@@ -98,6 +97,8 @@ def load_protocol(name: str | Path) -> Protocol:
             "seed_everything": "seed_everything" in settings,
             "data.shapes": "shapes" in settings.get("data", {}),
             "model.confidence": "confidence" in settings.get("model", {}),
+            "trust.tiles": "tiles" in settings.get("trust", {}),
+            "trust.max_evaluations": bool(settings.get("trust", {}).get("max_evaluations")),
         }.items()
         if not found
     ]
@@ -139,21 +140,17 @@ def class_rows(shapes: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float
     rows: dict[str, dict[str, float]] = {}
     for name in dict.fromkeys(shape["class_name"] for shape in shapes):
         own = [shape for shape in shapes if shape["class_name"] == name]
-        rows[name] = {"shapes": len(own)} | {key: sum(shape[key] for shape in own) / len(own) for key in _MEASURES}
+        rows[name] = {"shapes": len(own)} | {key: sum(shape[key] for shape in own) / len(own) for key in MEASURES}
     return rows
 
 
-def overall(classes: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Means over the classes."""
-    return {key: sum(row[key] for row in classes.values()) / len(classes) for key in _MEASURES}
-
-
-def interval(
-    shapes: Sequence[Mapping[str, Any]], confidence: float, measure: str = "verified_srvr"
-) -> tuple[float, float]:
-    """Of the class mean of a measure, over shapes, as ``evaluate.py`` has it."""
-    found = mean_interval_over_shapes(*by_shape(shapes, measure), confidence)
-    return found.low, found.high
+def overall(shapes: Sequence[Mapping[str, Any]], confidence: float) -> dict[str, dict[str, float]]:
+    """Mean over the classes of each measure, with its interval over shapes, as ``evaluate.py`` has it."""
+    result = {}
+    for name in MEASURES:
+        found = mean_interval_over_shapes(*by_shape(shapes, name), confidence)
+        result[name] = {"estimate": found.estimate, "low": found.low, "high": found.high}
+    return result
 
 
 def by_shape(shapes: Sequence[Mapping[str, Any]], measure: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -163,10 +160,10 @@ def by_shape(shapes: Sequence[Mapping[str, Any]], measure: str) -> tuple[torch.T
     return values, torch.tensor([names.index(shape["class_name"]) for shape in shapes])
 
 
-def counted(shapes: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """How often each verdict was given."""
-    words = sorted({word for shape in shapes for word in shape["verdicts"]})
-    return {word: sum(shape["verdicts"].get(word, 0) for shape in shapes) for word in words}
+def counted(shapes: Sequence[Mapping[str, Any]], field: str = "verdicts") -> dict[str, int]:
+    """How often each verdict was given, or what another field of counts adds up to."""
+    words = sorted({word for shape in shapes for word in shape[field]})
+    return {word: sum(shape[field].get(word, 0) for shape in shapes) for word in words}
 
 
 def check_entry(entry: Mapping[str, Any], protocol: Protocol) -> None:
@@ -194,21 +191,13 @@ def check_entry(entry: Mapping[str, Any], protocol: Protocol) -> None:
         )
     if any(set(value) & set("/\\") for value in (entry["network"].partition("@")[2],)):
         raise ValueError(f"'{label}': the network '{entry['network']}' holds a path: keep the file's name alone")
-    classes = class_rows(entry["shapes"])
-    means = overall(classes)
-    low, high = interval(entry["shapes"], protocol.confidence)
+    shapes = entry["shapes"]
     expected = {
-        "classes": classes,
-        "verdicts": counted(entry["shapes"]),
-        "u0_robust": sum(shape["u0_robust"] for shape in entry["shapes"]),
-        "accuracy": {"u0": means["accuracy_u0"], "space": means["accuracy_space"], "mean_score": means["mean_score"]},
-        "verified_srvr": {
-            "estimate": means["verified_srvr"],
-            "low": low,
-            "high": high,
-            "confidence": protocol.confidence,
-            "shapes": len(entry["shapes"]),
-        },
+        "overall": overall(shapes, protocol.confidence),
+        "classes": class_rows(shapes),
+        "verdicts": counted(shapes),
+        "u0_robust": sum(shape["u0_robust"] for shape in shapes),
+        "evaluations": counted(shapes, "evaluations"),
     }
     wrong = [name for name, value in expected.items() if differences(entry[name], value, 1e-9)]
     if wrong:
@@ -230,7 +219,7 @@ def differences(first: Any, second: Any, tolerance: float, where: str = "") -> l
 
 
 def read_entries(protocol: Protocol, results: Path = RESULTS) -> list[Entry]:
-    """All entries of a protocol, checked, the largest viewpoint accuracy first.
+    """All entries of a protocol, checked, the largest trusted share by top-1 first.
 
     Raises:
         ValueError: one cannot be read or does not fit; its file is named.
@@ -245,7 +234,10 @@ def read_entries(protocol: Protocol, results: Path = RESULTS) -> list[Entry]:
         entries.append(entry)
     return sorted(
         entries,
-        key=lambda entry: (-entry["accuracy"]["space"], -entry["verified_srvr"]["estimate"], entry["label"]),
+        key=lambda entry: (
+            *(-entry["overall"][name]["estimate"] for name in ("trusted_top1", "accuracy", "trusted")),
+            entry["label"],
+        ),
     )
 
 

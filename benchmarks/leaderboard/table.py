@@ -7,17 +7,36 @@ python benchmarks/leaderboard/table.py --check          # exits with 1 where the
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
-import torch
-from entries import FOLDER, RESULTS, Entry, Protocol, by_shape, interval, load_protocol, protocols, read_entries
+from entries import FOLDER, RESULTS, Entry, Protocol, by_shape, load_protocol, protocols, read_entries
 
-from lightning_semrob.functional.uncertainty import paired_differences
+from lightning_semrob.functional.uncertainty import OF_VOLUMES, call_differences, paired_difference
 
 PAGE = FOLDER.parent.parent / "docs" / "leaderboard.md"
+
+#: What the table of networks shows of each measure.
+COLUMNS = {
+    "trusted_top1": "trusted share by top-1",
+    "failing_top1": "failing share by top-1",
+    "accuracy": "viewpoint accuracy",
+    "trusted": "trusted share by score",
+    "failing": "failing share by score",
+    "mean_score": "mean score",
+    "verified_srvr": "verified SRVR",
+}
+#: Measures by which networks are compared, and the words of their calls: only the first two say "more robust".
+COMPARED: dict[str, dict[str, str]] = {
+    "trusted_top1": {},
+    "trusted": {},
+    "accuracy": OF_VOLUMES,
+    "verified_srvr": OF_VOLUMES,
+}
 
 
 def percent(value: float) -> str:
@@ -31,26 +50,20 @@ def markdown(columns: Sequence[str], lines: Sequence[Sequence[str]], left: int =
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, rule, *lines))
 
 
-def ranking(entries: Sequence[Entry], confidence: float) -> str:
+def ranking(entries: Sequence[Entry]) -> str:
     """One line a network."""
-    columns = [
-        *("network", "viewpoint accuracy", "interval over shapes", "verified SRVR", "interval over shapes"),
-        *("top-1 at u0", "mean score", "u0 robust", "valid / undecided", "evaluations", "weights", "date"),
-    ]
+    columns = ["network", *COLUMNS.values(), "valid / undecided boxes", "evaluations", "weights", "date"]
     lines = []
     for entry in entries:
-        found, accuracy, verdicts = entry["verified_srvr"], entry["accuracy"], entry["verdicts"]
-        low, high = interval(entry["shapes"], confidence, "accuracy_space")
+        verdicts = entry["verdicts"]
+        cells = []
+        for name in COLUMNS:
+            found = entry["overall"][name]
+            cells.append(f"{percent(found['estimate'])} ({percent(found['low'])} to {percent(found['high'])})")
         lines.append(
             [
                 entry["label"],
-                percent(accuracy["space"]),
-                f"{percent(low)} to {percent(high)}",
-                percent(found["estimate"]),
-                f"{percent(found['low'])} to {percent(found['high'])}",
-                percent(accuracy["u0"]),
-                f"{accuracy['mean_score']:.3f}",
-                f"{entry['u0_robust']} of {sum(verdicts.values())}",
+                *cells,
                 " / ".join(str(verdicts.get(word, 0)) for word in ("valid", "undecided")),
                 str(sum(entry["evaluations"].values())),
                 f"`{entry['weights_sha256'][:8]}`",
@@ -60,51 +73,64 @@ def ranking(entries: Sequence[Entry], confidence: float) -> str:
     return markdown(columns, lines)
 
 
-def comparisons(entries: Sequence[Entry], confidence: float, measure: str, words: Mapping[str, str]) -> str:
-    """One line a pair of networks: the difference of a measure on the same shapes, and what can be said of it."""
-    classes = by_shape(entries[0]["shapes"], measure)[1]
-    values = torch.stack([by_shape(entry["shapes"], measure)[0] for entry in entries])
-    lines = []
-    for first, second, found in paired_differences(values, classes, confidence):
-        difference = f"{percent(found.estimate)} ({percent(found.low)} to {percent(found.high)})"
-        shown = "none" if found.detectable != found.detectable else percent(found.detectable)
-        numbers = [difference, f"{found.p_value:.3f}", f"{found.p_holm:.3f}", shown]
-        names = [entries[first]["label"], entries[second]["label"]]
-        lines.append([*names, *numbers, words.get(found.verdict, found.verdict)])
-    columns = ["difference, points", "p", "p for all pairs (Holm)", "would be shown, points", "the first is"]
-    return markdown(["network", "against", *columns], lines, left=2)
+def comparisons(entries: Sequence[Entry], confidence: float) -> list[str]:
+    """For each measure a table of the pairs of networks on the same shapes, all of them called together."""
+    pairs = list(combinations(range(len(entries)), 2))
+    tests = len(pairs) * len(COMPARED)
+    found = []
+    for measure in COMPARED:
+        rows = [by_shape(entry["shapes"], measure) for entry in entries]
+        classes = rows[0][1]
+        found += [
+            paired_difference(rows[one][0], rows[other][0], classes, confidence, pairs=tests) for one, other in pairs
+        ]
+    called = iter(call_differences(found, confidence))
+    columns = ["difference, points", "p", f"p for all {tests} (Holm)", "would be shown, points", "the first is"]
+    parts = []
+    for measure, words in COMPARED.items():
+        lines = []
+        for one, other in pairs:
+            difference = next(called)
+            shown = "none" if math.isnan(difference.detectable) else percent(difference.detectable)
+            lines.append(
+                [
+                    entries[one]["label"],
+                    entries[other]["label"],
+                    f"{percent(difference.estimate)} ({percent(difference.low)} to {percent(difference.high)})",
+                    f"{difference.p_value:.4f}",
+                    f"{difference.p_holm:.3f}",
+                    shown,
+                    words.get(difference.verdict, difference.verdict),
+                ]
+            )
+        parts += [f"By {COLUMNS[measure]}:", markdown(["network", "against", *columns], lines, left=2)]
+    return parts
 
 
 def by_class(entries: Sequence[Entry]) -> str:
-    """Viewpoint accuracy, and verified SRVR behind it, one line a class."""
+    """Trusted share by top-1, and by score behind it, one line a class."""
     names = list(dict.fromkeys(name for entry in entries for name in entry["classes"]))
     lines = []
     for name in names:
         rows = [entry["classes"][name] for entry in entries]
-        cells = [f"{percent(row['accuracy_space'])} ({percent(row['verified_srvr'])})" for row in rows]
+        cells = [f"{percent(row['trusted_top1'])} ({percent(row['trusted'])})" for row in rows]
         lines.append([name, str(rows[0]["shapes"]), *cells])
     return markdown(["class", "shapes", *(entry["label"] for entry in entries)], lines)
 
 
 def section(protocol: Protocol, entries: Sequence[Entry]) -> str:
     """The tables of one protocol."""
-    shapes = entries[0]["verified_srvr"]["shapes"]
-    classes = len(entries[0]["classes"])
+    shapes, classes = len(entries[0]["shapes"]), len(entries[0]["classes"])
     level = f"{100 * protocol.confidence:g} %"
     parts = [
-        f"{shapes} shapes of {classes} classes, protocol `{protocol.sha256[:8]}`; percent, intervals at {level}.",
-        ranking(entries, protocol.confidence),
+        f"{shapes} shapes of {classes} classes, protocol `{protocol.sha256[:8]}`; percent, in brackets the interval "
+        f"over shapes at {level}.",
+        ranking(entries),
         *(f"`{entry['label']}` is `{entry['network']}`." for entry in entries if entry["network"] != entry["label"]),
     ]
     if len(entries) > 1:
-        larger = {"more robust": "larger", "less robust": "smaller"}
-        parts += [
-            "Pairs of networks on the same shapes, by viewpoint accuracy:",
-            comparisons(entries, protocol.confidence, "accuracy_space", {}),
-            "By verified SRVR (a lower bound, which calls no network more robust):",
-            comparisons(entries, protocol.confidence, "verified_srvr", larger),
-        ]
-    parts += ["Viewpoint accuracy by class (behind it verified SRVR):", by_class(entries)]
+        parts += ["Pairs of networks on the same shapes:", *comparisons(entries, protocol.confidence)]
+    parts += ["Trusted share by top-1 of each class (behind it the trusted share by score):", by_class(entries)]
     return "\n\n".join(parts)
 
 

@@ -35,8 +35,9 @@ def board() -> Iterator[SimpleNamespace]:
 def small(board: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A protocol of small pictures and few evaluations, and the entry of a network of the tests."""
     folder = tmp_path_factory.mktemp("board")
-    settings = yaml.safe_load((board.entries.FOLDER / "embedded-2.yaml").read_text())
+    settings = yaml.safe_load((board.entries.FOLDER / "embedded-3.yaml").read_text())
     settings["data"] |= {"shapes": SHAPES, "renderer": "rasterizer", "image_size": 32}
+    settings["trust"] |= {"tiles": [6, 2], "max_evaluations": 60}
     settings["model"]["finders"][0]["init_args"] |= {"growth_evaluations": 60, "verification_evaluations": 200}
     (folder / "small-1.yaml").write_text(yaml.safe_dump(settings))
     options = [
@@ -60,8 +61,8 @@ def test_the_page_is_what_the_entries_give(board: SimpleNamespace) -> None:
 
 
 def test_every_result_belongs_to_a_protocol(board: SimpleNamespace) -> None:
-    folders = {path.name for path in board.entries.RESULTS.iterdir()}
-    assert folders == set(board.entries.protocols())
+    folders = {path.name for path in board.entries.RESULTS.glob("*")}
+    assert folders <= set(board.entries.protocols())
     for name in folders:
         found = board.entries.read_entries(board.entries.load_protocol(name))
         assert len({entry["label"] for entry in found}) == len(found)
@@ -74,14 +75,38 @@ def test_an_entry_holds_what_was_measured(board: SimpleNamespace, small: SimpleN
     assert [(shape["class_name"], shape["shape_id"]) for shape in entry["shapes"]] == [
         (name.partition(":")[0], name) for name in SHAPES
     ]
-    found = entry["verified_srvr"]
-    assert 0 <= found["low"] < found["estimate"] < found["high"] <= 1
+    for name in board.entries.MEASURES:
+        found = entry["overall"][name]
+        assert 0 <= found["low"] <= found["estimate"] <= found["high"] <= 1
     assert entry["classes"]["teapot"]["shapes"] == 3
     assert entry["verdicts"]["valid"] == sum(shape["verified_srvr"] > 0 for shape in entry["shapes"])
-    views = board.entries.VIEWS
-    assert entry["evaluations"]["accuracy"] == len(SHAPES) * (views + 1)
-    assert all(shape["accuracy_space"] * views % 1 == 0 for shape in entry["shapes"])
-    assert 0 < entry["accuracy"]["space"] < 1
+    for shape in entry["shapes"]:
+        assert shape["accuracy"] * 12 % 1 == pytest.approx(0, abs=1e-9)  # a view of each of the tiles
+        assert shape["trusted"] + shape["failing"] <= 1
+        assert 12 <= shape["evaluations"]["maps"] <= 120
+    assert entry["overall"]["trusted_top1"]["estimate"] > 0
+    assert entry["evaluations"]["maps"] == sum(shape["evaluations"]["maps"] for shape in entry["shapes"])
+
+
+def test_the_map_by_top1_is_that_of_evaluate(small: SimpleNamespace) -> None:
+    from lightning_semrob.commands.evaluate import evaluate
+    from lightning_semrob.trust.record import read_maps
+
+    folder = small.folder / "plain"
+    shapes = ["--data.shapes=[teapot:0]", "--data.networks=[tiny_network:build]", "--model.finders=[naive]"]
+    evaluate(
+        [
+            f"--config={small.folder / 'small-1.yaml'}",
+            *shapes,
+            f"--output={folder}",
+            "--trainer.enable_progress_bar=false",
+        ]
+    )
+    (record,) = read_maps(folder)
+    first = small.entry["shapes"][0]
+    assert (record.score, first["shape_id"]) == ("top1", record.shape_id)
+    assert (first["trusted_top1"], first["failing_top1"]) == (record.map.trusted_share, record.map.failing_share)
+    assert (first["accuracy"], first["mean_score"]) == (record.top1, record.map.first_mean)
 
 
 def test_a_second_start_measures_nothing(
@@ -90,10 +115,10 @@ def test_a_second_start_measures_nothing(
     from lightning_semrob.functions import RenderedFunction
 
     runs = small.folder / "runs" / "small-1" / "entry" / "ink"
-    views = json.loads((runs / "views.json").read_text())
-    last = list(views)[-1]
-    (runs / "views.json").write_text(json.dumps({key: value for key, value in views.items() if key != last}))
-    (runs / "summary.json").unlink()
+    maps = json.loads((runs / "maps.json").read_text())
+    last = list(maps)[-1]
+    (runs / "maps.json").write_text(json.dumps({key: value for key, value in maps.items() if key != last}))
+    (runs / "job" / "summary.json").unlink()
     small.path.unlink()
     asked: list[int] = []
     compute = RenderedFunction._compute
@@ -105,8 +130,8 @@ def test_a_second_start_measures_nothing(
     monkeypatch.setattr(RenderedFunction, "_compute", count)
     assert board.run.main(small.arguments) == 0
     assert f"{len(SHAPES)} finished runs taken over" in capsys.readouterr().out
-    assert max(asked) == board.entries.VIEWS + 1  # the views of the last shape; of the runs at most u0 again
-    assert sum(asked) < board.entries.VIEWS + 1 + 10 * len(SHAPES)
+    # The maps of the last shape; of the runs at most u0 again.
+    assert sum(asked) < maps[last]["evaluations"]["maps"] + 10 * len(SHAPES)
     assert {**json.loads(small.path.read_text()), "date": ""} == {**small.entry, "date": ""}
     small.path.write_text(small.path.read_text().replace(small.entry["date"], "2001-01-01"))
     assert board.run.main(small.arguments) == 0
@@ -128,17 +153,17 @@ def test_a_check_names_what_differs(
     small: SimpleNamespace, board: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     new = copy.deepcopy(small.entry)
-    new["shapes"][0]["accuracy_space"] = 2.0
+    new["shapes"][0]["accuracy"] = 2.0
     new["versions"]["torch"] = "1.0"
-    new["verified_srvr"]["low"] += 1e-9
+    new["overall"]["verified_srvr"]["low"] += 1e-9
     (line,) = board.run.compare(small.entry, new, 1e-6)
-    assert line.startswith("shapes[0].accuracy_space: ")
+    assert line.startswith("shapes[0].accuracy: ")
     assert line.endswith("became 2.0")
     assert "note: versions.torch: " in capsys.readouterr().out
 
 
 def test_runs_of_other_weights_are_refused(small: SimpleNamespace, board: SimpleNamespace) -> None:
-    identity = small.folder / "runs" / "small-1" / "entry" / "ink" / ".weights_sha256"
+    identity = small.folder / "runs" / "small-1" / "entry" / "ink" / "weights_sha256"
     known = identity.read_text()
     assert known == small.entry["weights_sha256"]
     identity.write_text("0" * 64)
@@ -172,7 +197,7 @@ def test_names_without_paths(board: SimpleNamespace) -> None:
         ({"network": "small_resnet@/home/me/x.pth"}, "holds a path"),
         ({"more": 1}, "unknown fields"),
         ({"u0_robust": 99}, r"\['u0_robust'\] do not follow"),
-        ({"accuracy": {"u0": 1.0, "space": 1.0, "mean_score": 1.0}}, r"\['accuracy'\] do not follow"),
+        ({"overall": {"trusted": {"estimate": 1.0}}}, r"\['overall'\] do not follow"),
     ],
 )
 def test_an_entry_that_does_not_fit(
@@ -184,14 +209,14 @@ def test_an_entry_that_does_not_fit(
 
 
 def test_the_hash_is_of_what_decides_the_numbers(board: SimpleNamespace, tmp_path: Path) -> None:
-    text = (board.entries.FOLDER / "embedded-2.yaml").read_text()
+    text = (board.entries.FOLDER / "embedded-3.yaml").read_text()
     (tmp_path / "a.yaml").write_text("# another comment\n" + text)
     (tmp_path / "b.yaml").write_text(text.replace("eps_v: 0.05", "eps_v: 0.06"))
     original, same, other = (
-        board.entries.load_protocol(name).sha256 for name in ("embedded-2", tmp_path / "a.yaml", tmp_path / "b.yaml")
+        board.entries.load_protocol(name).sha256 for name in ("embedded-3", tmp_path / "a.yaml", tmp_path / "b.yaml")
     )
     assert original == same != other
-    with pytest.raises(ValueError, match="no protocol 'embeded-1': did you mean 'embedded-2'"):
+    with pytest.raises(ValueError, match="no protocol 'embeded-1': did you mean 'embedded-3'"):
         board.entries.load_protocol("embeded-1")
     (tmp_path / "c.yaml").write_text(text.replace("  score: softmax", "  networks: [efficientnet_lite0]"))
     with pytest.raises(ValueError, match="names data"):
@@ -202,11 +227,12 @@ def test_the_table_ranks_and_compares(small: SimpleNamespace, board: SimpleNames
     protocol = board.entries.load_protocol(small.folder / "small-1.yaml")
     weaker = copy.deepcopy(small.entry)
     for shape in weaker["shapes"]:
-        shape["verified_srvr"] = 0.0
+        shape["trusted_top1"] = 0.0
     weaker["label"] = "none"
     text = board.table.section(protocol, [small.entry, weaker])
     assert text.index("| ink |") < text.index("| none |")
-    assert "| ink | none |" in text
+    assert text.count("| ink | none |") == 5  # four measures, and the table of classes
+    assert "p for all 4 (Holm)" in text
     assert "6 shapes of 2 classes" in text
-    with pytest.raises(ValueError, match=r"needs '<!-- leaderboard embedded-2 -->'"):
+    with pytest.raises(ValueError, match=r"needs '<!-- leaderboard embedded-3 -->'"):
         board.table.rendered("no markers")
