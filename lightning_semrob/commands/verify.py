@@ -66,14 +66,8 @@ def _format_maps(maps: Sequence[MapCheck]) -> str:
     labels = labels_by_name([item.network for item in maps])
     lines = [
         [
-            *(
-                labels[item.network],
-                item.class_name,
-                item.shape_id,
-                str(item.called),
-                str(item.tested),
-                str(item.contradicted),
-            ),
+            labels[item.network],
+            *map(str, (item.class_name, item.shape_id, item.called, item.tested, item.contradicted)),
             f"<= {100 * item.alpha:g} %" if item.error == "fdr" else f"none, at {100 * (1 - item.alpha):g} %",
             "refuted" if item.refuted else "",
         ]

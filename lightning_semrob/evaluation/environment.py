@@ -194,23 +194,13 @@ class SemanticEnvironment(pl.LightningDataModule):
         """Index of the class of a shape in ``class_names``."""
         return self.class_names.index(self.shapes[shape].class_name)
 
-    def owned_rows(self, device: torch.device | str = "cpu") -> Tensor:
-        """Which rows this process worked on, (N,) bool."""
-        return self.work.owned.to(device)
-
     @property
     def work(self) -> Work:
         """How the processes of the Trainer share the rows."""
-        if self._work is None or (self._work.rank, self._work.processes) != self._place():
-            self._work = self._work_of(*self._place())
+        rank, processes = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        if self._work is None or (self._work.rank, self._work.processes) != (rank, processes):
+            self._work = Work(*self.tasks.groups(), rank, processes, self.device)
         return self._work
-
-    def _work_of(self, rank: int, world_size: int) -> Work:
-        return Work(*self.tasks.groups(), rank, world_size, self.device)
-
-    def _place(self) -> tuple[int, int]:
-        trainer = self.trainer
-        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
 
     def batches(self) -> list[TaskBatch]:
         """The rows that this process worked on, one batch a (network, shape) group."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,6 +36,7 @@ from lightning_semrob.trust.record import MAPS_FILE, TrustRecord, write_records
 from lightning_semrob.trust.summary import TrustSummary, summarize_maps
 from lightning_semrob.utilities.distributed import all_gather, keep_threads
 from lightning_semrob.utilities.origin import text_sha256
+from lightning_semrob.verification.region import named_weights
 
 __all__ = ["DATA_DEFAULTS", "MODEL_DEFAULTS", "TRAINER_DEFAULTS", "Job", "JobConfig", "JobInterrupted", "JobResult"]
 
@@ -311,15 +312,8 @@ class Job:
         taken = mapper.restore(environment, finished)
         if say is not None and trainer.is_global_zero and taken:
             say(f"{taken} trust maps taken over from '{self.folder.path}'")
-        before = list(trainer.callbacks)  # type: ignore[attr-defined]
-        others = [callback for callback in before if callback is not trainer.progress_bar_callback]
-        progress = [MapProgress()] if len(others) < len(before) else []
-        trainer.callbacks = [*others, *progress, leaving]  # type: ignore[attr-defined]
-        try:
+        with self._driving(MapProgress(), leaving):
             trainer.predict(mapper, datamodule=environment, return_predictions=False)
-        except (KeyboardInterrupt, SystemExit, RuntimeError) as error:
-            self._interrupted(leaving, error)
-        trainer.callbacks = before  # type: ignore[attr-defined]
         if environment.starts_trusted:
             starts = {place: trusted_start(record) for place, record in mapper.records.items()}
             environment.start_from(starts)
@@ -349,7 +343,6 @@ class Job:
 
     def _description(self) -> JobDescription:
         suite, environment, renderer = self.suite, self.environment, self.environment.renderer
-        space, density = environment.space, environment.density
         return JobDescription(
             suite.eps_m,
             suite.eps_v,
@@ -359,9 +352,7 @@ class Job:
             environment.score,
             environment.precision,
             {finder.name: finder.adversarial for finder in suite},
-            None
-            if density is None
-            else {name: d.weights.tolist() for name, d in zip(space.names, density, strict=True) if d},
+            named_weights(environment.space, environment.density),
             environment.fixed,
             {
                 "name": type(renderer).__name__,
@@ -376,12 +367,19 @@ class Job:
 
     def _measure(self, callbacks: Sequence[Callback]) -> None:
         """Drive the suite over the tasks; every run is kept in the folder as soon as it ends."""
-        trainer, leaving = self.trainer, CleanExit()
-        progress = [RunProgress()] if trainer.progress_bar_callback is not None else []
-        others = [callback for callback in trainer.callbacks if callback is not trainer.progress_bar_callback]  # type: ignore[attr-defined]
-        trainer.callbacks = [*others, *progress, ResultsWriter(self.folder), leaving, *callbacks]  # type: ignore[attr-defined]
+        with self._driving(RunProgress(), CleanExit(), ResultsWriter(self.folder), *callbacks):
+            self.trainer.fit(self.suite, datamodule=self.environment)
+            self.trainer.test(self.suite, datamodule=self.environment, verbose=False)
+
+    @contextmanager
+    def _driving(self, bar: Callback, leaving: CleanExit, *more: Callback) -> Iterator[None]:
+        """Our callbacks for loops of the Trainer, our bar in place of Lightning's; a signal ends them cleanly."""
+        trainer: Any = self.trainer
+        before, old = list(trainer.callbacks), trainer.progress_bar_callback
+        kept = [callback for callback in before if callback is not old]
+        trainer.callbacks = [*kept, *([bar] if old is not None else []), leaving, *more]
         try:
-            trainer.fit(self.suite, datamodule=self.environment)
-            trainer.test(self.suite, datamodule=self.environment, verbose=False)
+            yield
         except (KeyboardInterrupt, SystemExit, RuntimeError) as error:
             self._interrupted(leaving, error)
+        trainer.callbacks = before

@@ -154,7 +154,7 @@ class RunTable:
             for column, values in ((finder.a, old.a), (finder.b, old.b), (finder.gradient_ratio, old.gradient_ratio)):
                 found = [torch.nan if values[axis] is None else values[axis] for axis in environment.space.names]
                 column[row] = torch.tensor(found, dtype=torch.float64)
-            finder.code[row] = Status.of(old.status)
+            finder.code[row] = Status[old.status.upper()]
             finder.loss[row] = torch.nan if old.loss is None else old.loss
             for name in ("steps", "evaluations", "gradient_evaluations", "audit_evaluations"):
                 getattr(finder, name)[row] = getattr(old, name)

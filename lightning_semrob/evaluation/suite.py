@@ -243,7 +243,7 @@ class FinderSuite(Measurement):
         self.table.gather()
 
     def on_train_epoch_end(self) -> None:
-        self.merge(self.environment.owned_rows())
+        self.merge(self.environment.work.owned)
         for finder in self:
             warn_of_failing_axes(finder)
 

@@ -320,7 +320,7 @@ class RegionFinder(RoundModule):
             merge_owned(tensor, owned.to(tensor.device))
 
     def on_train_epoch_end(self) -> None:
-        self.merge(self.environment.owned_rows())
+        self.merge(self.environment.work.owned)
         self.environment.gather_failures()
         warn_of_failing_axes(self)
 

@@ -24,11 +24,6 @@ class Status(IntEnum):
         """The name in small letters, as in ``Box.status``."""
         return self.name.lower()
 
-    @classmethod
-    def of(cls, word: str) -> Status:
-        """The status of a word."""
-        return cls[word.upper()]
-
 
 #: Words of the status codes, in the order of the codes.
 STATUSES = tuple(status.word for status in Status)

@@ -59,9 +59,8 @@ class Drawn:
         return self.scores.std(-1) if self.scores.shape[-1] > 1 else torch.zeros_like(self.scores[..., 0])
 
 
-def _varies(part: nn.Module) -> bool:
-    """Whether a module behaves differently in training mode."""
-    return isinstance(part, (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd))
+#: Modules that behave differently in training mode.
+_VARYING = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
 
 class RenderedFunction(SemanticFunction):
@@ -131,7 +130,8 @@ class RenderedFunction(SemanticFunction):
         self.target = (target,) if isinstance(target, int) else tuple(target)
         if not self.target or min(self.target) < 0:
             raise ValueError(f"the target needs at least one class index, and none below 0, got {self.target}")
-        training = next((name for name, part in classifier.named_modules() if part.training and _varies(part)), None)
+        parts = classifier.named_modules()
+        training = next((name for name, part in parts if part.training and isinstance(part, _VARYING)), None)
         if training is not None:
             raise ValueError(f"'{training}' of the classifier is in training mode: call classifier.eval() first")
         self.space = space

@@ -26,13 +26,8 @@ def _code(value: Any, key: str = "") -> Iterator[str]:
             yield from _code(item, key)
     elif key == "renderer" and isinstance(value, str) and value not in (*RENDERERS, *_OWN):
         yield value
-    elif key == "networks" and ":" in _base(str(value)):
-        yield str(value)
-
-
-def _base(name: str) -> str:
-    """A network's name without options and file; a colon in it names a callable."""
-    return (name.rpartition("?")[0] or name).partition("@")[0]
+    elif key == "networks" and ":" in (str(value).rpartition("?")[0] or str(value)).partition("@")[0]:
+        yield str(value)  # the name without options and file; a colon in it names a callable
 
 
 _OWN = {

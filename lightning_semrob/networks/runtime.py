@@ -20,6 +20,7 @@ from packaging.version import Version
 from torch import Tensor
 
 from lightning_semrob.networks.classifier import Classifier
+from lightning_semrob.utilities.messages import require
 from lightning_semrob.utilities.record import Record
 
 __all__ = ["LARGEST_CHANGE", "RUNTIMES", "OnnxClassifier", "Runtime", "export_onnx", "with_runtime"]
@@ -33,7 +34,7 @@ LARGEST_CHANGE = 1e-4
 #: The first ONNX Runtime that knows the operators which torch's exporter writes (opset 18).
 _MINIMUM = Version("1.17")
 
-_INSTALL = "pip install 'onnxruntime>=1.17' onnx onnxscript"
+_INSTALL = "'onnxruntime>=1.17' onnx onnxscript"
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,16 +216,9 @@ def _relative(found: Tensor, expected: Tensor) -> float:
 
 
 def _installed_version() -> Version:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ModuleNotFoundError(f"ONNX Runtime is not installed, {_INSTALL}") from error
-    version = Version(onnxruntime.__version__)
+    version = Version(require("onnxruntime", "ONNX Runtime", _INSTALL).__version__)
     if version < _MINIMUM:
-        raise _NotUsable(f"ONNX Runtime {version} is older than {_MINIMUM}, {_INSTALL}")
+        raise _NotUsable(f"ONNX Runtime {version} is older than {_MINIMUM}, pip install {_INSTALL}")
     for package in ("onnx", "onnxscript"):
-        try:
-            __import__(package)
-        except ImportError as error:
-            raise ModuleNotFoundError(f"torch's exporter needs {package}, {_INSTALL}") from error
+        require(package, "torch's exporter", _INSTALL)
     return version

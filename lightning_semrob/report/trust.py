@@ -6,14 +6,11 @@ from collections.abc import Sequence
 
 from lightning_semrob.functional.uncertainty import ShapeInterval
 from lightning_semrob.networks.labels import labels_by_name
-from lightning_semrob.report.tables import format_table
+from lightning_semrob.report.tables import Table, format_table
 from lightning_semrob.trust.summary import TrustSummary
 from lightning_semrob.utilities.messages import percent
 
 __all__ = ["format_trust", "maps_table", "trust_headline", "trust_table"]
-
-#: Column names and lines of a table.
-Table = tuple[list[str], list[list[str]]]
 
 
 def _labels(trust: TrustSummary) -> dict[str, str]:

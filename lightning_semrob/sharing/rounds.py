@@ -30,9 +30,6 @@ class SharedTasks(Protocol):
     def work(self) -> Work:
         """How the processes of the Trainer share the rows."""
 
-    def owned_rows(self) -> Tensor:
-        """Which rows this process worked on, (N,) bool."""
-
     def function(self, network: int, shape: int) -> SemanticFunction:
         """f of a network and a shape, by index."""
 

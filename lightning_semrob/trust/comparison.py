@@ -9,6 +9,7 @@ import torch
 
 from lightning_semrob.functional.uncertainty import Difference, class_mean, paired_difference
 from lightning_semrob.trust.record import TrustRecord
+from lightning_semrob.verification.region import named_weights
 
 __all__ = ["ShareComparison", "compare_trusted_shares"]
 
@@ -29,10 +30,10 @@ class ShareComparison:
 
 def _settings(record: TrustRecord) -> dict[str, object]:
     """What two maps must have in common for their shares to answer one question; the seed is not among it."""
-    m, density = record.map, record.map.tiles.density
+    m = record.map
     return {
         "axes": m.space.as_dict(),
-        "density": density and [one and one.weights.tolist() for one in density],
+        "density": named_weights(m.space, m.tiles.density),
         "tiles": list(m.tiles.shape),
         "eps": m.eps,
         "alpha": m.alpha,

@@ -16,7 +16,9 @@ from torch import Tensor
 from lightning_semrob.functional.betting import mean_interval
 from lightning_semrob.functions import RenderedFunction, SemanticFunction
 from lightning_semrob.functions.memory import ScoreMemory
+from lightning_semrob.functions.precision import RenderedTasks
 from lightning_semrob.shapes import ShapeSpec
+from lightning_semrob.sharing.rounds import SharedTasks
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.trust.map import TrustMap, check_settings, trust_maps
 from lightning_semrob.trust.record import TrustRecord, read_records, write_records
@@ -87,15 +89,11 @@ class MapTask:
     networks: tuple[int, ...] = ()
 
 
-class MappedEnvironment(Protocol):
+class MappedEnvironment(SharedTasks, RenderedTasks, Protocol):
     """What the mapper needs of the Trainer's datamodule: what f is made of."""
 
-    networks: list[str]
-    space: SemanticSpace
     density: list[AxisDensity | None] | None
-    seed: int
     score: str
-    precision: str
     weights_sha256: dict[int, str]
     mesh_sha256: dict[int, str]
 
@@ -106,15 +104,6 @@ class MappedEnvironment(Protocol):
     @property
     def micro_batch_size(self) -> int:
         """Images in every network call."""
-
-    def mesh(self, shape: int) -> object:
-        """The mesh of a shape; raises ValueError or OSError if it cannot be loaded."""
-
-    def rendered_function(self, network: int, shape: int) -> RenderedFunction:
-        """f of a network and a shape, by index."""
-
-    def report_failure(self, shape: int, error: Exception) -> None:
-        """Note that a shape could not be measured."""
 
 
 class _NetworksOfShape(SemanticFunction):

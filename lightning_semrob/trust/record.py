@@ -16,7 +16,7 @@ from lightning_semrob.trust.map import TrustMap
 from lightning_semrob.trust.tiles import Tiles
 from lightning_semrob.utilities.files import plain_json, write_text
 from lightning_semrob.utilities.origin import Origin
-from lightning_semrob.verification.region import AxisDensity
+from lightning_semrob.verification.region import AxisDensity, named_weights
 
 __all__ = ["MAPS_FILE", "RECORD_VERSION", "TrustRecord", "read_maps", "read_records", "write_records"]
 
@@ -108,13 +108,7 @@ class TrustRecord:
             "target": list(self.target),
             "score": self.score,
             "axes": space.as_dict(),
-            "density": None
-            if tiles.density is None
-            else {
-                name: density.weights.tolist()
-                for name, density in zip(space.names, tiles.density, strict=True)
-                if density is not None
-            },
+            "density": named_weights(space, tiles.density),
             "tiles": list(tiles.shape),
             "eps": m.eps,
             "alpha": m.alpha,

@@ -79,6 +79,13 @@ def _masses(a: Tensor, b: Tensor, space: SemanticSpace, density: Density) -> tup
     return torch.stack(low, -1), torch.stack(high, -1)
 
 
+def named_weights(space: SemanticSpace, density: Density | None) -> dict[str, list[float]] | None:
+    """The density as plain data: axis -> weights of its bins, where it is not uniform."""
+    if density is None:
+        return None
+    return {name: one.weights.tolist() for name, one in zip(space.names, density, strict=True) if one is not None}
+
+
 def box_mass(a: Tensor, b: Tensor, space: SemanticSpace, density: Density) -> Tensor:
     """Probability (...) of boxes a, b (..., n) under independent axis densities: SRVR's volume ratio in operation."""
     low, high = _masses(a.double(), b.double(), space, density)

@@ -149,7 +149,7 @@ class VerifiedFinder(RegionFinder):
                 continue
             box = self.search.result([run])
             self.a[row], self.b[row] = box.a[0].to(self.a), box.b[0].to(self.b)
-            self.code[row] = Status.of(box.status[0])
+            self.code[row] = Status[box.status[0].upper()]
             self._found[row] = self._statement(run)
             self.evaluations[row] -= run.spent  # the table of runs counts growing and verification apart
             del self._runs[row]
