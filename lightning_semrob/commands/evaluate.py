@@ -47,13 +47,7 @@ class _Parser(OneSentence, LightningArgumentParser):
 class JobCLI(LightningCLI):
     """LightningCLI that also finds the configurations of the package, without optimizers and files of its own.
 
-    Args:
-        command: name of the command.
-        model, data: classes whose arguments are flags.
-        args: the words; those of the program if None.
-        trainer_defaults: of the Trainer.
-        run: whether the words name one of Lightning's subcommands.
-        parser: arguments of the parser.
+    ``run`` says whether the words name one of Lightning's subcommands; ``parser`` are arguments of the parser.
     """
 
     def __init__(

@@ -25,17 +25,7 @@ _GAUSS = (0.5 - math.sqrt(1 / 12), 0.5 + math.sqrt(1 / 12))
 def cell_moments(
     f: SemanticFunction, index: Tensor, space: SemanticSpace, cells: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
-    """Mean and mean square of f over each of the equal cells of the space, by 2^n Gauss points a cell.
-
-    Args:
-        f: scores.
-        index: (K,) rows of f.
-        space: n axes.
-        cells: n numbers of cells.
-
-    Returns:
-        mean, square: (K, N_1, ..., N_n) float64.
-    """
+    """Mean and mean square of f over the equal cells of the space, (K, N_1, ..., N_n), by 2^n Gauss points a cell."""
     n, shape = len(space), tuple(cells)
     mean = torch.zeros(len(index), *shape, dtype=torch.float64)
     square = torch.zeros_like(mean)

@@ -29,13 +29,10 @@ _RESOLUTION = 1e-3
 
 @dataclass(frozen=True)
 class WorstViews:
-    """What a search found in K rows.
+    """What a search found in K rows: the views (K, n) of the lowest f in the units of the axes, and f there, float64.
 
-    Args:
-        point: (K, n) float64 views of the lowest f, in the units of the axes; on a periodic axis within the box, or in
-            [low, high) of the space.
-        score: (K,) float64 f there; infinite where f was never finite.
-        lowest: (K, E) float64 the lowest f after each evaluation.
+    On a periodic axis they lie within the box, or in [low, high) of the space. The score is infinite where f was never
+    finite; ``lowest`` (K, E) is the lowest f after each evaluation.
     """
 
     point: Tensor

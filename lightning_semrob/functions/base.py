@@ -86,16 +86,9 @@ class SemanticFunction(ABC):
 def evaluate_rows(
     f: SemanticFunction, points: Sequence[Tensor], index: Tensor, with_gradient: bool = False
 ) -> tuple[list[Tensor], list[Tensor] | None]:
-    """f at different numbers of points for each row, in as few calls as possible.
+    """f at K tensors of points (P_k, n), in as few calls as possible: scores (P_k,) and, if asked, gradients (P_k, n).
 
-    Args:
-        f: the function.
-        points: K tensors (P_k, n).
-        index: (K,) rows of f. If all are equal there is one call of f, otherwise one for each different P_k.
-        with_gradient: whether to compute gradients.
-
-    Returns:
-        K scores (P_k,) and, if asked for, K gradients (P_k, n).
+    If all rows ``index`` (K,) of f are equal there is one call, otherwise one for each different P_k.
     """
     sizes = [len(part) for part in points]
     alike = bool((index == index[0]).all())

@@ -34,11 +34,9 @@ class ScoreMemory:
         return len(self._known)
 
     def recall(self, u: Tensor, compute: Callable[[Tensor], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        """Scores and hits (B,) float64 at points u (B, n), computing only what is not known.
+        """Scores and hits (B,) float64 at points u (B, n), which may repeat, computing only what is not known.
 
-        Args:
-            u: points, which may repeat.
-            compute: points (M, n) -> scores (M,) and hits (M,). Scores that are not finite are not kept.
+        ``compute`` takes points (M, n) and gives scores (M,) and hits (M,). Scores that are not finite are not kept.
         """
         keys = [row.tobytes() for row in u.detach().to("cpu", torch.float32).contiguous().numpy()]
         first = {key: k for k, key in reversed(list(enumerate(keys))) if key not in self._known}

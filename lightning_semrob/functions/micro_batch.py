@@ -52,13 +52,8 @@ def in_micro_batches(u: Tensor, size: MicroBatch, call: Callable[[Tensor], Resul
     """``call`` on points u (B, n) in parts of ``size.size`` rows, the last one padded with its last row.
 
     Every call has the same shape, since scores change by 1e-7 to 1e-6 with the batch size. A call that runs out of
-    memory is repeated with half as many rows.
-
-    Returns:
-        Results with their numbers of rows that are not padding.
-
-    Raises:
-        MemoryError: out of memory with a single row.
+    memory is repeated with half as many rows; MemoryError with a single one. Returns results, each with its number of
+    rows that are not padding.
     """
     results: list[tuple[Result, int]] = []
     done = 0

@@ -48,15 +48,7 @@ class RenderedTasks(Protocol):
 
 
 def precision_change(environment: RenderedTasks, shape: int = 0) -> dict[str, dict[str, float]]:
-    """Network -> ``mean`` and ``largest`` change of f against float32, on Sobol points of one shape.
-
-    Args:
-        environment: set up; its ``precision`` is compared with ``32``.
-        shape: index of the shape.
-
-    Returns:
-        Empty if the networks are float32.
-    """
+    """Network -> ``mean`` and ``largest`` change of f against float32, on Sobol points; empty for float32 itself."""
     if environment.precision == "32":
         return {}
     u = environment.space.sobol(PRECISION_POINTS, environment.seed)[None]

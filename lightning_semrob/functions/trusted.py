@@ -39,10 +39,7 @@ _OWN = {
 
 
 def refuse_code(data: Mapping[str, Any], source: str) -> None:
-    """Raise UntrustedError for arguments of an environment that name callables or classes: importing them runs code.
-
-    ``source`` is the file that names them.
-    """
+    """Raise UntrustedError where arguments of the file ``source`` name callables or classes, whose import runs code."""
     named = sorted(set(_code(data)))
     if named:
         raise UntrustedError(

@@ -18,14 +18,9 @@ _LEAST = 0.02
 def check_visible(renderer: Renderer, mesh: Mesh, space: SemanticSpace, views: int = 8) -> str | None:
     """Draw a mesh on a black and on a white background from Sobol views of a space; pixels that agree show the shape.
 
-    Args:
-        renderer: if it has no parameter ``background``, nothing is checked.
-        mesh: on the device to draw on.
-        space: the swept axes; other axes have the renderer's default.
-        views: number of views.
-
     Returns:
-        None if the shape is seen in every view, otherwise a sentence without its subject.
+        None if the shape is seen in every view, or the renderer has no parameter ``background``; otherwise a sentence
+        without its subject.
 
     Raises:
         ValueError: in half of the views or more, no pixel shows the shape.

@@ -54,14 +54,13 @@ def adaptive_map(
 
     A coarse grid comes first (every 4th sample of an axis); then the cells with the largest product of range (over
     the corners, averaged over functions) and number of unmeasured samples are halved. It ends early where no cell has
-    a range above 0.01. At last up to 64 random samples are measured and compared with their interpolation.
+    a range above 0.01. At last up to 64 random samples, by ``seed``, are measured and compared with their
+    interpolation.
 
     Args:
         evaluate: flat indices of samples (M,) -> values (N, M).
-        shape: (d_1, ..., d_n).
-        periodic: which axes are.
+        shape, periodic: (d_1, ..., d_n), and which axes are.
         share: largest share of the samples that is measured, in (0, 1].
-        seed: of the held-out samples.
         batch: samples that are asked for together, if there are so many.
 
     Raises:

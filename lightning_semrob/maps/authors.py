@@ -91,12 +91,9 @@ class AuthorsResults:
 def load_results(
     folder: Path, progress: Callable[[int, int], None] | None = None, objects: int | None = None
 ) -> AuthorsResults:
-    """Read every ``map.pt`` and ``optim.pt`` of the folder, or of ``checkpoint`` in it.
+    """Read every ``map.pt`` and ``optim.pt`` of the folder, or of ``checkpoint`` in it, of the first ``objects``.
 
-    Args:
-        folder: the authors' repository, or its folder ``checkpoint``.
-        progress: told how many objects are read, and of how many.
-        objects: read those of a smaller number alone; all if None.
+    ``progress`` is told how many objects are read, and of how many.
 
     Raises:
         ValueError: no such files, a file of another form, maps on different or unknown grids.

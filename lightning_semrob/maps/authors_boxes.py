@@ -16,15 +16,12 @@ __all__ = ["Judgement", "box_moments", "judge"]
 
 @dataclass(frozen=True)
 class Judgement:
-    """Shares of the space and verdicts of R runs of one method.
+    """Shares of the space and verdicts of R runs of one method; NaN where a run is absent.
 
-    Args:
-        theirs: ``min(|prod(b - a)|, Vol) / Vol``, NaN where a bound is not finite or the run is absent.
-        unwrapped: the part inside [0, 360] x [-10, 90], NaN where the run is absent.
-        ours: the same with a periodic azimuth.
-        mean, variance: of f over the box, inside the space, on the recorded map; NaN without map or volume.
-        valid: (R,) bool, whether Eq. 2 holds there.
-        leaves: (R,) bool, whether a finite box reaches beyond [0, 360] x [-10, 90].
+    ``theirs`` is ``min(|prod(b - a)|, Vol) / Vol`` (NaN where a bound is not finite), ``unwrapped`` the part inside
+    [0, 360] x [-10, 90], ``ours`` the same with a periodic azimuth; mean and variance are of f over the box, inside the
+    space, on the recorded map. ``valid`` says where Eq. 2 holds, ``leaves`` where a finite box reaches beyond the
+    space.
     """
 
     theirs: Tensor

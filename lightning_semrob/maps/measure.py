@@ -73,9 +73,8 @@ class SemanticMapper(pl.LightningModule):
     def prepare(self, environment: SemanticEnvironment, axes: SemanticSpace | None = None) -> None:
         """Make the empty tables.
 
-        Raises:
-            ValueError: axes that the environment does not sweep, a range that the renderer gives no meaning, a grid
-                that does not match or is too large, a bad fixed value.
+        ValueError: axes that the environment does not sweep, a range that the renderer gives no meaning, a grid that
+        does not match or is too large, a bad fixed value.
         """
         environment.setup()
         space = environment.space
@@ -242,15 +241,7 @@ def compute_maps(
     samples: int | None = None,
     share: float | None = None,
 ) -> SemanticMaps:
-    """Maps of every network and shape of an environment, in this process; see :class:`SemanticMapper`.
-
-    Args:
-        environment: networks, shapes, renderer and swept axes.
-        axes: the mapped axes, of those that the environment sweeps; its first two if None.
-        steps: samples (d_1, ..., d_n); 36 x 18, or 72 on one axis, if None.
-        fixed: values of the other swept axes; the renderer's default if not named.
-        samples: average over that many points of the other swept axes that ``fixed`` does not name.
-        share: adaptive mode: the largest share of the samples that is measured.
+    """Maps of every network and shape of an environment, in this process; the arguments are of :class:`SemanticMapper`.
 
     Raises:
         ValueError: axes that are not swept, or a grid that does not match them.

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lightning_semrob.evaluation.records import Run
 from lightning_semrob.finders.base import prepare_function
+from lightning_semrob.finders.oir import OIRBlackBoxFinder
 from lightning_semrob.finders.verified.finder import VerifiedFinder
 from lightning_semrob.functions import Complement, SemanticFunction
 from lightning_semrob.maps import DataMap, SemanticMaps, grid_points
@@ -260,6 +261,22 @@ def robust_boxes(runs: Sequence[Run], maps: SemanticMaps) -> tuple[Box, Tensor]:
             index.append(maps.index(maps.networks.index(run.network), shapes.index(run.shape)))
     both = torch.tensor(bounds, dtype=torch.float64).view(-1, 2, len(names))
     return Box(both[:, 0], both[:, 1]), torch.tensor(index, dtype=torch.int64)
+
+
+def grown_boxes(maps: SemanticMaps, points: int, eps_m: float, eps_v: float, seed: int) -> tuple[Box, Tensor]:
+    """Boxes that OIR_B and the verified finder grow on every map from Sobol points, and their rows (K,) of
+    ``maps.function()``.
+    """
+    f, rows = maps.function(), len(maps.networks) * len(maps.shapes)
+    u0 = maps.axes.sobol(points, seed).repeat(rows, 1)
+    index = torch.arange(rows).repeat_interleave(points)
+    usable = f.maps.flatten(1).isfinite().all(1)[index]
+    u0, index = u0[usable], index[usable]
+    found = [
+        finder.find(f, u0, maps.axes, index)
+        for finder in (OIRBlackBoxFinder(), VerifiedFinder(eps_m, eps_v, seed=seed))
+    ]
+    return Box(torch.cat([x.a for x in found]), torch.cat([x.b for x in found])), index.repeat(2)
 
 
 def find_traps(

@@ -38,13 +38,10 @@ def open_clip() -> Any:
 
 @dataclass(frozen=True)
 class ClipWeights:
-    """What belongs to the weights of a model: how they are fed, and the activation that they were trained with.
+    """What belongs to the weights ``tag`` of a model (None for a file's): how they are fed, and their activation.
 
-    Args:
-        tag: open_clip's name of the weights; None where the model has none and a file is given.
-        input_size: side of the square input, pixels.
-        mean, std: of images in [0, 1], per channel.
-        quick_gelu: whether the towers use ``x * sigmoid(1.702 x)`` as GELU, which OpenAI's weights need.
+    ``input_size`` is in pixels; ``mean`` and ``std`` are of images in [0, 1]; ``quick_gelu`` says whether the towers
+    use ``x * sigmoid(1.702 x)`` as GELU, which OpenAI's weights need.
     """
 
     tag: str | None
@@ -55,15 +52,12 @@ class ClipWeights:
 
 
 def clip_weights(model: str, tag: str | None, from_file: bool) -> ClipWeights:
-    """How to feed a model of open_clip; neither builds it nor fetches its weights.
-
-    Args:
-        model: as in ``open_clip.list_models()``.
-        tag: one of its weights; the first that open_clip lists if None.
-        from_file: weights come from a file, so that a model without any tag is accepted.
+    """How to feed a model of open_clip with a tag, its first one if None; neither builds it nor fetches its weights.
 
     Raises:
-        ValueError: for an unknown model or tag, with the nearest known one; for a model without weights.
+        ValueError: for an unknown model or tag, with the nearest known one; for a model without weights, unless they
+        come
+            ``from_file``.
         ImportError: open_clip is not installed.
     """
     library = open_clip()
@@ -91,10 +85,8 @@ def clip_weights(model: str, tag: str | None, from_file: bool) -> ClipWeights:
 class ZeroShotClassifier(nn.Module):
     """Logits are the scaled cosine similarities of a picture with the name of each class.
 
-    Args:
-        model: with ``encode_image`` and the logarithm ``logit_scale`` of the scale.
-        class_embeddings: (E, classes), columns of length 1; part of the state dict, so that the SHA-256 of the weights
-            covers names and prompts.
+    The model has ``encode_image`` and ``logit_scale``. The embeddings (E, classes), columns of length 1, are part of
+    the state dict, so that the SHA-256 of the weights covers names and prompts.
     """
 
     class_embeddings: Tensor
@@ -117,14 +109,7 @@ def build_zero_shot(
 ) -> ZeroShotClassifier:
     """A model of open_clip with the embeddings of the 1000 ImageNet classes.
 
-    Args:
-        name: for messages.
-        model: as in ``open_clip.list_models()``.
-        weights: of :func:`clip_weights`.
-        load: puts a state dict into the model; None for open_clip's own weights, which are downloaded.
-
-    Raises:
-        OSError: for weights or a tokenizer that could not be downloaded.
+    ``load`` puts a state dict into the model; None for open_clip's own weights, which are downloaded, or OSError.
     """
     library = open_clip()
     try:

@@ -15,18 +15,11 @@ _ROUNDING = 1e-3
 
 
 def fold_batch_norms(network: nn.Module, example: Tensor) -> nn.Module:
-    """A copy in which ``BatchNorm2d(Conv2d(x))`` is one convolution.
+    """A copy in which ``BatchNorm2d(Conv2d(x))`` is one convolution; ``network`` itself if nothing can be folded.
 
-    Pairs are found by running an example: the tensor that enters a normalisation is the one that left a convolution.
-    The copy is used only if it gives the logits of the original on the example, up to rounding. So a network that uses
-    such a tensor twice is left as it is.
-
-    Args:
-        network: in evaluation mode, its parameters frozen.
-        example: what it is fed, (B, C, H, W).
-
-    Returns:
-        The copy, or ``network`` itself if nothing can be folded.
+    Pairs are found by running an example (B, C, H, W) through the network, which is in evaluation mode: the tensor that
+    enters a normalisation is the one that left a convolution. The copy is used only if it gives the logits of the
+    original on the example, up to rounding. So a network that uses such a tensor twice is left as it is.
     """
     if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         return network

@@ -15,18 +15,11 @@ _ROUNDING = 1e-3
 
 @torch.no_grad()
 def probe_network(classifier: nn.Module, pictures: Tensor) -> int:
-    """Refuse a network whose scores are not a function of the picture alone.
+    """Refuse a network whose scores are not a function of the picture alone; returns how many pictures it was shown.
 
-    The network is shown the pictures together, together again, in reverse order, and one by one. Each time it must give
-    a picture the same logits, up to rounding, and it must not change its buffers and parameters. A network that returns
-    probabilities is refused too: the softmax of probabilities is nearly uniform.
-
-    Args:
-        classifier: pictures to logits, in evaluation mode; one that is no :class:`Classifier` is called by its class.
-        pictures: (B, 3, H, W) float32 in [0, 1], B at least 2, different from each other.
-
-    Returns:
-        The number of pictures that the network was shown.
+    The network is shown the pictures (B, 3, H, W) in [0, 1], which differ, together, together again, in reverse order,
+    and one by one. Each time it must give a picture the same logits, up to rounding, and it must not change its buffers
+    and parameters. A network that returns probabilities is refused too: the softmax of probabilities is nearly uniform.
 
     Raises:
         ValueError: the network fails; the message says what it does and how to mend it.

@@ -68,13 +68,8 @@ class Runtime(Record):
 class OnnxClassifier(Classifier):
     """A classifier whose logits come from ONNX Runtime, on one thread, where no gradient is needed.
 
-    Args:
-        classifier: the same network in torch, frozen, for calls that need gradients.
-        model: its backbone as :func:`export_onnx` wrote it.
-
-    Raises:
-        ModuleNotFoundError: ONNX Runtime is not installed.
-        RuntimeError: ONNX Runtime refuses the model.
+    ``model`` is the backbone of the classifier as :func:`export_onnx` wrote it; calls that need gradients go to torch.
+    ONNX Runtime may refuse it (RuntimeError).
     """
 
     def __init__(self, classifier: Classifier, model: bytes) -> None:
@@ -139,18 +134,14 @@ def _silence() -> Any:
 def with_runtime(
     classifier: Classifier, pictures: Tensor, runtime: str = "auto", model: bytes | None = None
 ) -> tuple[Classifier, Runtime]:
-    """Give a classifier the runtime that was asked for.
-
-    Returns the classifier and what its runtime is.
+    """A classifier, frozen, with the runtime that was asked for, and what that is.
 
     ``auto`` takes ONNX Runtime if the network is on a CPU, the packages are installed, and export and comparison
     succeed; otherwise it takes torch, and :attr:`Runtime.reason` says why. It leaves callables of the user's to torch,
     since their Python code may do what a graph cannot.
 
     Args:
-        classifier: in evaluation mode, frozen.
-        pictures: (B, 3, H, W) float32 in [0, 1], B at least 2, on the classifier's device: pictures of the job, on
-            which the logits are compared.
+        pictures: (B, 3, H, W) float32 in [0, 1], B at least 2, on the classifier's device, to compare the logits on.
         runtime: of :data:`RUNTIMES`.
         model: the exported backbone, if another process has made it already.
 

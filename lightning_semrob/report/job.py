@@ -68,12 +68,8 @@ class FinishedJob:
     def check(self, environment: SemanticEnvironment, weights: bool) -> None:
         """Refuse an environment that is not the one that the runs are of: new pictures would lie under old boxes.
 
-        Args:
-            environment: set up.
-            weights: load the networks and compare their weights as well.
-
-        Raises:
-            ValueError: outputs of a class, a mesh or weights that have changed; it is named.
+        With ``weights`` the networks are loaded and compared as well. ValueError names outputs of a class, a mesh or
+        weights that have changed.
         """
         shapes = {(spec.class_name, spec.shape_id): number for number, spec in enumerate(environment.shapes)}
         stated = {(run.network, *run.shape, run.target, run.weights_sha256, run.mesh_sha256) for run in self.rows}
@@ -122,3 +118,18 @@ class FinishedJob:
     def traps(self, maps: SemanticMaps) -> list[Trap]:
         """The traps on maps of the job, inside its robust boxes and beside them."""
         return find_traps(maps, *self.robust_boxes(maps), **self.demand)
+
+
+def boxes_of_run(maps: SemanticMaps, folder: str | Path) -> tuple[Box, Tensor]:
+    """The boxes of an output folder of ``evaluate.py`` that were verified as robust, and their rows of the maps.
+
+    Raises:
+        ValueError: no results there, or no such box over the mapped axes of a mapped network and shape.
+    """
+    boxes, index = FinishedJob.read(folder).robust_boxes(maps)
+    if not len(index):
+        raise ValueError(
+            f"'{folder}' has no valid box over {', '.join(maps.axes.names)} of a network and shape of these maps: map "
+            "the same ones"
+        )
+    return boxes, index

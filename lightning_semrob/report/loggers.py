@@ -139,14 +139,9 @@ class Dashboard(UpdateCallback):
         settings: Mapping[str, Any],
         maps: SemanticMaps | None,
     ) -> None:
-        """Log SRVR with its interval, the settings, the table of runs and the maps with their boxes.
+        """Log SRVR with its interval, the settings, the table of runs and the maps (of two axes) with their boxes.
 
-        Args:
-            trainer: with the environment as datamodule; call it on the first process only.
-            rows: the runs.
-            summary: of :func:`~lightning_semrob.evaluation.summary.summarize`.
-            settings: configuration and versions.
-            maps: maps of the job with two axes, or None where none were made.
+        The Trainer has the environment as datamodule; call it on the first process only.
         """
         environment: SemanticEnvironment = trainer.datamodule  # type: ignore[attr-defined]
         final = summary_metrics(summary)

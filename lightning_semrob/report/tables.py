@@ -103,12 +103,7 @@ def format_comparisons(summary: Summary, volume: str = "verified", names: Mappin
     """One sentence for each pair of networks, with what the sign-flip test says after Holm's correction.
 
     A volume is a lower bound of one box around one point: one network's is larger or smaller, which does not call it
-    more robust.
-
-    Args:
-        summary: of the job.
-        volume: that is compared.
-        names: what networks are called; their labels if None.
+    more robust. ``names`` says what networks are called; their labels if None.
     """
     names = names or labels_by_name(summary.networks)
     method = "verified" if "verified" in summary.methods else "mean"
@@ -273,13 +268,7 @@ def format_table(columns: Sequence[str], lines: Sequence[Sequence[str]], left: i
 
 
 def format_traps(traps: Sequence[Trap], names: Sequence[str], most: int = 30) -> str:
-    """Traps in their order: what, whose, where, how large and how deep.
-
-    Args:
-        traps: as found.
-        names: of the axes.
-        most: lines at most; the last line says how many are left out.
-    """
+    """Traps in their order: what, whose, where, how large and how deep; the last line counts those beyond ``most``."""
     lines, labels = [], labels_by_name([name for trap in traps for name in trap.networks])
     for number, trap in enumerate(traps[:most], 1):
         sides = [

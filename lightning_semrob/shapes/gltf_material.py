@@ -26,17 +26,10 @@ _WRAPS = {33071: "clamp", 33648: "mirror", 10497: "repeat"}
 
 @dataclass(frozen=True)
 class Surface:
-    """What a material is drawn with.
+    """What a material is drawn with: a linear colour and its opacity, and the light that it gives off untextured.
 
-    Args:
-        factor: linear colour (3,).
-        opacity: of the colour factor.
-        light: linear colour (3,) that it gives off where there is no texture of it.
-        paint: its texture, None for none.
-        coordinates: the set of texture coordinates.
-        matrix: (2, 3) what is done with them.
-        modes: how the texture goes on beyond its edges.
-        cutoff: opacity below which nothing is drawn; None where it is ignored.
+    ``coordinates`` is the set of texture coordinates, which ``matrix`` (2, 3) moves, ``modes`` how the texture goes on
+    beyond its edges. Below the opacity ``cutoff`` nothing is drawn; None ignores opacity.
     """
 
     factor: tuple[float, ...] = (1.0, 1.0, 1.0)

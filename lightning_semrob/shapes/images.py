@@ -92,9 +92,7 @@ class Textures:
     def make(self, paint: Paint, tiles: tuple[Any, Any] = (None, None)) -> tuple[Tensor, tuple[float, ...]]:
         """The texture (H, W, 3 or 4) of a paint, and the factor that is left for the corners, display values.
 
-        Args:
-            paint: what it shows.
-            tiles: along columns and rows, how it goes on beyond its edges, as of :func:`place`.
+        ``tiles`` says along columns and rows how it goes on beyond its edges, as of :func:`place`.
         """
         left: tuple[float, ...] = (1.0, 1.0, 1.0)
         key = (paint, tiles)

@@ -58,17 +58,10 @@ def loads(owners: Tensor, state: Tensor, cost: Tensor, processes: int) -> Tensor
 
 
 def share_again(owners: Tensor, state: Tensor, cost: Tensor, shape: Tensor, group: Tensor, processes: int) -> Tensor:
-    """Give each process that has nothing left about half of what the busiest one can spare.
+    """Give each process that has nothing left about half of what the busiest can spare; returns the new owners (N,).
 
-    Args:
-        owners: (N,) int64.
-        state: ``OPEN``, ``STARTED``, ``GROWN`` or ``DONE`` of each row, (N,) int64.
-        cost: what a whole row costs, (N,) float64, positive.
-        shape, group: as for :func:`share`; whole shapes are handed over if possible, else groups, else rows.
-        processes: how many.
-
-    Returns:
-        The new owners; rows that are ``STARTED`` or ``DONE`` keep theirs.
+    Whole shapes are handed over if possible, else groups, else rows. ``state`` is ``OPEN``, ``STARTED``, ``GROWN`` or
+    ``DONE`` of each row; rows that are ``STARTED`` or ``DONE`` keep their owners. ``cost`` is of a whole row.
     """
     owners = owners.clone()
     movable = (state == OPEN) | (state == GROWN)

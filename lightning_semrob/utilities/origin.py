@@ -62,12 +62,7 @@ class Origin:
             raise ValueError(f"it does not say what decided its numbers ({error})") from error
 
     def check(self, now: Origin, path: Path) -> None:
-        """Raise ValueError with the name of what has changed since the results in ``path`` were measured.
-
-        Args:
-            now: the origin of the same network and shape, as they are now.
-            path: of the results.
-        """
+        """Raise ValueError with the name of what has changed since the results in ``path`` were measured."""
         for name, what in (
             ("config", "config.yaml"),
             ("target", f"the outputs that count as right for class '{self.class_name}'"),

@@ -84,13 +84,7 @@ class GradientAudit:
 
 @dataclass(frozen=True)
 class AxisAgreement:
-    """How often the gradient along an axis has the sign of the slope.
-
-    Args:
-        axis: its name.
-        counted: points whose slope is distinguishable from zero.
-        right: those of them whose gradient has the same sign.
-    """
+    """How often the gradient along an axis has the sign of the slope, at points where that can be told from zero."""
 
     axis: str
     counted: int
@@ -119,19 +113,11 @@ def audit_gradient(
     index: Tensor | None = None,
     axes: Sequence[str] | None = None,
 ) -> GradientAudit:
-    """Compare gradient and slope of f along each axis around each point.
+    """Compare gradient and slope of f along each axis (or some, by name) around each point u (K, n).
 
     f and its gradient are evaluated at ``points`` even steps of a window of +-1 degree (+-1 % of the range in another
     unit), moved inside the range at its ends; least squares give the slope and its standard error. Costs ``points``
     gradient evaluations a point and axis.
-
-    Args:
-        f: a differentiable function.
-        u: (K, n) in the units of the axes.
-        space: the axes in the order of the columns of u.
-        points: of a window, at least 3.
-        index: as of f.
-        axes: names of the axes to audit; all if None.
 
     Raises:
         ValueError: fewer than 3 points, an axis that is not swept, or an f without gradient.
@@ -167,14 +153,7 @@ def audit_gradient(
 
 
 class ImageScore(SemanticFunction):
-    """f(u) of any differentiable score of the image, where no network is asked.
-
-    Args:
-        renderer: differentiable.
-        mesh: the shape.
-        score: images (B, 3, H, W) to (B,).
-        space: the swept axes.
-    """
+    """f(u) of any differentiable score of the image, (B, 3, H, W) to (B,), where no network is asked."""
 
     def __init__(self, renderer: Renderer, mesh: Mesh, score: Callable[[Tensor], Tensor], space: SemanticSpace) -> None:
         super().__init__()

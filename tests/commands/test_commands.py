@@ -15,8 +15,8 @@ pytest.importorskip("h5py")
 
 from lightning_semrob.commands.console import COMMANDS, main
 from lightning_semrob.commands.maps import environment_of
-from lightning_semrob.commands.traps import boxes_of_run
 from lightning_semrob.maps import SemanticMaps
+from lightning_semrob.report.job import boxes_of_run
 
 SMALL = [
     "--data.networks=[tiny_network:build,tiny_network:build_other]",

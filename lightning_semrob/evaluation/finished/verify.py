@@ -52,12 +52,10 @@ def verify_folder(
     invalid with a probability of at most 1 - confidence.
 
     Args:
-        folder: output folder of ``evaluate.py``.
+        folder: output folder of ``evaluate.py``; its environment is made anew if ``environment`` is None.
         seed: of the fresh samples; another one than the job's.
         evaluations: of f for a region, at most.
-        device: where rendering and networks run.
-        trust: import the modules of callables and classes that the folder names.
-        environment: of the folder; made anew if None.
+        device, trust: where rendering and networks run; import the callables and classes that the folder names.
 
     Raises:
         ValueError: no statements, the job's own seed, weights or a mesh that are not the stated ones.

@@ -46,13 +46,9 @@ def build_page(
     sheets: Sequence[Sheet | None],
     first: Sequence[Section] = (),
 ) -> str:
-    """The whole page as one text.
+    """The whole page of a job as one text; ``first`` are sections that come before the verdict.
 
-    Args:
-        environment: set up; renders the views of the regions.
-        job: what the page is about.
-        maps, sheets: as of :func:`measure_maps`.
-        first: sections that come before the verdict.
+    The environment is set up and renders the views of the regions; maps and sheets are as of :func:`measure_maps`.
     """
     from plotly.offline import get_plotlyjs
 
@@ -99,13 +95,12 @@ def write_report(
     grid: Sequence[int] | None = None,
     say: Callable[[str], None] = print,
 ) -> Path | None:
-    """Write ``report.html`` (and ``maps.nc``) into the output folder of a finished job.
+    """Write ``report.html`` (and ``maps.nc``) into the output folder of a finished job; ``say`` hears size and cost.
 
     Args:
         environment: of the job; see :func:`environment_of`.
         folder: of the job; see :meth:`~lightning_semrob.report.job.FinishedJob.read`.
         grid: samples of the mapped axes; ``DEFAULT_GRID`` if None.
-        say: hears a sentence on size and cost.
 
     Returns:
         The path, or None where a package is missing; then ``say`` hears how to get it.

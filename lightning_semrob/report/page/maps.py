@@ -64,13 +64,7 @@ class Maps(Section):
     def of(
         cls, environment: SemanticEnvironment, job: FinishedJob, maps: SemanticMaps, sheets: Sequence[Sheet | None]
     ) -> Maps:
-        """The maps of a job, with the renderings that they point at.
-
-        Args:
-            environment: set up; renders the views of the regions.
-            job: whose runs are drawn.
-            maps, sheets: as of :func:`lightning_semrob.report.page.pictures.measure_maps`.
-        """
+        """The maps of a job, with the renderings that they point at; maps and sheets are as of ``measure_maps``."""
         methods = list(job.summary.methods)
         regions = regions_of(job, environment, maps.axes, methods)
         shapes: dict[str, list[ShapeMaps]] = {}

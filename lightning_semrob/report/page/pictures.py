@@ -51,13 +51,7 @@ _MOST_VIEWS = 20_000
 
 @dataclass
 class Sheet:
-    """Small renderings side by side in one picture, so that hundreds of them stay small.
-
-    Args:
-        side: of one rendering, pixels.
-        columns: of the sheet.
-        count: renderings.
-    """
+    """Small renderings side by side in one picture, so that hundreds of them stay small; ``side`` is in pixels."""
 
     side: int
     columns: int

@@ -146,14 +146,7 @@ def _region_lines(run: Run, a: Point | None, b: Point | None, u0: Point, space: 
 def regions_of(
     job: FinishedJob, environment: SemanticEnvironment, axes: SemanticSpace, methods: Sequence[str]
 ) -> list[list[Region]]:
-    """The regions of every shape, in the order of networks, methods and initial points.
-
-    Args:
-        job: whose runs they are.
-        environment: its networks, shapes and space.
-        axes: the mapped axes.
-        methods: names of the finders.
-    """
+    """The regions of every shape, in the order of networks, methods and initial points; ``axes`` are those mapped."""
     space = environment.space
     shapes = [(shape.class_name, shape.shape_id) for shape in environment.shapes]
     found: list[list[Region]] = [[] for _ in shapes]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.maps.traps import MOST_BOXES, Trap
-from lightning_semrob.report.page.pictures import Sheet, jpeg, pictures
+from lightning_semrob.report.page.pictures import Sheet, jpeg
 from lightning_semrob.report.page.regions import bounds_of, place_of
 from lightning_semrob.report.page.sections import Section
+from lightning_semrob.report.traps import worst_view
 
 __all__ = ["TrapCard", "Traps"]
 
@@ -37,13 +36,9 @@ class TrapCard:
     @classmethod
     def of(cls, trap: Trap, environment: SemanticEnvironment, maps: SemanticMaps) -> TrapCard:
         """A trap that is a mean over shapes shows the first shape of its class."""
-        members = [k for k, shape in enumerate(environment.shapes) if shape.class_name == trap.class_name]
-        number = next((k for k in members if environment.shapes[k].shape_id == trap.shape), members[0])
-        values = dict(maps.fixed) | dict(zip(maps.axes.names, trap.worst_point.tolist(), strict=True))
-        point = torch.tensor([[values[name] for name in environment.space.names]], dtype=torch.float64)
         sheet = Sheet(176, 1, 1)
         try:
-            sheet.add(pictures(environment, number, point), [0])
+            sheet.add(worst_view(trap, environment, maps), [0])
             picture = jpeg(sheet.image)
         except (ValueError, OSError):
             picture = ""

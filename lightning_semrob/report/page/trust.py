@@ -235,12 +235,9 @@ class Trust(Section):
 
     @classmethod
     def of(cls, records: Sequence[TrustRecord], environment: SemanticEnvironment, before: Sequence[str] = ()) -> Trust:
-        """The section of the trust maps of a job; nothing is evaluated.
+        """The section of one or more trust maps; nothing is evaluated. ``before`` are sentences of the headline.
 
-        Args:
-            records: at least one.
-            environment: set up; renders one or two views of each shape, and one of the worst traps.
-            before: sentences of the headline that come first.
+        The environment is set up and renders one or two views of each shape, and one of the worst traps.
         """
         summary = summarize_maps(records)
         if summary is None:
