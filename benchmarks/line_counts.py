@@ -1,7 +1,8 @@
 """How many lines the package and its tests have, before and after the move into rooms.
 
-Lines of ``*.py`` below ``lightning_semrob/`` and ``tests/``, in version 0.1.0 and now. Of the commits between them,
-those of ``HOUSE`` arranged the package; all others added something to it.
+Lines of ``*.py`` below ``lightning_semrob/``, ``tests/`` and ``lightning_semrob/rendering/``, in version 0.1.0 and now.
+Of the commits between them, those of ``HOUSE`` arranged the package; all others added something to it. What the commits
+that begin with "Scenes" added to ``rendering/`` is counted apart: pictures, panoramas and shadows are new.
 
     python benchmarks/line_counts.py
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import subprocess
 from collections import Counter
 
+RENDERING = "lightning_semrob/rendering"
 #: The last commit before the package moved into rooms.
 BEFORE = "Rooms: every module moves to the room that it belongs to"
 #: Beginnings of the subjects of the commits that arranged the package. The two that lost files in a merge and brought
@@ -61,25 +63,32 @@ def count(commit: str, folder: str) -> int:
     return sum(git("show", f"{commit}:{name}").count("\n") for name in names)
 
 
+def net(before: str, folder: str, beginnings: tuple[str, ...]) -> Counter[bool]:
+    """Lines that commits added to a folder less those that they took away: those whose subjects have one of the
+    beginnings, and the others."""
+    lines: Counter[bool] = Counter()
+    chosen = False
+    for line in git("log", "--numstat", "--no-renames", "--format=@%s", f"{before}..", "--", folder).splitlines():
+        if line.startswith("@"):
+            chosen = line[1:].startswith(beginnings)
+        elif line.endswith(".py"):
+            added, deleted, _ = line.split("\t")
+            lines[chosen] += int(added) - int(deleted)
+    return lines
+
+
 def main() -> None:
     """Print the counts."""
     first = git("log", "--format=%h", f"--grep=^{BEFORE}", "-1").strip()
     if not first:
         raise SystemExit("this checkout does not have the history since version 0.1.0")
     before = f"{first}^"
-    for folder in ("lightning_semrob", "tests"):
+    for folder in ("lightning_semrob", "tests", RENDERING):
         print(f"{folder}: {count(before, folder)} lines in 0.1.0, {count('HEAD', folder)} now")
-    net: Counter[bool] = Counter()
-    house = False
-    for line in git(
-        "log", "--numstat", "--no-renames", "--format=@%s", f"{before}..", "--", "lightning_semrob"
-    ).splitlines():
-        if line.startswith("@"):
-            house = line[1:].startswith(HOUSE)
-        elif line.endswith(".py"):
-            added, deleted, _ = line.split("\t")
-            net[house] += int(added) - int(deleted)
-    print(f"the package: {net[True]:+d} lines by its arrangement, {net[False]:+d} by what was added")
+    package = net(before, "lightning_semrob", HOUSE)
+    print(f"the package: {package[True]:+d} lines by its arrangement, {package[False]:+d} by what was added")
+    scenes = net(before, RENDERING, ("Scenes",))[True]
+    print(f"{RENDERING}: {scenes:+d} lines by scenes, {count('HEAD', RENDERING) - scenes} without them")
 
 
 if __name__ == "__main__":

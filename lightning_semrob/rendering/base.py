@@ -122,17 +122,20 @@ class Renderer(nn.Module, ABC):
 
     def forward(self, mesh: Mesh, u: Tensor, names: tuple[str, ...]) -> Tensor:
         """Images at semantic points u (B, n), whose columns are the parameters ``names``."""
+        values = self.values(u, names)
+        return self.render(mesh, values) if len(u) else u.new_zeros(0, 3, self.image_size, self.image_size)
+
+    def values(self, u: Tensor, names: tuple[str, ...]) -> dict[str, Tensor]:
+        """The value (B,) float32 of every parameter at u (B, n), whose columns are the parameters ``names``."""
         if u.dim() != 2 or u.shape[1] != len(names):
             raise ValueError(f"u must be (B, {len(names)}) for the axes {names}, got {tuple(u.shape)}")
-        table = self.semantic_parameters
         for name in names:
             self.parameter(name)
         u = u.to(torch.float32)
-        parameters = {
+        return {
             name: u[:, names.index(name)] if name in names else u.new_full((u.shape[0],), parameter.default)
-            for name, parameter in table.items()
+            for name, parameter in self.semantic_parameters.items()
         }
-        return self.render(mesh, parameters)
 
     def resized(self, image_size: int) -> Renderer:
         """The same renderer with smaller images, where it can make them; itself otherwise."""

@@ -78,8 +78,6 @@ class CallableRenderer(Renderer):
     def render(self, mesh: Mesh, parameters: Mapping[str, Tensor]) -> Tensor:
         """Images (B, 3, image_size, image_size); see :class:`Renderer`."""
         u = torch.stack([parameters[name] for name in self._table], -1)
-        if not len(u):
-            return u.new_zeros(0, 3, self.image_size, self.image_size)
         with torch.no_grad():
             images = torch.as_tensor(self.images(u, mesh) if self._takes_mesh else self.images(u))
         expected = (len(u), 3, self.image_size, self.image_size)

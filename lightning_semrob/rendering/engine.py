@@ -93,16 +93,8 @@ class Engine:
         self._spare: dict[tuple[int, int], dict[str, Tensor]] = {}
 
     def draw(self, camera: Tensor, lighting: Lighting, size: int, samples: int) -> Tensor:
-        """Images of the mesh under B cameras.
-
-        Args:
-            camera: (B, 3, 4) of :func:`~lightning_semrob.rendering.camera.camera_matrix`.
-            lighting: light and colours of each image.
-            size: side of the images, pixels.
-            samples: samples a pixel along each side.
-
-        Returns:
-            (B, 3, size, size) float32 in [0, 1].
+        """Images (B, 3, size, size) float32 in [0, 1] under cameras (B, 3, 4) of
+        :func:`~lightning_semrob.rendering.camera.camera_matrix`, with ``samples**2`` samples a pixel.
         """
         light = (lighting.directions, lighting.intensities, lighting.ambient, lighting.color, lighting.background)
         images: Tensor = _Draw.apply(self, size, samples, camera, *light)  # type: ignore[no-untyped-call]
@@ -147,7 +139,7 @@ class Engine:
         pixels = background.permute(0, 2, 3, 1).reshape(batch, -1, 3).contiguous()
         return {"background": self._empty(torch.float32, batch, 3).zero_(), "backdrop": pixels}
 
-    def backward(self, drawn: _Drawn, slope: Tensor, needs_backdrop: bool = True) -> tuple[Tensor, ...]:
+    def backward(self, drawn: _Drawn, slope: Tensor, needs_backdrop: bool) -> tuple[Tensor, ...]:
         """dL/d(camera, directions, intensities, ambient, color, background) from dL/dimages (B, 3, size, size).
 
         That to a background of pixels is zero unless ``needs_backdrop``.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_semrob.rendering.base import package_version
 from lightning_semrob.rendering.camera import DEPTH_TOLERANCE, NEAR, camera_matrix
@@ -79,8 +79,6 @@ class PyTorch3DRenderer(MeshRenderer):
 
     def render(self, mesh: Mesh, parameters: Mapping[str, Tensor]) -> Tensor:
         """Images (B, 3, image_size, image_size); see :class:`Renderer`."""
-        if len(parameters["azimuth"]) == 0:
-            return parameters["azimuth"].new_zeros(0, 3, self.image_size, self.image_size)
         with torch.no_grad():
             hard = self._draw(mesh, parameters, soft=False)
         if not (torch.is_grad_enabled() and any(value.requires_grad for value in parameters.values())):
@@ -91,34 +89,29 @@ class PyTorch3DRenderer(MeshRenderer):
     @torch.no_grad()
     def gap(self, mesh: Mesh, u: Tensor, names: tuple[str, ...]) -> Tensor:
         """Mean absolute difference between the hard and the soft image at each point u (B, n), (B,)."""
-        table = self.semantic_parameters
-        parameters = {
-            name: u[:, names.index(name)].to(torch.float32) if name in names else torch.full_like(u[:, 0], p.default)
-            for name, p in table.items()
-        }
+        parameters = self.values(u, names)
         difference = self._draw(mesh, parameters, soft=False) - self._draw(mesh, parameters, soft=True)
         return difference.abs().mean((1, 2, 3))
 
     def _draw(self, mesh: Mesh, parameters: Mapping[str, Tensor], soft: bool) -> Tensor:
-        from pytorch3d.renderer import FoVPerspectiveCameras, MeshRasterizer, MeshRenderer, RasterizationSettings
+        from pytorch3d.renderer import FoVPerspectiveCameras, MeshRasterizer, RasterizationSettings
         from pytorch3d.structures import Meshes
 
         geometry: Geometry = self.prepared(mesh)
-        azimuth, distance = parameters["azimuth"], parameters["distance"]
-        unit = camera_matrix(
-            azimuth, parameters["elevation"], distance, torch.full_like(azimuth, 90.0), parameters["roll"]
+        azimuth, elevation, distance, field_of_view, roll = (
+            parameters[name] for name in ("azimuth", "elevation", "distance", "field_of_view", "roll")
         )
+        unit = camera_matrix(azimuth, elevation, distance, torch.full_like(azimuth, 90.0), roll)
         # PyTorch3D: row vectors, +x left, +y up, +z away from the camera.
         rotation = torch.stack((-unit[:, 0, :3], unit[:, 1, :3], unit[:, 2, :3]), -1)
         translation = torch.stack((torch.zeros_like(distance), torch.zeros_like(distance), distance), -1)
         cameras = FoVPerspectiveCameras(
-            znear=NEAR, zfar=FAR, fov=parameters["field_of_view"], R=rotation, T=translation, device=azimuth.device
+            znear=NEAR, zfar=FAR, fov=field_of_view, R=rotation, T=translation, device=azimuth.device
         )
-        side = self.image_size * self.supersampling
         # Of two coincident faces in both windings the one that is turned to the camera is seen.
         nearest = 2 if bool((geometry.partner >= 0).any()) else 1
         settings = RasterizationSettings(
-            image_size=side,
+            image_size=self.image_size * self.supersampling,
             blur_radius=math.log(1.0 / 1e-4 - 1.0) * self.sigma if soft else 0.0,
             faces_per_pixel=self.faces_per_pixel if soft else nearest,
             perspective_correct=True,
@@ -126,70 +119,51 @@ class PyTorch3DRenderer(MeshRenderer):
             cull_backfaces=False,
             z_clip_value=NEAR,
         )
-        field_of_view = parameters["field_of_view"]
-        camera = camera_matrix(azimuth, parameters["elevation"], distance, field_of_view, parameters["roll"])
-        light = self.lighting(mesh, parameters, camera)
-        shader = _Shader(geometry, rotation, translation, field_of_view, light, self.sigma, self.gamma, soft)
-        renderer = MeshRenderer(MeshRasterizer(cameras=cameras, raster_settings=settings), shader)
         meshes = Meshes(verts=[geometry.vertices], faces=[geometry.faces]).extend(len(azimuth))
-        image: Tensor = renderer(meshes, cameras=cameras)
+        fragments = MeshRasterizer(cameras=cameras, raster_settings=settings)(meshes)
+        camera = camera_matrix(azimuth, elevation, distance, field_of_view, roll)
+        light = self.lighting(mesh, parameters, camera)
+        center = -(rotation @ translation[:, :, None])[..., 0].detach()
+        widths = (self.sigma, self.gamma) if soft else ()
+        image = mix_fragments(fragments, geometry, light, center, field_of_view.detach(), widths)
         image = image.view(len(azimuth), self.image_size, self.supersampling, self.image_size, self.supersampling, 3)
         return image.mean((2, 4)).permute(0, 3, 1, 2).clamp(0.0, 1.0)
 
 
-class _Shader(nn.Module):
-    """Lambert shading of every fragment as the built-in rasteriser does it, then the nearest or a soft mix."""
-
-    def __init__(
-        self,
-        geometry: Geometry,
-        rotation: Tensor,
-        translation: Tensor,
-        field_of_view: Tensor,
-        light: Lighting,
-        sigma: float,
-        gamma: float,
-        soft: bool,
-    ) -> None:
-        super().__init__()
-        self.geometry = geometry
-        self.center = -(rotation @ translation[:, :, None])[..., 0].detach()
-        self.focal = 1.0 / torch.tan(field_of_view.detach() * (math.pi / 360.0))
-        self.light = light
-        self.sigma = sigma
-        self.gamma = gamma
-        self.soft = soft
-
-    def forward(self, fragments: Any, meshes: Any, **arguments: Any) -> Tensor:
-        """(B, H, W, 3) from PyTorch3D's fragments, all (B, H, W, K, ...)."""
-        geometry, light = self.geometry, self.light
-        seen = fragments.pix_to_face
-        batch, height, width, layers = seen.shape
-        index = (seen >= 0).nonzero(as_tuple=True)
-        image, face = index[0], seen[index] % len(geometry.faces)
-        corner = geometry.vertices[geometry.faces[face]]
-        normal = torch.linalg.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-        volume = self.focal[image] ** 2 * ((self.center[image] - corner[:, 0]) * normal).sum(-1)
-        depth = fragments.zbuf[index].detach()
-        stretch = depth**3 / volume.abs().clamp_min(1e-12) * 4 / height**2
-        color = shade_fragments(geometry, light, image, face, fragments.bary_coords[index], volume >= 0, stretch)
-        colors = torch.zeros(batch, height, width, layers, 3, device=seen.device).index_put(index, color)
-        background = _behind(light.background, height)
-        if not self.soft:
-            front = torch.zeros_like(seen, dtype=torch.bool).index_put(index, volume >= 0)
-            close = (seen >= 0) & (fragments.zbuf <= fragments.zbuf[..., :1] * (1 + DEPTH_TOLERANCE))
-            chosen = (close & front).to(torch.int64).argmax(-1)  # the nearest where none of them looks here
-            color = colors.gather(-2, chosen[..., None, None].expand(-1, -1, -1, 1, 3))[..., 0, :]
-            return torch.where(seen[..., :1] >= 0, color, background)
-        mask = (seen >= 0).to(colors)
-        coverage = torch.sigmoid(-fragments.dists / self.sigma) * mask
-        inverse = (FAR - fragments.zbuf) / (FAR - NEAR) * mask
-        nearest = inverse.amax(-1, keepdim=True).clamp_min(EPSILON)
-        weight = coverage * torch.exp((inverse - nearest) / self.gamma)
-        rest = torch.exp((EPSILON - nearest) / self.gamma).clamp_min(EPSILON)
-        total = weight.sum(-1, keepdim=True) + rest
-        mixed: Tensor = ((weight[..., None] * colors).sum(-2) + rest * background) / total
-        return mixed
+def mix_fragments(
+    fragments: Any, geometry: Geometry, light: Lighting, center: Tensor, field_of_view: Tensor, soft: Sequence[float]
+) -> Tensor:
+    """(B, H, W, 3) from PyTorch3D's fragments, all (B, H, W, K, ...), under cameras at ``center`` (B, 3): Lambert
+    shading as of the built-in rasteriser, then the nearest, or with ``soft`` the soft mix of that sigma and gamma."""
+    seen = fragments.pix_to_face
+    batch, height, width, layers = seen.shape
+    index = (seen >= 0).nonzero(as_tuple=True)
+    image, face = index[0], seen[index] % len(geometry.faces)
+    corner = geometry.vertices[geometry.faces[face]]
+    normal = torch.linalg.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    focal = 1.0 / torch.tan(field_of_view * (math.pi / 360.0))
+    volume = focal[image] ** 2 * ((center[image] - corner[:, 0]) * normal).sum(-1)
+    depth = fragments.zbuf[index].detach()
+    stretch = depth**3 / volume.abs().clamp_min(1e-12) * 4 / height**2
+    color = shade_fragments(geometry, light, image, face, fragments.bary_coords[index], volume >= 0, stretch)
+    colors = torch.zeros(batch, height, width, layers, 3, device=seen.device).index_put(index, color)
+    background = _behind(light.background, height)
+    if not soft:
+        front = torch.zeros_like(seen, dtype=torch.bool).index_put(index, volume >= 0)
+        close = (seen >= 0) & (fragments.zbuf <= fragments.zbuf[..., :1] * (1 + DEPTH_TOLERANCE))
+        chosen = (close & front).to(torch.int64).argmax(-1)  # the nearest where none of them looks here
+        color = colors.gather(-2, chosen[..., None, None].expand(-1, -1, -1, 1, 3))[..., 0, :]
+        return torch.where(seen[..., :1] >= 0, color, background)
+    sigma, gamma = soft
+    mask = (seen >= 0).to(colors)
+    coverage = torch.sigmoid(-fragments.dists / sigma) * mask
+    inverse = (FAR - fragments.zbuf) / (FAR - NEAR) * mask
+    nearest = inverse.amax(-1, keepdim=True).clamp_min(EPSILON)
+    weight = coverage * torch.exp((inverse - nearest) / gamma)
+    rest = torch.exp((EPSILON - nearest) / gamma).clamp_min(EPSILON)
+    total = weight.sum(-1, keepdim=True) + rest
+    mixed: Tensor = ((weight[..., None] * colors).sum(-2) + rest * background) / total
+    return mixed
 
 
 def _behind(background: Tensor, side: int) -> Tensor:
@@ -208,11 +182,8 @@ def shade_fragments(
         image, face: (M,) int64, which image of ``lighting`` and which face.
         weight: (M, 3) perspective-correct barycentrics.
         front: (M,) bool, whether the face is seen counter-clockwise; the normal is turned to the seen side.
-        stretch: (M,) area of a sample in units of twice the face's area: times the cross product of the texture edges
-            it is the texture area that chooses the mipmap level.
-
-    Returns:
-        (M, 3).
+        stretch: (M,) area of a sample in units of twice the face's area, which with the texture edges gives its mipmap
+            level.
     """
     weight = weight[..., None]
     albedo = (weight * geometry.colors[face]).sum(1)

@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["PARAMETERS", "Light", "Rasterizer", "lighting"]
 
 
-def _free_bytes(device: torch.device) -> int:
-    """Free memory of a GPU, with what PyTorch holds of it and does not use."""
-    held: int = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return torch.cuda.mem_get_info(device)[0] + held
-
-
 class Rasterizer(MeshRenderer):
     """Renders a mesh with perspective, textures, ambient and directional light, antialiased and differentiable.
 
@@ -83,12 +77,9 @@ class Rasterizer(MeshRenderer):
     def render(self, mesh: Mesh, parameters: Mapping[str, Tensor]) -> Tensor:
         """Images (B, 3, image_size, image_size); see :class:`Renderer`."""
         engine: Engine = self.prepared(mesh)
-        count = len(parameters["azimuth"])
-        if count == 0:
-            return parameters["azimuth"].new_zeros(0, 3, self.image_size, self.image_size)
         images = []
         together = self.images_at_once(mesh, any(value.requires_grad for value in parameters.values()))
-        for start in range(0, count, together):
+        for start in range(0, len(parameters["azimuth"]), together):
             chunk = {name: value[start : start + together] for name, value in parameters.items()}
             camera = camera_matrix(
                 *(chunk[name] for name in ("azimuth", "elevation", "distance", "field_of_view", "roll"))
@@ -114,8 +105,11 @@ class Rasterizer(MeshRenderer):
         """How many images of ``mesh`` fit into ``memory_limit`` together, at least one."""
         limit = self.memory_limit
         if limit is None:
-            device = mesh.vertices.device
-            limit = _free_bytes(device) // 2 if device.type == "cuda" else 2**30
+            limit, device = 2**30, mesh.vertices.device
+            if device.type == "cuda":
+                # What PyTorch holds and does not use is free too.
+                unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+                limit = (torch.cuda.mem_get_info(device)[0] + unused) // 2
         once = self.memory_bytes(mesh, 0, gradient)
         return max(1, (limit - once) // (self.memory_bytes(mesh, 1, gradient) - once))
 

@@ -51,25 +51,6 @@ PARAMETERS: Final[Mapping[str, SemanticParameter]] = {
 """
 
 
-def with_defaults(
-    table: Mapping[str, SemanticParameter], defaults: Mapping[str, float]
-) -> Mapping[str, SemanticParameter]:
-    """The parameters of ``table`` with other defaults.
-
-    Raises:
-        ValueError: an unknown parameter, or a value outside its range.
-    """
-    table = dict(table)
-    for name, value in defaults.items():
-        if name not in table:
-            raise ValueError(f"defaults: {unknown_name('parameter', name, sorted(table))}")
-        axis = table[name].axis
-        if not axis.low <= value <= axis.high:
-            raise ValueError(f"the default {value} of '{name}' lies outside its range [{axis.low:g}, {axis.high:g}]")
-        table[name] = replace(table[name], default=float(value))
-    return table
-
-
 class MeshRenderer(Renderer):
     """A renderer of meshes under one camera, light and shading model.
 
@@ -97,7 +78,14 @@ class MeshRenderer(Renderer):
             raise ValueError(f"albedo must lie in [0, 1], got {albedo}")
         self.backdrop = None if scene in (None, Scene()) else Backdrop(scene, image_size)
         own = {} if self.backdrop is None else self.backdrop.semantic_parameters
-        self._semantic_parameters = with_defaults({**PARAMETERS, **own}, defaults or {})
+        table = self._semantic_parameters = {**PARAMETERS, **own}
+        for name, value in (defaults or {}).items():
+            if name not in table:
+                raise ValueError(f"defaults: {unknown_name('parameter', name, sorted(table))}")
+            low, high = table[name].axis.low, table[name].axis.high
+            if not low <= value <= high:
+                raise ValueError(f"the default {value} of '{name}' lies outside its range [{low:g}, {high:g}]")
+            table[name] = replace(table[name], default=float(value))
         self._in_scene = self.backdrop is not None
         self.supersampling = supersampling
         self.ambient = ambient

@@ -14,9 +14,7 @@ def sweep_space(renderer: Renderer, axes: Mapping[str, Sequence[float] | None] |
     """The swept space from axis names, with a narrower range where one is given.
 
     Args:
-        renderer: knows the widest range, unit and periodicity of every axis.
-        axes: names, or name -> ``[low, high]`` (None for the renderer's range). A narrowed periodic axis is no
-            longer periodic.
+        axes: names, or name -> ``[low, high]`` (None for the renderer's). A narrowed periodic axis is not periodic.
 
     Raises:
         ValueError: an unknown axis, an empty or inverted range, or one outside of what the renderer means.

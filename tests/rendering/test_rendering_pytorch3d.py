@@ -13,7 +13,7 @@ from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.rendering import PyTorch3DRenderer, Rasterizer, Renderer, Scene
 from lightning_semrob.rendering.camera import camera_matrix
 from lightning_semrob.rendering.geometry import prepare
-from lightning_semrob.rendering.pytorch3d import _Shader
+from lightning_semrob.rendering.pytorch3d import mix_fragments
 from lightning_semrob.shapes.mesh import Mesh
 from tests.rendering.test_rendering_contract import POINT, SIZE, RendererContract, box, checkered, smooth_weights, table
 
@@ -34,7 +34,7 @@ def test_by_its_short_name_too() -> None:
 
 
 def test_what_is_behind_the_object_is_the_scene_of_the_built_in_renderer() -> None:
-    """The shader on fragments without a face, which need no PyTorch3D: picture, panorama and shadow, to the pixel."""
+    """Fragments without a face, which need no PyTorch3D: picture, panorama and shadow, to the pixel."""
     plain, scene = Rasterizer(SIZE), Rasterizer(SIZE, scene=Scene("embedded:wood", "embedded:room", 0.8))
     mesh, names = box(), ("azimuth", "elevation", "picture")
     u = torch.tensor([[35.0, 20.0, 0.0], [200.0, 50.0, 1.0]])
@@ -46,13 +46,12 @@ def test_what_is_behind_the_object_is_the_scene_of_the_built_in_renderer() -> No
     light = scene.lighting(mesh, parameters, camera_matrix(*view))
     none = torch.zeros(2, 2 * SIZE, 2 * SIZE, 1)
     empty = SimpleNamespace(pix_to_face=none.long() - 1, zbuf=none - 1, dists=none - 1, bary_coords=none[..., None])
-    unit = torch.eye(3).expand(2, 3, 3), torch.zeros(2, 3)
     around = (plain(mesh, u[:, :2], names[:2]) == 1).all(1, keepdim=True).expand(-1, 3, -1, -1)
     assert 0.5 < around.float().mean() < 0.95
     expected = scene(mesh, u, names)[around]
-    for soft in (False, True):
-        shader = _Shader(prepare(mesh, None), *unit, parameters["field_of_view"], light, 1e-5, 1e-4, soft)
-        found = shader(empty, None).unflatten(1, (SIZE, 2)).unflatten(3, (SIZE, 2)).mean((2, 4)).permute(0, 3, 1, 2)
+    for soft in ((), (1e-5, 1e-4)):
+        samples = mix_fragments(empty, prepare(mesh), light, torch.zeros(2, 3), parameters["field_of_view"], soft)
+        found = samples.unflatten(1, (SIZE, 2)).unflatten(3, (SIZE, 2)).mean((2, 4)).permute(0, 3, 1, 2)
         torch.testing.assert_close(found[around], expected, atol=1e-5, rtol=0)
 
 

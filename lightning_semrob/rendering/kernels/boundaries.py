@@ -11,10 +11,10 @@ import warp as wp
 
 from lightning_semrob.rendering.kernels.layout import (
     BACKGROUND, BLEND_UNIT, LOW_WORD, MODULE, VARIES, Face, Frame, Ints, Lights, Mesh, Slopes,
-    depth_of, edge_plane, f32, f64, face_of, i32, i64, lambdas, mat34d, pixel_of, sample_x, sample_y, strip_of,
+    depth_of, edge_plane, f32, f64, face_of, i32, i64, lambdas, pixel_of, sample_x, sample_y, strip_of,
     to_matrix, value_at, varies,
 )  # fmt: skip
-from lightning_semrob.rendering.kernels.shading import blend_of, counted, give_backdrop, sample_color
+from lightning_semrob.rendering.kernels.shading import blend_of, counted, give_backdrop, planes_backward, sample_color
 
 __all__ = ["blend_boundaries", "blend_boundaries_backward"]
 
@@ -142,25 +142,16 @@ def source(mesh: Mesh, frame: Frame, b: i32, f: i32, s: Segment):
     sample beside i or j that sees it, or NOWHERE. Of two coincident faces the one that is seen counts."""
     if frame.det[b, f] < f64(0.0) and mesh.faces[f].partner >= 0:
         f = mesh.faces[f].partner
-    found = i32(f)
-    if (mesh.faces[f].kind & VARIES) != 0:
-        found = NOWHERE
-        beside = wp.where(s.down == 0, frame.side, 1)
-        place = wp.where(s.down == 0, s.row, s.column)
-        for n in range(4):
-            at = wp.where((n & 1) == 0, s.i, s.j) + wp.where(n < 2, -beside, beside)
-            inside = (n < 2 and place > 0) or (n >= 2 and place + 1 < frame.side)
-            if found == NOWHERE and inside and face_of(frame.keys[b, at]) == f:
-                found = -1 - at
-    return found
-
-
-@wp.struct
-class Found:
-    """How many boundaries lie on a segment, and whether they are listed from i to j."""
-
-    count: i32
-    forwards: wp.bool
+    if (mesh.faces[f].kind & VARIES) == 0:
+        return f
+    beside = wp.where(s.down == 0, frame.side, 1)
+    place = wp.where(s.down == 0, s.row, s.column)
+    for n in range(4):
+        at = wp.where((n & 1) == 0, s.i, s.j) + wp.where(n < 2, -beside, beside)
+        inside = (n < 2 and place > 0) or (n >= 2 and place + 1 < frame.side)
+        if inside and face_of(frame.keys[b, at]) == f:
+            return -1 - at
+    return NOWHERE
 
 
 @wp.func
@@ -174,7 +165,6 @@ def find_between(
     the nearer of those that end hides the other there. Every seam on the way is a boundary of its own. If none ends,
     the surface that was followed meets the other one. See :func:`find` for the lists.
     """
-    found = Found()
     other_edges = wp.zeros(shape=(66,), dtype=wp.int32)
     w = Walk()
     back = Walk()
@@ -185,15 +175,15 @@ def find_between(
     if goal >= 0 and w.how != ARRIVES:
         back = walk(mesh, frame, b, goal, start, s.xj, s.yj, s.xi, s.yi, other_edges)
     nearer = depth_of(s.key_i) >= depth_of(s.key_j)
-    found.forwards = w.how == ARRIVES or (w.how == ENDS and (back.how == COVERS or nearer))
+    forwards = w.how == ARRIVES or (w.how == ENDS and (back.how == COVERS or nearer))
     if w.how == COVERS and back.how == COVERS:
         if start < 0 or goal < 0:
-            return found
-        found.forwards = w.face != start or back.face == goal
+            return 0, forwards
+        forwards = w.face != start or back.face == goal
     last = goal
     sources[0] = -1 - s.i
     end = -1 - s.j
-    if not found.forwards:
+    if not forwards:
         w = back
         last = start
         end = sources[0]
@@ -216,11 +206,10 @@ def find_between(
     elif w.how == COVERS:
         edges[within] = 4 * w.face + MEETS
         edges[within + 1] = last
-    found.count = within + 1
-    if w.how == ARRIVES and w.seams == 0:
-        found.count = 0
     sources[within + 1] = end
-    return found
+    if w.how == ARRIVES and w.seams == 0:
+        return 0, forwards
+    return within + 1, forwards
 
 
 @wp.func
@@ -234,7 +223,6 @@ def find(
     colours on its two sides are ``sources[n]`` and ``sources[n + 1]``, a face, or -1 - i for a sample. All in the order
     from j to i unless ``forwards``.
     """
-    found = Found()
     here, there = face_of(s.key_i), face_of(s.key_j)
     start, goal = i32(-1), i32(-1)
     shared = i32(-1)
@@ -248,14 +236,12 @@ def find(
                 if (across[k] >> 3) == goal:
                     shared = k
     if shared < 0:
-        found = find_between(mesh, frame, b, s, start, goal, edges, sources)
-    elif (mesh.faces[start].across[shared] & 1) != 0:
-        edges[0] = 4 * start + shared
-        sources[0] = -1 - s.i
-        sources[1] = -1 - s.j
-        found.count = 1
-        found.forwards = True
-    return found
+        count, forwards = find_between(mesh, frame, b, s, start, goal, edges, sources)
+        return count, forwards
+    edges[0] = 4 * start + shared
+    sources[0] = -1 - s.i
+    sources[1] = -1 - s.j
+    return mesh.faces[start].across[shared] & 1, True
 
 
 @wp.struct
@@ -303,13 +289,9 @@ def crossing(mesh: Mesh, frame: Frame, b: i32, s: Segment, edge: i32, other: i32
 @wp.func
 def color_of(frame: Frame, lights: Lights, b: i32, source: i32):
     """The colour of a source, as of :func:`find`."""
-    color = wp.vec3f()
     if source >= 0:
-        color = frame.lit[b, source]
-    else:
-        i = -1 - source
-        color = sample_color(frame, lights, b, i, frame.keys[b, i])
-    return color
+        return frame.lit[b, source]
+    return sample_color(frame, lights, b, -1 - source, frame.keys[b, -1 - source])
 
 
 @wp.func
@@ -321,13 +303,13 @@ def blend_segment(
 
     The sample whose half of the segment holds the boundary takes ``|t - 1/2| * share`` of the colour beyond.
     """
-    found = find(mesh, frame, b, s, edges, sources)
-    for n in range(found.count):
+    count, forwards = find(mesh, frame, b, s, edges, sources)
+    for n in range(count):
         c = crossing(mesh, frame, b, s, edges[n], edges[n + 1])
         if c.share > f32(0.0):
             amount = (f32(0.5) - c.t) * c.share
             change = color_of(frame, lights, b, sources[n + 1]) - color_of(frame, lights, b, sources[n])
-            if not found.forwards:
+            if not forwards:
                 change = -change
             change = change * (amount * BLEND_UNIT)
             weight = wp.abs(amount) * BLEND_UNIT
@@ -355,34 +337,29 @@ def blend_boundaries(mesh: Mesh, frame: Frame, lights: Lights, strips: i32):
 @wp.func
 def give(frame: Frame, slopes: Slopes, b: i32, source: i32, slope: wp.vec3f):
     """Add a slope to the colour of a source; returns it where that is the background."""
-    to_background = wp.vec3f()
     f = source
     if source < 0:
         key = frame.keys[b, -1 - source]
         f = face_of(key)
         if varies(key):
             wp.atomic_add(slopes.to_sample, b, -1 - source, counted(slopes, b, slope))
-            return to_background
+            return wp.vec3f()
     if f < 0:
-        to_background = give_backdrop(slopes, b, pixel_of(frame, -1 - source), slope)
-    else:
-        wp.atomic_add(slopes.to_face, b, f, counted(slopes, b, slope))
-    return to_background
+        return give_backdrop(slopes, b, pixel_of(frame, -1 - source), slope)
+    wp.atomic_add(slopes.to_face, b, f, counted(slopes, b, slope))
+    return wp.vec3f()
 
 
 @wp.func
-def depth_backward(mesh: Mesh, frame: Frame, b: i32, face: Face, det: f64, to_plane: wp.vec3d):
-    """dL/dcamera from that to :func:`depth_plane`."""
-    i, j, k = face.corners[0], face.corners[1], face.corners[2]
-    p, q, r = frame.clip[b, i], frame.clip[b, j], frame.clip[b, k]
-    pq, qr, rp = wp.cross(p, q), wp.cross(q, r), wp.cross(r, p)
-    to_det = -wp.dot(pq + qr + rp, to_plane) / (det * det)
+def depth_backward(mesh: Mesh, frame: Frame, b: i32, f: i32, to_plane: wp.vec3d):
+    """dL/dcamera from that to :func:`depth_plane`, ``sum of n_k / det``; the determinant is of degree 3 in the corners:
+    ``2 ddet = sum of p_k . dn_k``."""
+    face = mesh.faces[f]
+    det = frame.det[b, f]
+    p, q, r = frame.clip[b, face.corners[0]], frame.clip[b, face.corners[1]], frame.clip[b, face.corners[2]]
+    half = -wp.dot(depth_plane(frame, b, face, det), to_plane) / det * f64(0.5)
     slope = to_plane / det
-    return (
-        to_matrix(mesh.vertices[i], wp.cross(q - r, slope) + to_det * qr)
-        + to_matrix(mesh.vertices[j], wp.cross(r - p, slope) + to_det * rp)
-        + to_matrix(mesh.vertices[k], wp.cross(p - q, slope) + to_det * pq)
-    )
+    return planes_backward(mesh, frame, b, f, wp.matrix_from_rows(slope + half * p, slope + half * q, slope + half * r))
 
 
 @wp.func
@@ -393,35 +370,30 @@ def boundary_backward(mesh: Mesh, frame: Frame, b: i32, s: Segment, c: Crossing,
     to_plane = wp.vec3d(to_begin * s.xi + to_end * s.xj, to_begin * s.yi + to_end * s.yj, to_begin + to_end)
     f = edge >> 2
     face = mesh.faces[f]
-    result = mat34d()
     if (edge & 3) == MEETS:
-        result = depth_backward(mesh, frame, b, face, frame.det[b, f], to_plane) - depth_backward(
-            mesh, frame, b, mesh.faces[other], frame.det[b, other], to_plane
-        )
-    else:
-        i, j = face.corners[((edge & 3) + 1) % 3], face.corners[((edge & 3) + 2) % 3]
-        result = to_matrix(mesh.vertices[i], wp.cross(frame.clip[b, j], to_plane))
-        result += to_matrix(mesh.vertices[j], wp.cross(to_plane, frame.clip[b, i]))
-    return result
+        return depth_backward(mesh, frame, b, f, to_plane) - depth_backward(mesh, frame, b, other, to_plane)
+    i, j = face.corners[((edge & 3) + 1) % 3], face.corners[((edge & 3) + 2) % 3]
+    result = to_matrix(mesh.vertices[i], wp.cross(frame.clip[b, j], to_plane))
+    return result + to_matrix(mesh.vertices[j], wp.cross(to_plane, frame.clip[b, i]))
 
 
 @wp.func(inline=True)
 def segment_backward(
     mesh: Mesh, frame: Frame, lights: Lights, slopes: Slopes, b: i32, thread: i32, s: Segment,
-    pixel_i: i32, pixel_j: i32, edges: Ints, sources: Ints,
+    edges: Ints, sources: Ints,
 ):  # fmt: skip
-    """The slope of :func:`blend_segment`, whose samples lie in these pixels; returns dL/dbackground; what goes
-    elsewhere is added there."""
+    """The slope of :func:`blend_segment`; returns dL/dbackground, and adds the others where they belong."""
     to_background = wp.vec3f()
-    found = find(mesh, frame, b, s, edges, sources)
-    for n in range(found.count):
+    count, forwards = find(mesh, frame, b, s, edges, sources)
+    for n in range(count):
         c = crossing(mesh, frame, b, s, edges[n], edges[n + 1])
         if c.share > f32(0.0):
-            before = wp.where(found.forwards, sources[n], sources[n + 1])
-            after = wp.where(found.forwards, sources[n + 1], sources[n])
+            before = wp.where(forwards, sources[n], sources[n + 1])
+            after = wp.where(forwards, sources[n + 1], sources[n])
             at_i = c.t < f32(0.5)
-            slope = slopes.pixels[b, wp.where(at_i, pixel_i, pixel_j)]
-            blend = frame.blends[b, wp.where(at_i, s.i, s.j)]
+            blended = wp.where(at_i, s.i, s.j)
+            slope = slopes.pixels[b, pixel_of(frame, blended)]
+            blend = frame.blends[b, blended]
             change = color_of(frame, lights, b, after) - color_of(frame, lights, b, before)
             weight = wp.max(f32(blend[3]) / BLEND_UNIT, f32(1.0))
             slope = slope / weight
@@ -442,23 +414,14 @@ def blend_boundaries_backward(mesh: Mesh, frame: Frame, lights: Lights, slopes: 
     of the rows of samples."""
     b, thread = wp.tid()
     strip = strip_of(frame, b, thread, strips, 1)
-    size = frame.side // frame.samples
-    below = ((strip.row + 1) // frame.samples - strip.row // frame.samples) * size
     edges = wp.zeros(shape=(66,), dtype=wp.int32)
     sources = wp.zeros(shape=(66,), dtype=wp.int32)
     to_background = wp.vec3f()
-    for column in range(strip.first, strip.last):
-        pixel = strip.row // frame.samples * size + column
-        for n in range(frame.samples):
-            key = frame.keys[b, strip.row * frame.side + column * frame.samples + n]
-            for down in range(2):
-                s = segment(frame, b, strip.row, column * frame.samples + n, down, key)
-                if bounded(s):
-                    other = pixel + below
-                    if down == 0:
-                        other = pixel + (n + 1) // frame.samples
-                    to_background += segment_backward(
-                        mesh, frame, lights, slopes, b, thread, s, pixel, other, edges, sources
-                    )
+    for column in range(strip.first * frame.samples, strip.last * frame.samples):
+        key = frame.keys[b, strip.row * frame.side + column]
+        for down in range(2):
+            s = segment(frame, b, strip.row, column, down, key)
+            if bounded(s):
+                to_background += segment_backward(mesh, frame, lights, slopes, b, thread, s, edges, sources)
     for c in range(3):
         slopes.to_light[b, thread, BACKGROUND + c] += f64(to_background[c])

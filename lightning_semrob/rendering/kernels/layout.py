@@ -177,10 +177,9 @@ def strip_of(frame: Frame, b: i32, thread: i32, strips: i32, margin: i32):
 @wp.func
 def face_of(key: i64):
     """The face that a key names, -1 for the background."""
-    face = i32(-1)
-    if key != i64(0):
-        face = LAST_FACE - ((i32(key & LOW_WORD) >> 1) & LAST_FACE)
-    return face
+    if key == i64(0):
+        return i32(-1)
+    return LAST_FACE - ((i32(key & LOW_WORD) >> 1) & LAST_FACE)
 
 
 @wp.func

@@ -28,8 +28,12 @@ def light_on(lights: Lights, b: i32, normal: wp.vec3f):
 
 
 @wp.func
-def light_on_backward(lights: Lights, slopes: Slopes, b: i32, thread: i32, normal: wp.vec3f, to_light: f32):
-    """Add the slope of :func:`light_on` to what this thread gathers; returns dL/dnormal."""
+def lit_backward(lights: Lights, slopes: Slopes, b: i32, thread: i32, normal: wp.vec3f, light: f32, to_tint: wp.vec3f):
+    """Add the slopes of the tint and of :func:`light_on` to what this thread gathers; returns dL/dnormal. Under light 1
+    the slope of the tint is ``to_tint``."""
+    for c in range(3):
+        slopes.to_light[b, thread, TINT + c] += f64(to_tint[c] * light)
+    to_light = wp.dot(to_tint, lights.tint[b])
     to_normal = wp.vec3f()
     slopes.to_light[b, thread, 0] += f64(to_light)
     for i in range(lights.intensities.shape[1]):
@@ -46,15 +50,18 @@ def light_on_backward(lights: Lights, slopes: Slopes, b: i32, thread: i32, norma
 
 
 @wp.func
-def within(x: f32):
-    """1 in [0, 1], else 0: the slope of cutting to that range."""
-    return wp.where(x >= f32(0.0) and x <= f32(1.0), f32(1.0), f32(0.0))
-
-
-@wp.func
 def cut(color: wp.vec3f):
     """The colour within [0, 1]."""
     return wp.max(wp.min(color, wp.vec3f(f32(1.0))), wp.vec3f())
+
+
+@wp.func
+def cut_backward(color: wp.vec3f, slope: wp.vec3f):
+    """The slope of :func:`cut`: 0 where the colour lies outside of [0, 1]."""
+    for c in range(3):
+        if not (color[c] >= f32(0.0) and color[c] <= f32(1.0)):
+            slope[c] = f32(0.0)
+    return slope
 
 
 @wp.kernel(module=MODULE)
@@ -146,19 +153,18 @@ def level_slope(mesh: Mesh, level: i32, uv: wp.vec2f, to_color: wp.vec3f):
 
 @wp.func
 def detail(mesh: Mesh, texture: i32, area: f32):
-    """The mipmap level, whole and fraction, where a sample covers ``area`` of texture space."""
+    """The mipmap level where a sample covers ``area`` of texture space, and how far it is to the next."""
     pyramid = mesh.pyramids[texture]
     base = mesh.levels[pyramid[0]]
     texels = wp.max(area * f32(base[1]) * f32(base[2]), f32(1.0))
-    return wp.min(f32(0.5) * wp.log2(texels), f32(pyramid[1] - 1))
+    place = wp.min(f32(0.5) * wp.log2(texels), f32(pyramid[1] - 1))
+    return pyramid[0] + i32(place), place - wp.floor(place)
 
 
 @wp.func
 def texture_color(mesh: Mesh, texture: i32, uv: wp.vec2f, area: f32):
     """Trilinear sample of a texture where a sample covers ``area`` of texture space."""
-    place = detail(mesh, texture, area)
-    level = mesh.pyramids[texture][0] + i32(place)
-    fraction = place - wp.floor(place)
+    level, fraction = detail(mesh, texture, area)
     color = level_color(mesh, level, uv)
     if fraction > f32(0.0):
         color += (level_color(mesh, level + 1, uv) - color) * fraction
@@ -168,9 +174,7 @@ def texture_color(mesh: Mesh, texture: i32, uv: wp.vec2f, area: f32):
 @wp.func
 def texture_slope(mesh: Mesh, texture: i32, uv: wp.vec2f, area: f32, to_color: wp.vec3f):
     """dL/duv from dL/d(:func:`texture_color`), the level held."""
-    place = detail(mesh, texture, area)
-    level = mesh.pyramids[texture][0] + i32(place)
-    fraction = place - wp.floor(place)
+    level, fraction = detail(mesh, texture, area)
     slope = level_slope(mesh, level, uv, to_color)
     if fraction > f32(0.0):
         slope += (level_slope(mesh, level + 1, uv, to_color) - slope) * fraction
@@ -248,23 +252,19 @@ def shade_samples(mesh: Mesh, frame: Frame, lights: Lights, strips: i32):
 @wp.func
 def behind(lights: Lights, b: i32, pixel: i32):
     """What stands behind the object in a pixel."""
-    color = lights.background[b]
     if lights.backdrop.shape[1] > 0:
-        color = lights.backdrop[b, pixel]
-    return color
+        return lights.backdrop[b, pixel]
+    return lights.background[b]
 
 
 @wp.func
 def sample_color(frame: Frame, lights: Lights, b: i32, i: i32, key: i64):
     """The colour of sample i, which has this key, before blending."""
-    color = wp.vec3f()
     if varies(key):
-        color = frame.colors[b, i]
-    elif key != i64(0):
-        color = frame.lit[b, face_of(key)]
-    else:
-        color = behind(lights, b, pixel_of(frame, i))
-    return color
+        return frame.colors[b, i]
+    if key != i64(0):
+        return frame.lit[b, face_of(key)]
+    return behind(lights, b, pixel_of(frame, i))
 
 
 @wp.func
@@ -317,19 +317,10 @@ def uncounted(slopes: Slopes, b: i32, slope: vec3l):
 @wp.func
 def give_backdrop(slopes: Slopes, b: i32, pixel: i32, slope: wp.vec3f):
     """Add a slope to the backdrop of a pixel; returns it where there is one background to take it."""
-    to_background = slope
     if slopes.to_backdrop.shape[1] > 0:
         wp.atomic_add(slopes.to_backdrop, b, pixel, counted(slopes, b, slope))
-        to_background = wp.vec3f()
-    return to_background
-
-
-@wp.struct
-class Weights:
-    """dL/dlambda_k of a sample, and its slope to Frame.lit of its face."""
-
-    to_lambda: wp.vec3d
-    to_lit: wp.vec3f
+        return wp.vec3f()
+    return slope
 
 
 @wp.func
@@ -337,38 +328,33 @@ def fragment_backward(
     mesh: Mesh, frame: Frame, lights: Lights, slopes: Slopes, b: i32, thread: i32, f: i32, face: Face,
     x: f64, y: f64, to_color: wp.vec3f,
 ):  # fmt: skip
-    """The slope of the colour of a fragment; that to the light is added to what this thread gathers."""
-    result = Weights()
+    """dL/dlambda_k and the slope to Frame.lit from that to the colour of a fragment; that to the light is added to what
+    this thread gathers."""
+    to_lit = wp.vec3f()
     s = fragment(mesh, frame, lights, b, f, face, x, y)
-    raw = wp.cw_mul(s.lit, s.texture)
-    slope = wp.vec3f(to_color[0] * within(raw[0]), to_color[1] * within(raw[1]), to_color[2] * within(raw[2]))
+    slope = cut_backward(wp.cw_mul(s.lit, s.texture), to_color)
     to_corner = wp.vec3f()
     if face.texture >= 0:
         along = texture_slope(mesh, face.texture, s.uv, s.area, wp.cw_mul(slope, s.lit))
         to_corner = wp.vec3f(wp.dot(along, mesh.uv[f, 0]), wp.dot(along, mesh.uv[f, 1]), wp.dot(along, mesh.uv[f, 2]))
     slope = wp.cw_mul(slope, s.texture)
     if (face.kind & LIT_ONCE) != 0:
-        result.to_lit = slope
+        to_lit = slope
     else:
-        tint = lights.tint[b]
-        lit = wp.cw_mul(slope, s.color)
-        for c in range(3):
-            slopes.to_light[b, thread, TINT + c] += f64(lit[c] * s.light)
-        to_normal = light_on_backward(lights, slopes, b, thread, s.normal, wp.dot(lit, tint))
+        to_normal = lit_backward(lights, slopes, b, thread, s.normal, s.light, wp.cw_mul(slope, s.color))
         to_normal = s.scale * (to_normal - wp.dot(to_normal, s.normal) * s.normal)
-        color = wp.cw_mul(slope, tint) * s.light
+        color = wp.cw_mul(slope, lights.tint[b]) * s.light
         for k in range(3):
             to_corner[k] += wp.dot(color, mesh.colors[f, k]) + wp.dot(to_normal, mesh.normals[f, k])
-    mean = wp.dot(to_corner, s.weights)
-    for k in range(3):
-        result.to_lambda[k] = f64(to_corner[k] - mean) / s.total
-    return result
+    to_lambda = wp.vec3d(to_corner - wp.vec3f(wp.dot(to_corner, s.weights))) / s.total
+    return to_lambda, to_lit
 
 
 @wp.func
-def planes_backward(mesh: Mesh, frame: Frame, b: i32, f: i32, to_0: wp.vec3d, to_1: wp.vec3d, to_2: wp.vec3d):
-    """dL/dcamera from dL/dn_k of face f: ``n_k = p_i x p_j``."""
+def planes_backward(mesh: Mesh, frame: Frame, b: i32, f: i32, to_planes: wp.mat33d):
+    """dL/dcamera from dL/dn_k of face f, row k: ``n_k = p_i x p_j``."""
     face = mesh.faces[f]
+    to_0, to_1, to_2 = to_planes[0], to_planes[1], to_planes[2]
     p, q, r = frame.clip[b, face.corners[0]], frame.clip[b, face.corners[1]], frame.clip[b, face.corners[2]]
     return (
         to_matrix(mesh.vertices[face.corners[0]], wp.cross(to_1, r) + wp.cross(q, to_2))
@@ -379,14 +365,13 @@ def planes_backward(mesh: Mesh, frame: Frame, b: i32, f: i32, to_0: wp.vec3d, to
 
 @wp.func
 def gathered(
-    mesh: Mesh, frame: Frame, slopes: Slopes, b: i32, thread: i32, key: i64, to_lit: wp.vec3f,
-    to_0: wp.vec3d, to_1: wp.vec3d, to_2: wp.vec3d,
-):  # fmt: skip
+    mesh: Mesh, frame: Frame, slopes: Slopes, b: i32, thread: i32, key: i64, to_lit: wp.vec3f, to_planes: wp.mat33d
+):
     """Add what a run of samples with one key has gathered."""
     f = face_of(key)
     wp.atomic_add(slopes.to_face, b, f, counted(slopes, b, to_lit))
     if varies(key):
-        wp.atomic_add(slopes.to_camera, b, thread, planes_backward(mesh, frame, b, f, to_0, to_1, to_2))
+        wp.atomic_add(slopes.to_camera, b, thread, planes_backward(mesh, frame, b, f, to_planes))
 
 
 @wp.kernel(module=MODULE)
@@ -400,7 +385,7 @@ def shade_samples_backward(mesh: Mesh, frame: Frame, lights: Lights, slopes: Slo
     y = sample_y(s.row, half)
     to_background = wp.vec3f()
     to_lit = wp.vec3f()
-    to_0, to_1, to_2 = wp.vec3d(), wp.vec3d(), wp.vec3d()
+    to_planes = wp.mat33d()
     last = i64(0)
     for pixel in range(s.begin, s.end):
         slope = slopes.pixels[b, row + pixel]
@@ -413,9 +398,9 @@ def shade_samples_backward(mesh: Mesh, frame: Frame, lights: Lights, slopes: Slo
                 key = frame.keys[b, i]
                 if ((key ^ last) & LOW_WORD) != i64(0):
                     if last != i64(0):
-                        gathered(mesh, frame, slopes, b, thread, last, to_lit, to_0, to_1, to_2)
+                        gathered(mesh, frame, slopes, b, thread, last, to_lit, to_planes)
                         to_lit = wp.vec3f()
-                        to_0, to_1, to_2 = wp.vec3d(), wp.vec3d(), wp.vec3d()
+                        to_planes = wp.mat33d()
                     last = key
                 if key == i64(0):
                     to_background += give_backdrop(slopes, b, row + pixel, slope)
@@ -423,16 +408,15 @@ def shade_samples_backward(mesh: Mesh, frame: Frame, lights: Lights, slopes: Slo
                     f = face_of(key)
                     x = sample_x(column, half)
                     total = slope + uncounted(slopes, b, slopes.to_sample[b, i])
-                    back = fragment_backward(mesh, frame, lights, slopes, b, thread, f, mesh.faces[f], x, y, total)
-                    to_lit += back.to_lit
-                    r = wp.vec3d(x, y, f64(1.0))
-                    to_0 += back.to_lambda[0] * r
-                    to_1 += back.to_lambda[1] * r
-                    to_2 += back.to_lambda[2] * r
+                    to_lambda, slope_lit = fragment_backward(
+                        mesh, frame, lights, slopes, b, thread, f, mesh.faces[f], x, y, total
+                    )
+                    to_lit += slope_lit
+                    to_planes += wp.outer(to_lambda, wp.vec3d(x, y, f64(1.0)))
                 else:
                     to_lit += slope
     if last != i64(0):
-        gathered(mesh, frame, slopes, b, thread, last, to_lit, to_0, to_1, to_2)
+        gathered(mesh, frame, slopes, b, thread, last, to_lit, to_planes)
     for c in range(3):
         slopes.to_light[b, thread, BACKGROUND + c] += f64(to_background[c])
 
@@ -441,7 +425,6 @@ def shade_samples_backward(mesh: Mesh, frame: Frame, lights: Lights, slopes: Slo
 def light_faces_backward(mesh: Mesh, frame: Frame, lights: Lights, slopes: Slopes, run: i32):
     """Carry the slopes of Frame.lit to the light. Threads: images, runs of faces."""
     b, thread = wp.tid()
-    tint = lights.tint[b]
     for f in range(thread * run, wp.min((thread + 1) * run, mesh.faces.shape[0])):
         total = slopes.to_face[b, f]
         if total[0] != i64(0) or total[1] != i64(0) or total[2] != i64(0):
@@ -450,9 +433,5 @@ def light_faces_backward(mesh: Mesh, frame: Frame, lights: Lights, slopes: Slope
             light = light_on(lights, b, normal)
             slope = uncounted(slopes, b, total)
             if (face.kind & VARIES) == 0:
-                raw = wp.cw_mul(face.color, tint) * light
-                slope = wp.vec3f(slope[0] * within(raw[0]), slope[1] * within(raw[1]), slope[2] * within(raw[2]))
-            lit = wp.cw_mul(slope, face.color)
-            for c in range(3):
-                slopes.to_light[b, thread, TINT + c] += f64(lit[c] * light)
-            light_on_backward(lights, slopes, b, thread, normal, wp.dot(lit, tint))
+                slope = cut_backward(wp.cw_mul(face.color, lights.tint[b]) * light, slope)
+            lit_backward(lights, slopes, b, thread, normal, light, wp.cw_mul(slope, face.color))
