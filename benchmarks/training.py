@@ -306,7 +306,7 @@ def print_differences(
     shares: Mapping[Run, Mapping[str, Tensor]],
     classes: Tensor,
     resamples: int,
-    base: str = "uniform",
+    base: str,
 ) -> None:
     """Every arm minus ``base`` at the seeds that both have, paired by seed and shape; points of percent.
 
@@ -341,6 +341,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Tune, train, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(ARMS), default=list(ARMS), help="arms to train")
+    parser.add_argument("--base", choices=list(ARMS), default="uniform", help="what the others are compared with")
     parser.add_argument("--rates", type=float, nargs="+", default=[4e-3, 8e-3, 16e-3], help="to tune; one is not tuned")
     parser.add_argument("--tuning-seeds", type=int, nargs="+", default=[100, 101])
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(8)), help="of uniform and aimed")
@@ -396,9 +397,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"Mean and standard deviation over seeds; trusted, failing and verified on {options.mapped} shapes of a class"
     )
     print_means(runs, views, shares, photographs)
-    if "uniform" in seeds:
-        print("\nPaired differences to uniform, points of percent")
-        print_differences(runs, views, shares, labels, options.resamples)
+    if options.base in seeds:
+        print(f"\nPaired differences to {options.base}, points of percent")
+        print_differences(runs, views, shares, labels, options.resamples, options.base)
 
 
 if __name__ == "__main__":
