@@ -1,8 +1,8 @@
 """Does training that aims beat training that does not? Ways to draw views, judged where the difference is visible.
 
     python benchmarks/training.py --output outputs/training            # tunes, trains, judges, prints the tables
-    python benchmarks/training.py --output outputs/three --only uniform aimed --rates 0.008 --seeds 0 1 2 \\
-        --space azimuth elevation distance                             # three axes
+    python benchmarks/training.py --output outputs/three --only uniform aimed --seeds 0 1 2 --held-out 4 \\
+        --space azimuth elevation distance --rates 0.002 0.004 0.008 0.016    # three axes
     python benchmarks/training.py --output outputs/lite0 --only uniform aimed --rates 0.0005 --seeds 0 1 2 \\
         --config configs/train_finetune.yaml --shapes 'path/to/shapes#*' --mapped 1   # EfficientNet-Lite0
 
