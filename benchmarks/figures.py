@@ -32,7 +32,8 @@ from paper_figures import plot_region_views, plot_srvr_against_accuracy, plot_sr
 from reference import METHODS, REFERENCE, PaperData, load_paper_data, load_paper_maps
 from torch import Tensor
 
-from lightning_semrob.evaluation.environment import PAPER_INITIAL_POINTS, SemanticEnvironment
+from lightning_semrob.evaluation.environment import SemanticEnvironment
+from lightning_semrob.evaluation.tasks import PAPER_INITIAL_POINTS
 from lightning_semrob.finders import NaiveFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder, VerifiedFinder
 from lightning_semrob.finders.trace import trace_growth
 from lightning_semrob.functional.srvr import shape_means

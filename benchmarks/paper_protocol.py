@@ -27,7 +27,7 @@ from contact_sheet import sheet, tile
 from reference import REFERENCE
 from torch import Tensor
 
-from lightning_semrob.commands.evaluate import config_folder
+from lightning_semrob.commands.parsing import config_folder
 from lightning_semrob.functions import RenderedFunction
 from lightning_semrob.networks import build_network
 from lightning_semrob.rendering.raster import Rasterizer

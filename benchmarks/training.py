@@ -31,7 +31,7 @@ import yaml
 from intervals import symmetric_interval
 from torch import Tensor
 
-from lightning_semrob.commands.evaluate import config_folder
+from lightning_semrob.commands.parsing import config_folder
 from lightning_semrob.functional.tails import swap_p_value
 from lightning_semrob.functional.uncertainty import paired_difference
 from lightning_semrob.report.tables import format_table

@@ -31,9 +31,8 @@ from reference import REFERENCE
 from torch import Tensor
 
 from lightning_semrob import AnalyticFunction, RecordedFunction, SemanticSpace
-from lightning_semrob.functional.betting import clopper_pearson
 from lightning_semrob.functional.trusted_share import compare_shares, share_intervals
-from lightning_semrob.functional.uncertainty import ShapeInterval
+from lightning_semrob.functional.uncertainty import ShapeInterval, clopper_pearson
 from lightning_semrob.report.figures import save_figure
 from lightning_semrob.trust import Tiles
 from lightning_semrob.trust.sampling import MapSamples, sample_maps

@@ -15,7 +15,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.strategies import DDPStrategy
 
 from lightning_semrob.commands import console
-from lightning_semrob.commands.parsing import OneSentence, config_folder, program_name, quiet, with_packaged_configs
+from lightning_semrob.commands.parsing import OneSentence, program_name, quiet, with_packaged_configs
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.estimate import Estimate
 from lightning_semrob.evaluation.folder import versions
@@ -34,7 +34,7 @@ from lightning_semrob.sharing.strategies import SharedTableStrategy, check_devic
 from lightning_semrob.trust.mapper import TrustSettings
 from lightning_semrob.utilities.distributed import usable_cores
 
-__all__ = ["EvaluateCLI", "JobCLI", "config_folder", "evaluate", "main", "with_packaged_configs"]
+__all__ = ["EvaluateCLI", "JobCLI", "evaluate", "main"]
 
 #: Parts of the configuration that do not decide the numbers.
 _NOT_IN_RESULTS = ("trainer", "output", "overwrite", "dry_run", "report_grid", "config")

@@ -11,7 +11,7 @@ from lightning_semrob.evaluation.summary import Summary
 from lightning_semrob.report.tables import format_summary
 from lightning_semrob.report.trust import format_trust
 
-__all__ = ["main", "merge"]
+__all__ = ["main"]
 
 
 def main(args: Sequence[str]) -> Summary:

@@ -13,7 +13,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from lightning_semrob.evaluation.models import Models
-from lightning_semrob.evaluation.tasks import PAPER_INITIAL_POINTS, TRUSTED, Tasks, make_tasks
+from lightning_semrob.evaluation.tasks import TRUSTED, Tasks, make_tasks
 from lightning_semrob.functions import RenderedFunction, SemanticFunction
 from lightning_semrob.functions.nuisances import Nuisances
 from lightning_semrob.networks import Classifier
@@ -26,7 +26,7 @@ from lightning_semrob.utilities.distributed import all_gather
 from lightning_semrob.utilities.loaders import ListLoader
 from lightning_semrob.verification.region import AxisDensity, box_mass
 
-__all__ = ["PAPER_INITIAL_POINTS", "PROFILED", "SemanticEnvironment", "TaskBatch", "sweep_space"]
+__all__ = ["PROFILED", "SemanticEnvironment"]
 
 #: Names of the job's sections in the report of the Trainer's profiler begin with this.
 PROFILED = "[semrob]"

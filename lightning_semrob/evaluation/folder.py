@@ -19,16 +19,9 @@ from typing import Any
 import torch
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
-from lightning_semrob.evaluation.records import (
-    NOT_VERIFIED,
-    Run,
-    config_of_runs,
-    origin_of_runs,
-    read_runs,
-    runs_table,
-    write_runs,
-)
+from lightning_semrob.evaluation.records import Run, config_of_runs, origin_of_runs, read_runs, runs_table, write_runs
 from lightning_semrob.evaluation.statements import JobDescription, region_statement
+from lightning_semrob.finders.statement import NOT_VERIFIED
 from lightning_semrob.functions.precision import set_arithmetic
 from lightning_semrob.functions.trusted import refuse_code
 from lightning_semrob.networks.runtime import Runtime

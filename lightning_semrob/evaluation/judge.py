@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
-from lightning_semrob.evaluation.records import Judgement
-from lightning_semrob.finders.base import RegionFinder, prepare_function
+from lightning_semrob.finders.base import RegionFinder
+from lightning_semrob.finders.statement import Judgement
 from lightning_semrob.finders.statuses import Status
 from lightning_semrob.functional.betting import Eq2Bounds, eq2_start
-from lightning_semrob.functions import SemanticFunction
+from lightning_semrob.functions import SemanticFunction, prepare_function
 from lightning_semrob.sharing.work import TaskBatch
 from lightning_semrob.space import Box
 from lightning_semrob.utilities.random import named_seed

@@ -20,9 +20,7 @@ from lightning_semrob.utilities.origin import Origin
 from lightning_semrob.utilities.sealed import UNSEALED, check_seal, seal
 
 __all__ = [
-    "NOT_VERIFIED",
     "SCHEMA_VERSION",
-    "Judgement",
     "Run",
     "config_of_runs",
     "origin_of_runs",
@@ -57,7 +55,7 @@ class Run:
         volume: of the box intersected with the space.
         ratio: this volume over that of the space.
         raw_ratio: the paper's capped volume over that of the space.
-        status: how growing ended, a word of :data:`~lightning_semrob.finders.base.STATUSES`.
+        status: how growing ended, a word of :data:`~lightning_semrob.finders.statuses.STATUSES`.
         steps, evaluations, gradient_evaluations: of growing.
         loss: of the last step.
         micro_batch_size: images in a network call.

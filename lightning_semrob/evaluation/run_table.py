@@ -12,8 +12,9 @@ from torch import Tensor
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.judge import known_number
 from lightning_semrob.evaluation.measurement import Place
-from lightning_semrob.evaluation.records import NOT_VERIFIED, Judgement, Run
+from lightning_semrob.evaluation.records import Run
 from lightning_semrob.finders.base import RegionFinder
+from lightning_semrob.finders.statement import NOT_VERIFIED, Judgement
 from lightning_semrob.finders.statuses import Status
 from lightning_semrob.sharing.work import TaskBatch
 from lightning_semrob.utilities.distributed import all_gather

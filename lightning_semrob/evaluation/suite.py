@@ -14,16 +14,18 @@ from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.evaluation.judge import Judge
 from lightning_semrob.evaluation.measurement import Measurement, Place
 from lightning_semrob.evaluation.metrics import SRVRTable
-from lightning_semrob.evaluation.records import NOT_VERIFIED, Judgement, Run
+from lightning_semrob.evaluation.records import Run
 from lightning_semrob.evaluation.run_table import RunTable, volume_ratios
-from lightning_semrob.finders.base import RegionFinder, merge_owned, update_together, warn_of_failing_axes
+from lightning_semrob.finders.base import RegionFinder, update_together, warn_of_failing_axes
 from lightning_semrob.finders.naive import NaiveFinder
 from lightning_semrob.finders.oir import OIRBlackBoxFinder, OIRWhiteBoxFinder
+from lightning_semrob.finders.statement import NOT_VERIFIED, Judgement
 from lightning_semrob.finders.statuses import RUNNING
 from lightning_semrob.finders.trapezoid import TrapezoidFinder
 from lightning_semrob.finders.verified.finder import VerifiedFinder
 from lightning_semrob.functional.srvr import verified_ratio
 from lightning_semrob.networks.labels import network_labels
+from lightning_semrob.sharing.rounds import merge_owned
 from lightning_semrob.sharing.work import TaskBatch
 from lightning_semrob.utilities.messages import unknown_name
 

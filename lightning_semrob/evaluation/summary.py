@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_semrob.evaluation.records import NOT_VERIFIED, Run
+from lightning_semrob.evaluation.records import Run
+from lightning_semrob.finders.statement import NOT_VERIFIED
 from lightning_semrob.functional.srvr import rank_stability, shape_means, srvr, srvr_curve, verified_ratio
 from lightning_semrob.functional.uncertainty import (
     OF_VOLUMES,

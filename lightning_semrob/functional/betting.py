@@ -26,13 +26,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_semrob.functional.uncertainty import clopper_pearson  # 0.1.0 had it here
-
 __all__ = [
     "Eq2Bounds",
     "Eq2Test",
     "Wealth",
-    "clopper_pearson",
     "eq2_bounds",
     "eq2_evidence",
     "eq2_start",

@@ -12,20 +12,7 @@ import torch
 from scipy.stats import kendalltau
 from torch import Tensor
 
-from lightning_semrob.functional.uncertainty import MINIMUM_SHAPES, Difference, paired_difference
-
-__all__ = [
-    "MINIMUM_SHAPES",
-    "Difference",
-    "grouped_sums",
-    "paired_difference",
-    "rank_stability",
-    "shape_means",
-    "srvr",
-    "srvr_curve",
-    "srvr_from_sums",
-    "verified_ratio",
-]
+__all__ = ["grouped_sums", "rank_stability", "shape_means", "srvr", "srvr_curve", "srvr_from_sums", "verified_ratio"]
 
 
 def grouped_sums(

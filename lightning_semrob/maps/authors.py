@@ -23,18 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_semrob.maps.authors_pickle import RefusedFileError, read_pt, rows
+from lightning_semrob.maps.authors_pickle import read_pt, rows
 
-__all__ = [
-    "CLASSES",
-    "METHODS",
-    "TRACE_STEPS",
-    "AuthorsResults",
-    "RefusedFileError",
-    "load_results",
-    "paper_arrays",
-    "read_pt",
-]
+__all__ = ["CLASSES", "METHODS", "TRACE_STEPS", "AuthorsResults", "load_results", "paper_arrays"]
 
 #: Their names of the methods, and ours.
 METHODS: Final[Mapping[str, str]] = {"naive": "naive", "OIR_B": "oir_b", "OIR_W": "oir_w"}

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_semrob.evaluation.folder import versions
-from lightning_semrob.finders.base import prepare_function
-from lightning_semrob.functions import RecordedFunction, SemanticFunction
+from lightning_semrob.functions import RecordedFunction, SemanticFunction, prepare_function
 from lightning_semrob.space import Axis, SemanticSpace
 from lightning_semrob.utilities.files import write_atomically
 from lightning_semrob.utilities.messages import require

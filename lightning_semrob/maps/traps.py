@@ -13,10 +13,9 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from lightning_semrob.evaluation.records import Run
-from lightning_semrob.finders.base import prepare_function
 from lightning_semrob.finders.oir import OIRBlackBoxFinder
 from lightning_semrob.finders.verified.finder import VerifiedFinder
-from lightning_semrob.functions import Complement, SemanticFunction
+from lightning_semrob.functions import Complement, SemanticFunction, prepare_function
 from lightning_semrob.maps import DataMap, SemanticMaps, grid_points
 from lightning_semrob.space import Axis, Box, SemanticSpace
 from lightning_semrob.verification.region import verify

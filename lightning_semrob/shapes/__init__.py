@@ -3,7 +3,8 @@
 from lightning_semrob.shapes.catalog import ShapeSpec, resolve_shapes
 from lightning_semrob.shapes.classes import CLASS_TABLE, ClassEntry, class_target, load_class_table, register_class
 from lightning_semrob.shapes.embedded.procedural import ALL_CLASSES, EMBEDDED_CLASSES, procedural_mesh
-from lightning_semrob.shapes.io import MeshFileError, load_mesh
+from lightning_semrob.shapes.files import MeshFileError
+from lightning_semrob.shapes.io import load_mesh
 from lightning_semrob.shapes.mesh import Mesh
 
 __all__ = [

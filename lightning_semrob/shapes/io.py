@@ -13,10 +13,10 @@ from lightning_semrob.shapes.libraries import read_3mf, read_collada, read_stl, 
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.shapes.obj import read_obj
 from lightning_semrob.shapes.off import read_off
-from lightning_semrob.shapes.parts import DEFAULT_COLOR, Part, Source, assemble
+from lightning_semrob.shapes.parts import Part, Source, assemble
 from lightning_semrob.shapes.ply import read_ply
 
-__all__ = ["DEFAULT_COLOR", "MESH_SUFFIXES", "MeshFileError", "load_mesh"]
+__all__ = ["MESH_SUFFIXES", "load_mesh"]
 
 READERS: Mapping[str, Callable[[Source], list[Part]]] = {
     ".obj": read_obj,

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lightning_semrob.finders.base import prepare_function
 from lightning_semrob.functional.betting import wealth_start, wealth_update
-from lightning_semrob.functions import SemanticFunction
+from lightning_semrob.functions import SemanticFunction, prepare_function
 from lightning_semrob.trust.map import TrustMap
 from lightning_semrob.trust.record import TrustRecord
 from lightning_semrob.utilities.random import named_seed, stream

@@ -11,10 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_semrob.finders.base import prepare_function
 from lightning_semrob.functional.betting import mean_interval
 from lightning_semrob.functional.calls import CALLS, call_sides
-from lightning_semrob.functions import SemanticFunction
+from lightning_semrob.functions import SemanticFunction, prepare_function
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.trust.boxes import TrustedBoxes, trusted_boxes
 from lightning_semrob.trust.sampling import sample_maps, sampled_points

@@ -14,10 +14,11 @@ import pytest
 import yaml
 
 from lightning_semrob.__main__ import main as program
-from lightning_semrob.commands.compare import compare_folders
+from lightning_semrob.evaluation.finished.compare import compare_folders
 from lightning_semrob.evaluation.folder import RunFolder
-from lightning_semrob.evaluation.records import Judgement, Run, read_runs
+from lightning_semrob.evaluation.records import Run, read_runs
 from lightning_semrob.evaluation.statements import JobDescription
+from lightning_semrob.finders.statement import Judgement
 from lightning_semrob.space import SemanticSpace
 
 SPACE = SemanticSpace.default()

@@ -9,7 +9,7 @@ import pytest
 
 from lightning_semrob.__main__ import main as program
 from lightning_semrob.commands.evaluate import evaluate
-from lightning_semrob.commands.merge import merge
+from lightning_semrob.evaluation.finished.merge import merge
 from lightning_semrob.evaluation.records import write_runs
 
 SMALL = [

@@ -22,8 +22,9 @@ import yaml
 from processes import in_processes
 from pytorch_lightning.callbacks import Callback
 
-from lightning_semrob.commands.evaluate import EvaluateCLI, config_folder, evaluate
-from lightning_semrob.evaluation.environment import SemanticEnvironment, TaskBatch
+from lightning_semrob.commands.evaluate import EvaluateCLI, evaluate
+from lightning_semrob.commands.parsing import config_folder
+from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.finders import NaiveFinder, OIRBlackBoxFinder, OIRWhiteBoxFinder, VerifiedFinder
@@ -31,7 +32,7 @@ from lightning_semrob.functional import corners, oir_w_directions
 from lightning_semrob.networks import IMAGENET_MEAN, build_network, network_spec
 from lightning_semrob.rendering.raster import Rasterizer
 from lightning_semrob.shapes import Mesh, resolve_shapes
-from lightning_semrob.sharing.work import Work
+from lightning_semrob.sharing.work import TaskBatch, Work
 
 SMALL = [
     "--data.networks=[tiny_network:build,tiny_network:build_other]",

@@ -15,7 +15,7 @@ import pytest
 
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.folder import RunFolder
-from lightning_semrob.evaluation.records import NOT_VERIFIED
+from lightning_semrob.finders.statement import NOT_VERIFIED
 
 JOB = [
     "--data.networks=[tiny_network:build_slow]", "--data.shapes=[teapot,dumbbell]", "--data.image_size=32",

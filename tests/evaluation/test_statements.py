@@ -16,8 +16,8 @@ from torch import nn
 
 from lightning_semrob.__main__ import main as program
 from lightning_semrob.commands.evaluate import evaluate
-from lightning_semrob.commands.merge import merge
-from lightning_semrob.commands.verify import verify_folder
+from lightning_semrob.evaluation.finished.merge import merge
+from lightning_semrob.evaluation.finished.verify import verify_folder
 from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.evaluation.statements import JobDescription
 from lightning_semrob.networks import build_network, register_network

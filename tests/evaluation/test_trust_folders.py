@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_semrob.commands.compare import compare_folders
 from lightning_semrob.commands.compare import main as compare_command
 from lightning_semrob.commands.merge import main as merge_command
-from lightning_semrob.commands.merge import merge
 from lightning_semrob.commands.verify import main as verify_command
-from lightning_semrob.commands.verify import verify_maps
+from lightning_semrob.evaluation.finished.compare import compare_folders
+from lightning_semrob.evaluation.finished.merge import merge
+from lightning_semrob.evaluation.finished.verify import verify_maps
 from lightning_semrob.evaluation.job import JobConfig
 from lightning_semrob.evaluation.summary import summarize
 from lightning_semrob.report.loggers import summary_metrics

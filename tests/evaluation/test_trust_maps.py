@@ -13,7 +13,7 @@ import torch
 
 from lightning_semrob import RenderedFunction, trust_map
 from lightning_semrob.commands.evaluate import evaluate
-from lightning_semrob.commands.verify import verify_maps
+from lightning_semrob.evaluation.finished.verify import verify_maps
 from lightning_semrob.evaluation.job import JobConfig, JobInterrupted
 from lightning_semrob.functional.uncertainty import Difference
 from lightning_semrob.report.trust import trust_headline

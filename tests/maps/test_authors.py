@@ -17,8 +17,9 @@ import torch
 from lightning_semrob.__main__ import main as program
 from lightning_semrob.commands.authors import main
 from lightning_semrob.functions import RecordedFunction
-from lightning_semrob.maps.authors import TRACE_STEPS, RefusedFileError, load_results, read_pt
+from lightning_semrob.maps.authors import TRACE_STEPS, load_results
 from lightning_semrob.maps.authors_boxes import box_moments
+from lightning_semrob.maps.authors_pickle import RefusedFileError, read_pt
 from lightning_semrob.space import SemanticSpace
 
 #: The classes whose objects the files hold, reduced to what is pickled: `models.py` of the authors, and pyinterval 1.2.

@@ -24,8 +24,9 @@ from PIL import Image
 from lightning_semrob import __main__ as program
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.folder import environment_of
-from lightning_semrob.evaluation.records import Judgement, Run, write_runs
+from lightning_semrob.evaluation.records import Run, write_runs
 from lightning_semrob.evaluation.summary import read_summary, summarize
+from lightning_semrob.finders.statement import Judgement
 from lightning_semrob.maps import SemanticMaps, grid_points
 from lightning_semrob.maps.traps import find_traps
 from lightning_semrob.report import html

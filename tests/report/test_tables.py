@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from lightning_semrob.evaluation.records import Judgement, Run
+from lightning_semrob.evaluation.records import Run
 from lightning_semrob.evaluation.summary import summarize
+from lightning_semrob.finders.statement import Judgement
 from lightning_semrob.report.page.sections import viewpoint_findings
 from lightning_semrob.report.tables import (
     format_comparisons,

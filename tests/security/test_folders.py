@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from lightning_semrob.commands import console
-from lightning_semrob.commands.merge import merge
 from lightning_semrob.commands.train import train
+from lightning_semrob.evaluation.finished.merge import merge
 from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.evaluation.records import Run
 from lightning_semrob.evaluation.statements import JobDescription

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lightning_semrob.maps import authors, authors_pickle
-from lightning_semrob.maps.authors import RefusedFileError, read_pt
+from lightning_semrob.maps.authors_pickle import RefusedFileError, read_pt
 
 
 def write(path: Path, body: bytes, zipped: bool = True) -> Path:

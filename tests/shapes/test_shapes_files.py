@@ -24,7 +24,7 @@ from lightning_semrob.shapes import (
     register_class,
     resolve_shapes,
 )
-from lightning_semrob.shapes.io import DEFAULT_COLOR
+from lightning_semrob.shapes.parts import DEFAULT_COLOR
 
 RED, BLUE = (255, 0, 0, 255), (0, 0, 255, 255)
 

@@ -17,7 +17,7 @@ from processes import in_processes
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from lightning_semrob.commands import train as training_cli
-from lightning_semrob.commands.evaluate import config_folder
+from lightning_semrob.commands.parsing import config_folder
 from lightning_semrob.commands.train import TrainCLI, train
 from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.networks import build_network, build_trainable, with_weights

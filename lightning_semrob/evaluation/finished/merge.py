@@ -11,10 +11,11 @@ from typing import Any
 import yaml
 
 from lightning_semrob.evaluation.folder import RunFolder, read_config
-from lightning_semrob.evaluation.records import NOT_VERIFIED, Run, read_runs, run_space
+from lightning_semrob.evaluation.records import Run, read_runs, run_space
 from lightning_semrob.evaluation.statements import JobDescription
 from lightning_semrob.evaluation.suite import PAPER_METHODS
 from lightning_semrob.evaluation.summary import Summary, read_summary, summarize
+from lightning_semrob.finders.statement import NOT_VERIFIED
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.trust.mapper import load_trust_parts
 from lightning_semrob.trust.record import MAPS_FILE, TrustRecord, read_maps, write_records

@@ -11,7 +11,7 @@ import torch
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.folder import environment_of
-from lightning_semrob.finders.base import prepare_function
+from lightning_semrob.functions import prepare_function
 from lightning_semrob.space import Box
 from lightning_semrob.trust.fresh import MapCheck, check_maps, fresh_evidence
 from lightning_semrob.trust.record import read_maps

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 import torch
 
 from lightning_semrob.evaluation.environment import SemanticEnvironment
-from lightning_semrob.evaluation.records import Judgement, Run
+from lightning_semrob.evaluation.records import Run
 from lightning_semrob.evaluation.statements import TRAP_MEAN, trap_share
+from lightning_semrob.finders.statement import Judgement
 from lightning_semrob.report.figures.maps import box_outlines
 from lightning_semrob.report.job import FinishedJob
 from lightning_semrob.report.page.pictures import Sheet, pictures, sheet_side
 from lightning_semrob.report.page.templates import amount, words
 from lightning_semrob.space import SemanticSpace
 
-__all__ = ["Region", "Shot", "bounds_of", "box_outlines", "place_of", "region_views", "regions_of"]
+__all__ = ["Region", "Shot", "bounds_of", "place_of", "region_views", "regions_of"]
 
 _VIEW_SIDE = 176
 
