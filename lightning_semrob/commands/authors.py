@@ -53,7 +53,7 @@ def _verdict_lines(results: AuthorsResults, found: Mapping[str, Judgement]) -> l
 
 
 def _say_progress(done: int, total: int) -> None:
-    """Show progress, since long traces make a file slow to read."""
+    """Show progress: files with long traces are slow to read."""
     print(f"\rreading {done + 1} of {total}", end="" if done + 1 < total else "\n", file=sys.stderr)
 
 

@@ -60,7 +60,7 @@ def format_comparison(found: FolderComparison) -> str:
 
 
 def _difference(item: Comparison, confidence: float, volume: str = "") -> str:
-    """In points of percent."""
+    """A difference in percentage points."""
     text = f"{100 * item.estimate:+.2f}"
     if item.low == item.low:
         text += f" [{100 * item.low:+.2f}, {100 * item.high:+.2f}] at {100 * confidence:g} %"

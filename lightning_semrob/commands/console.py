@@ -51,8 +51,7 @@ def main(args: Sequence[str] | None = None) -> None:
         args: its name and its words; those of the program if None.
 
     Raises:
-        SystemExit: 2 for a mistake, 130 where the user interrupts, 141 where nobody reads what is printed, and what
-            the command itself ends with.
+        SystemExit: 2 for a mistake, 130 after Ctrl-C, 141 for a closed pipe, or the exit code of the command.
     """
     words = list(sys.argv[1:] if args is None else args)
     if not words or words[0] in ("-h", "--help", "help"):
@@ -68,10 +67,10 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _at_home(word: str) -> str:
-    """Replace ``~`` in ``--name=~/x`` by the home folder; shells do that for whole words alone.
+    """Replace ``~`` in ``--name=~/x`` by the home folder, which shells only do at the start of a word.
 
     Raises:
-        ValueError: the word is a path that is no text, which no configuration could hold.
+        ValueError: the path is not valid text, so no configuration could hold it.
     """
     if any("\udc80" <= letter <= "\udcff" for letter in word):
         raise ValueError(
@@ -111,7 +110,7 @@ def _stop(message: str, code: int, error: BaseException) -> None:
 
 
 def _is_mistake(error: Exception) -> bool:
-    """Whether an exception says what the user can mend."""
+    """Whether the user can fix the cause of an exception."""
     fabric = sys.modules.get("lightning_fabric.utilities.exceptions")
     refused = (fabric.MisconfigurationException,) if fabric else ()
     return isinstance(error, (ValueError, OSError, ImportError, *refused))

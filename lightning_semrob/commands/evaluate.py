@@ -81,7 +81,7 @@ class JobCLI(LightningCLI):
         return parser
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """The Trainer, where there are its devices."""
+        """The Trainer; ValueError if its devices are not there."""
         trainer = self._get(self.config, "trainer")
         check_devices(trainer.accelerator, trainer.devices, "trainer.devices")
         return super().instantiate_trainer(**kwargs)
@@ -166,7 +166,7 @@ class EvaluateCLI(JobCLI):
 
 
 def run(args: Sequence[str]) -> None:
-    """The command: a job that takes the GPU, or all cores of a CPU, unless its words say otherwise."""
+    """Run the command on the GPU, or on all cores of a CPU, unless its words say otherwise."""
     evaluate(args, devices="auto")
 
 
@@ -175,7 +175,7 @@ def evaluate(args: Sequence[str] | None = None, devices: int | str = 1) -> Summa
 
     Args:
         args: the words.
-        devices: of the Trainer where the words name none; ``auto`` on a CPU is a process for each core that has work.
+        devices: of the Trainer if the words name none; ``auto`` starts on a CPU as many processes as have work.
 
     Returns:
         The summary that is also written to ``summary.json``; of a dry run the estimate.

@@ -41,7 +41,7 @@ def _parser() -> Parser:
 
 
 def application(args: Sequence[str]) -> tuple[Any, Any]:
-    """The application and the parsed arguments, nothing served yet."""
+    """The application and the parsed arguments; nothing is served yet."""
     config = _parser().parse_args(list(args))
     if not 1 <= config.port <= 65535:
         raise ValueError(f"--port must lie in [1, 65535], got {config.port}")

@@ -17,7 +17,7 @@ _ROWS = 6
 
 
 def main(args: Sequence[str]) -> list[Path]:
-    """Per class: f over the first axis with its band over shapes; of two axes also the maps and the data map.
+    """Draw f of each class over the first axis, with its band over shapes; of two axes also the maps and the data map.
 
     Returns:
         The files written.

@@ -38,7 +38,7 @@ def _parser() -> Parser:
 
 
 def environment_of(maps: SemanticMaps, trust: bool = False) -> SemanticEnvironment:
-    """The environment that saved maps were measured in, not set up; ValueError where they do not say which it was."""
+    """The environment of saved maps, not set up; ValueError if they do not say which it was."""
     if not maps.settings:
         raise ValueError("these maps do not say how they were made: measure them with `semrob maps`")
     return make_environment(maps.settings, "the file of maps", trust)

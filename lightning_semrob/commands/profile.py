@@ -18,7 +18,7 @@ def main(args: Sequence[str] | None = None) -> dict[str, float]:
     """Run a job of ``evaluate.py`` with these arguments in a new folder and print the shares of its time.
 
     Raises:
-        ValueError: the job was over before it began.
+        ValueError: the job ended before anything was timed.
     """
     words = list(sys.argv[1:] if args is None else args)
     if "-h" in words or "--help" in words:

@@ -52,7 +52,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _attempt(subject: str, attempt: Callable[[], str], failed: str = "broken") -> Finding:
-    """What ``attempt`` says; any failure of it is a finding in the state ``failed``."""
+    """What ``attempt`` returns; if it raises, a finding in the state ``failed``."""
     try:
         return Finding(subject, attempt())
     except Exception as error:
@@ -217,7 +217,7 @@ GROUPS: dict[str, Callable[[], Iterator[Finding]]] = {
 
 
 def examine(group: str) -> Iterator[Finding]:
-    """The findings of a group of ``GROUPS``, as they are made; a failure of the whole is a broken finding."""
+    """The findings of a group of ``GROUPS``, one by one; if the group itself fails, that is a broken finding."""
     try:
         yield from GROUPS[group]()
     except Exception as error:

@@ -59,7 +59,7 @@ class View:
 class Growing:
     """A box at the start and after every update, (T, n) each.
 
-    ``verdict`` is that of Eq. 2, ``mean`` that of f in the last box, NaN where nothing was evaluated.
+    ``verdict`` is that of Eq. 2, ``mean`` the mean of f in the last box, NaN if it was not verified.
     """
 
     a: Tensor
@@ -71,7 +71,7 @@ class Growing:
 
 
 class Explorer:
-    """What there is to see of one network and one shape.
+    """What can be shown of one network and one shape.
 
     Args:
         environment: of one network and one shape; its space is walked through.

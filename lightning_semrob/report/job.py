@@ -66,10 +66,10 @@ class FinishedJob:
         return cls(runs, summary, config, versions)
 
     def check(self, environment: SemanticEnvironment, weights: bool) -> None:
-        """Refuse an environment that is not the one that the runs are of: new pictures would lie under old boxes.
+        """Refuse an environment that the runs were not made in: new pictures would be shown under old boxes.
 
-        With ``weights`` the networks are loaded and compared as well. ValueError names outputs of a class, a mesh or
-        weights that have changed.
+        With ``weights`` the networks are loaded and compared as well. ValueError names the outputs of a class, the
+        mesh or the weights that have changed.
         """
         shapes = {(spec.class_name, spec.shape_id): number for number, spec in enumerate(environment.shapes)}
         stated = {(run.network, *run.shape, run.target, run.weights_sha256, run.mesh_sha256) for run in self.rows}

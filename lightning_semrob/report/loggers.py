@@ -45,8 +45,8 @@ _NOTHING = torch.zeros(6, dtype=torch.float64)
 class RunCurves:
     """Sums over runs at every step of their finder: volume ratio, loss, running runs and evaluations spent.
 
-    A run that has ended keeps its last volume, loss and cost at all later steps, so that a mean is over the same runs
-    everywhere. Sums of several processes add up.
+    A run that has ended counts with its last volume, loss and cost at all later steps, so that all means are over the
+    same runs. Sums of several processes add up.
     """
 
     def __init__(self) -> None:
@@ -95,8 +95,7 @@ class RunCurves:
 class Dashboard(UpdateCallback):
     """Logs curves, runs, maps and SRVR to every logger of the Trainer, from the first process only.
 
-    While boxes grow it only adds up; after growing it logs one point a step of the finders. Runs that were taken over
-    from an earlier start have no curve: their steps were not taken here.
+    Curves are logged after growing, one point a step of the finders. Runs restored from an earlier start have none.
     """
 
     def __init__(self) -> None:

@@ -100,10 +100,10 @@ def format_stability(summary: Summary, volume: str = "intersected") -> str:
 
 
 def format_comparisons(summary: Summary, volume: str = "verified", names: Mapping[str, str] | None = None) -> str:
-    """One sentence for each pair of networks, with what the sign-flip test says after Holm's correction.
+    """One sentence for each pair of networks, with the verdict of the sign-flip test after Holm's correction.
 
-    A volume is a lower bound of one box around one point: one network's is larger or smaller, which does not call it
-    more robust. ``names`` says what networks are called; their labels if None.
+    A volume is a lower bound of one box around one point. It is therefore called larger or smaller, never more robust.
+    ``names`` says what networks are called; their labels if None.
     """
     names = names or labels_by_name(summary.networks)
     method = "verified" if "verified" in summary.methods else "mean"
@@ -117,8 +117,10 @@ def format_comparisons(summary: Summary, volume: str = "verified", names: Mappin
 
 
 def viewpoint_table(summary: Summary) -> Table:
-    """Columns and lines: viewpoint accuracy of each network over all classes with its interval, and the mean score; of
-    a job with nuisances, how far the scores of its draws are apart on average."""
+    """Columns and lines: viewpoint accuracy of each network over all classes with its interval, and the mean score.
+
+    In a job with nuisances also the mean spread of the scores over draws.
+    """
     lines, spread = [], None
     if summary.viewpoints is not None:
         accuracy, score, shapes = summary.viewpoints.accuracy, summary.viewpoints.mean_score, summary.viewpoints.shapes
@@ -150,12 +152,7 @@ def viewpoint_pairs(summary: Summary) -> list[str]:
 
 
 def difference_in_words(pair: Difference | Comparison, what: str = "") -> str:
-    """A difference as words, in points of percent.
-
-    Args:
-        pair: the difference.
-        what: is larger or smaller, where it is a volume.
-    """
+    """A difference in words, in percentage points; ``what`` is larger or smaller if it is a volume."""
     text = verdict_in_words(pair.verdict, what)
     if pair.low != pair.low:
         return f"{text} ({pair.shapes} shapes)" if pair.shapes else text
@@ -172,7 +169,7 @@ def verdict_in_words(verdict: str, what: str) -> str:
 
 
 def power_in_words(pair: Difference | Comparison) -> str:
-    """What difference so many shapes would show, as words."""
+    """The smallest difference that so many shapes would show, in words."""
     if pair.detectable != pair.detectable:
         return "so few differ that no difference could be shown"
     return f"a difference of about {percent(pair.detectable, 1)} points would be shown"

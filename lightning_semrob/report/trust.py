@@ -1,4 +1,4 @@
-"""What is printed of the trust maps of a job."""
+"""The printed sentences and tables of the trust maps of a job."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def trust_headline(trust: TrustSummary) -> list[str]:
 def trust_table(trust: TrustSummary) -> Table:
     """Columns and lines of the shares of every network, with intervals over shapes.
 
-    What could ever be called trusted lies between the trusted share and 1 minus the failing one.
+    The true share lies between the trusted share and 1 minus the failing share.
     """
     labels = _labels(trust)
     lines = []

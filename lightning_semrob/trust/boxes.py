@@ -19,7 +19,7 @@ _CHUNK = 1 << 22
 
 @dataclass
 class TrustedBoxes(Box):
-    """Boxes in which every tile is trusted, the one that adds most first.
+    """Boxes in which every tile is trusted, ordered by what each adds to the share covered so far.
 
     Attributes:
         share: (K,) float64 share of the space (or mass under the density) of each box.
@@ -31,7 +31,7 @@ class TrustedBoxes(Box):
 
 
 def _intervals(size: int, periodic: bool) -> Tensor:
-    """First tile and tile behind the last of every interval of an axis, (I, 2); a periodic one may pass the end."""
+    """First tile and end (exclusive) of every interval of an axis, (I, 2); on a periodic axis it may pass the end."""
     first, width = torch.meshgrid(torch.arange(size), torch.arange(1, size + 1), indexing="ij")
     allowed = (first == 0) | (width < size) if periodic else first + width <= size
     return torch.stack([first[allowed], (first + width)[allowed]], 1)
@@ -45,7 +45,7 @@ def _box_sums(table: Tensor, intervals: list[Tensor]) -> Tensor:
 
 
 def trusted_boxes(trusted: Tensor, tiles: Tiles, count: int = 8) -> TrustedBoxes:
-    """At most ``count`` boxes of trusted tiles that cover most, greedily by the share that each adds, out of all boxes.
+    """At most ``count`` boxes of trusted tiles, chosen greedily: each is the box that adds the largest share.
 
     ``trusted`` is (T,) bool, in the shape of the tiles or flat. On a periodic axis the bounds are unwrapped.
     """

@@ -29,7 +29,7 @@ class ShareComparison:
 
 
 def _settings(record: TrustRecord) -> dict[str, object]:
-    """What two maps must have in common for their shares to answer one question; the seed is not among it."""
+    """The settings that must agree for the shares of two maps to be comparable; the seed may differ."""
     m = record.map
     return {
         "axes": m.space.as_dict(),

@@ -23,7 +23,7 @@ SAMPLES = 24
 
 @dataclass(frozen=True)
 class FreshEvidence:
-    """Evidence against calls of one map.
+    """Evidence against the calls of one map.
 
     ``called`` counts the tiles with a call; ``tile`` (K,) are those that were sampled again, ``log_e`` (K,) float64 the
     logarithms of the evidence that their call is wrong.
@@ -52,7 +52,7 @@ def call_contradictions(x: Tensor, call: Tensor, eps: float) -> Tensor:
     x = x.double()
 
     def wealth(above: Tensor, threshold: Tensor) -> Tensor:
-        """Against mu <= threshold where ``above``, against mu >= threshold elsewhere."""
+        """The null is mu <= threshold where ``above``, mu >= threshold elsewhere."""
         sign = torch.where(above, 1.0, -1.0).double()
         low = -torch.where(above, threshold, 1 - threshold)
         gain = (sign[:, None] * (x - threshold[:, None])).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
@@ -66,7 +66,7 @@ def call_contradictions(x: Tensor, call: Tensor, eps: float) -> Tensor:
 def fresh_evidence(
     f: SemanticFunction, found: TrustMap, seed: int, name: str, max_evaluations: int = 240, top1: bool = False
 ) -> FreshEvidence:
-    """Sample tiles of a map again that have a call, all or a random choice of them, 24 evaluations each.
+    """Sample called tiles of a map again, 24 evaluations each; a random choice of them if the budget is small.
 
     Args:
         f, found: the scores, and the map.
@@ -96,10 +96,10 @@ def fresh_evidence(
 
 @dataclass(frozen=True)
 class MapCheck:
-    """What fresh samples say about a map: tiles with a call, those that were sampled again, and calls that are wrong.
+    """How many tiles of a map have a call, how many were sampled again, and how many calls turned out wrong.
 
-    ``alpha`` and ``error`` are what the map states. It is ``refuted`` where more than the share alpha of the tested
-    calls is wrong; where any is, if the map is ``simultaneous``.
+    ``alpha`` and ``error`` are the map's. It is ``refuted`` if more than the share alpha of the tested calls is wrong;
+    a ``simultaneous`` map if any is.
     """
 
     network: str
@@ -117,7 +117,7 @@ class MapCheck:
 def check_maps(
     records: Sequence[TrustRecord], evidence: Sequence[FreshEvidence], confidence: float = 0.95
 ) -> list[MapCheck]:
-    """Which calls are contradicted: none of them was right, with a probability of at least ``confidence``."""
+    """Which calls are contradicted; with a probability of at least ``confidence`` no right call is among them."""
     bar = math.log(max(1, sum(len(one.tile) for one in evidence)) / (1 - confidence))
     result = []
     for record, one in zip(records, evidence, strict=True):

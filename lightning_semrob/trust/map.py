@@ -126,7 +126,7 @@ def _intervals(scores: Tensor, count: Tensor, level: float) -> tuple[Tensor, Ten
 
 
 def check_settings(tiles: int, eps: float, alpha: float, error: str, max_evaluations: int, of: str = "") -> None:
-    """Raise ValueError for settings that make no map of so many tiles; ``of`` stands before their names."""
+    """Raise ValueError for settings that do not make a map of that many tiles; ``of`` stands before their names."""
     call_sides(eps)
     if not 0 < alpha < 1:
         raise ValueError(f"{of}alpha must lie in (0, 1), got {alpha}")

@@ -83,14 +83,14 @@ class TrustSettings:
 
 @dataclass(frozen=True)
 class MapTask:
-    """The maps of some networks of a shape, by index; none for a process without work."""
+    """The maps to make of one shape, by the index of the network; none for a process without work."""
 
     shape: int
     networks: tuple[int, ...] = ()
 
 
 class MappedEnvironment(SharedTasks, RenderedTasks, Protocol):
-    """What the mapper needs of the Trainer's datamodule: what f is made of."""
+    """What the mapper needs of the Trainer's datamodule."""
 
     density: list[AxisDensity | None] | None
     score: str
@@ -162,7 +162,7 @@ class TrustMapper(pl.LightningModule):
         self._memories: tuple[int, dict[int, ScoreMemory]] = (-1, {})
 
     def restore(self, environment: MappedEnvironment, found: Sequence[TrustRecord]) -> int:
-        """Take finished maps over; returns how many."""
+        """Keep the finished maps of an earlier start; returns how many."""
         names = {
             (name, shape.class_name, shape.shape_id): (network, number)
             for network, name in enumerate(environment.networks)
@@ -186,7 +186,7 @@ class TrustMapper(pl.LightningModule):
         ]
 
     def function(self, environment: MappedEnvironment, task: MapTask) -> SemanticFunction:
-        """f of some networks of a shape, by their index; what was asked before is remembered."""
+        """f of some networks of a shape, by their index; it remembers earlier evaluations."""
         functions = {network: environment.rendered_function(network, task.shape) for network in task.networks}
         if self._memories[0] != task.shape:
             self._memories = task.shape, {}
@@ -195,7 +195,7 @@ class TrustMapper(pl.LightningModule):
         return _NetworksOfShape(functions, self.after_round)
 
     def memory(self, network: int) -> ScoreMemory:
-        """What a network was shown of the present shape."""
+        """The remembered evaluations of a network on the present shape."""
         return self._memories[1][network]
 
     def measure(self, environment: MappedEnvironment, task: MapTask) -> list[TrustRecord]:

@@ -72,12 +72,12 @@ class TrustRecord:
         return self.class_name, self.shape_id
 
     def same_map(self, other: TrustRecord) -> bool:
-        """Whether it is the same map: everything but what the job says of itself (configuration, versions)."""
+        """Whether the maps are equal, whatever the job says of itself (configuration, versions)."""
         return replace(self, about={}).line() == replace(other, about={}).line()
 
     @property
     def origin(self) -> Origin:
-        """What decided its numbers, as far as the record says."""
+        """The settings that decided its numbers, as far as they were recorded."""
         renderer, runtimes = self.about.get("renderer", {}), self.about.get("runtimes", {})
         return Origin(
             self.network,
@@ -92,7 +92,7 @@ class TrustRecord:
         )
 
     def line(self) -> str:
-        """The record as one line of JSON, ending with ``sha256``, that of everything before it."""
+        """The record as one line of JSON; its last field ``sha256`` is the checksum of the others."""
         m, tiles, space = self.map, self.map.tiles, self.map.space
         boxes, traps = m.boxes(), m.traps()
         content: dict[str, Any] = {
@@ -147,7 +147,7 @@ class TrustRecord:
         """The record of a line of JSON.
 
         Raises:
-            ValueError: it is none, is of another version, its checksum does not fit, or a field is missing.
+            ValueError: no record, another version, a wrong checksum, or a missing field.
         """
         statement = json.loads(line)
         if not isinstance(statement, dict):

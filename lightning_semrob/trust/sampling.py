@@ -148,7 +148,7 @@ class _State:
         self.yy[row, tile] += y[:, :, None] * y[:, None, :]
 
     def learn(self, maps: Tensor) -> None:
-        """What the neighbouring tiles foretell, and the slopes of the control variate, of some maps (M',)."""
+        """Update, of some maps (M',), the growth expected from neighbours and the slopes of the control variate."""
         count = self.count[maps]
         known = self.present & (count[:, self.across] > 0)  # M', T, 2 n
         own = self.past[maps] / count.clamp_min(1)[..., None, None]
@@ -174,7 +174,7 @@ class _State:
         return torch.where(without[..., None], -math.inf, evidence)
 
     def pace(self, maps: Tensor) -> Tensor:
-        """Evidence that each call seems to gain by a sample, (M', T, 3)."""
+        """Estimated gain of evidence of each call by one more sample, (M', T, 3)."""
         samples = (self.count[maps] + _NEIGHBOURS)[..., None, None]
         sides = ((self.past[maps] + self.others[maps]) / samples).amax(-1)
         if sides.shape[-1] == 2:
@@ -183,7 +183,7 @@ class _State:
 
 
 def _needs(evidence: Tensor, pace: Tensor, target: Tensor) -> Tensor:
-    """Samples that each tile (M, T) seems to need for a call whose evidence reaches target (M,); 0 where it does."""
+    """Estimated samples until the evidence of some call of a tile (M, T) reaches target (M,); 0 where it does."""
     missing = (target[:, None, None] - evidence).clamp_min(0)
     need = (missing / pace.clamp_min(1e-9)).ceil().amin(-1)
     return torch.where(evidence.amax(-1).isfinite(), need.clamp_max(1e6), torch.inf)
@@ -192,7 +192,7 @@ def _needs(evidence: Tensor, pace: Tensor, target: Tensor) -> Tensor:
 def _targets(
     evidence: Tensor, pace: Tensor, left: Tensor, patience: float, alpha: float, error: str, tested: int
 ) -> Tensor:
-    """Evidence (M,) that will do: that of the e-BH rule for the number of tiles that seem to be within reach."""
+    """The evidence (M,) to aim at: what the e-BH rule asks for if every tile that seems within reach is called."""
     target = torch.full((len(left),), math.log(tested / alpha), dtype=torch.float64)
     if error == "fdr":
         reach = torch.full_like(target, tested)
@@ -219,8 +219,8 @@ def sample_maps(
 ) -> MapSamples:
     """Sample M maps until every tile is called or hopeless, or the budget is spent.
 
-    Every tile is sampled once; then, in rounds, the tiles that seem closest to a call. A map is the same alone as
-    among others.
+    Every tile is sampled once; then, in rounds, the tiles that seem closest to a call. Sampling several maps together
+    does not change any of them.
 
     Args:
         f: scores in [0, 1], with the columns of the space.
@@ -298,7 +298,7 @@ def sample_maps(
 
 
 def _checked(x: Tensor) -> Tensor:
-    """Scores that lie in [0, 1] up to rounding, brought inside."""
+    """Scores clamped to [0, 1]; ValueError for one that is outside by more than rounding."""
     outside = (x < -1e-6) | (x > 1 + 1e-6)
     if bool(outside.any()):
         raise ValueError(

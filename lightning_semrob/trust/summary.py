@@ -1,4 +1,4 @@
-"""What the trust maps of a job say together: for tables, the page, dashboards and ``summary.json``."""
+"""The trust maps of a job in numbers: for tables, the page, dashboards and ``summary.json``."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ class MapLine(Record):
 
     @property
     def shape(self) -> str:
-        """The id of the shape, with its class where it does not name it: another class may have the same id."""
+        """The id of the shape, preceded by its class where the id does not contain it."""
         return self.shape_id if self.class_name in self.shape_id else f"{self.class_name}: {self.shape_id}"
 
 
 @dataclass(frozen=True, eq=False)
 class TrustSummary(Record):
-    """All maps of a job, what they were made with, and the comparisons of networks by trusted share, of ``pairs``.
+    """All maps of a job, their settings, and the comparisons of the networks of ``pairs`` by trusted share.
 
-    ``confidence`` is of the intervals, and of the comparisons together.
+    ``confidence`` holds for each interval, and for all comparisons together.
     """
 
     score: str
@@ -150,7 +150,7 @@ def _line(record: TrustRecord) -> MapLine:
 def summarize_maps(records: Sequence[TrustRecord], confidence: float = 0.95) -> TrustSummary | None:
     """Shares of each network with intervals over shapes, comparisons of networks, and a line for every map.
 
-    The records are of one job; ``confidence`` is of the intervals and of the comparisons together. None without a map.
+    The records are of one job; None without a map. ``confidence`` is as in :class:`TrustSummary`.
     """
     if not records:
         return None

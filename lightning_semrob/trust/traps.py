@@ -72,10 +72,10 @@ def _bounds(numbers: Tensor, tiles: Tiles) -> tuple[Tensor, Tensor]:
 def enclosed_traps(call: Tensor, mean: Tensor, tiles: Tiles, eps: float) -> list[EnclosedTrap]:
     """Traps of one map, ranked by share times depth: the score that is missing in them.
 
-    A connected set of tiles that are not trusted is a trap if it holds a failing or mixed one, if all tiles next to it
-    belong to one connected set of trusted tiles, and if that set is larger. (Otherwise it is the trusted tiles that
-    lie enclosed.) Ends of the space close it; ``at_edge`` says where they do. ``call`` (T,) is a position in ``CALLS``,
-    -1 for undecided, ``mean`` (T,) the mean score.
+    A trap is a connected set of tiles that are not trusted, at least one of them failing or mixed, whose neighbours all
+    belong to one larger connected set of trusted tiles. (If that set were smaller, it would be the enclosed one.)
+    The ends of the space count as closed; ``at_edge`` says where a trap touches one. ``call`` (T,) is a position in
+    ``CALLS``, -1 for undecided, ``mean`` (T,) the mean score.
     """
     trusted = call == 0
     islands = torch.full((tiles.count,), -1, dtype=torch.int64)

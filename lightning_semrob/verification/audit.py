@@ -1,4 +1,4 @@
-"""Does the gradient of f agree with its slope? What a finder that follows gradients rests on."""
+"""Does the gradient of f agree with its slope? Finders that follow gradients rely on it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class GradientAudit:
         slope: of the straight line fitted to f over a window.
         standard_error: of that slope.
         gradient: mean of the gradient that f reports over the same points.
-        difference: the central difference over the ends of the window, what finite differences would say.
+        difference: the central difference over the ends of the window, as by finite differences.
     """
 
     names: tuple[str, ...]
@@ -59,7 +59,7 @@ class GradientAudit:
 
     @staticmethod
     def cat(parts: Sequence[GradientAudit]) -> GradientAudit:
-        """One audit of several over the same axes."""
+        """Several audits over the same axes as one."""
         fields = ("slope", "standard_error", "gradient", "difference")
         return GradientAudit(parts[0].names, *(torch.cat([getattr(part, name) for part in parts]) for name in fields))
 
@@ -84,7 +84,7 @@ class GradientAudit:
 
 @dataclass(frozen=True)
 class AxisAgreement:
-    """How often the gradient along an axis has the sign of the slope, at points where that can be told from zero."""
+    """How often the gradient along an axis has the sign of the slope, among points whose slope is significant."""
 
     axis: str
     counted: int
@@ -100,7 +100,7 @@ class AxisAgreement:
 
 
 def agreement(ratio: Tensor, names: Sequence[str]) -> list[AxisAgreement]:
-    """Of each axis from ratios (K, n) as of :attr:`GradientAudit.ratio`, NaN where a point does not count."""
+    """The agreement of each axis, from ratios (K, n) as of :attr:`GradientAudit.ratio`."""
     counted, right = (~ratio.isnan()).sum(0), (ratio > 0).sum(0)
     return [AxisAgreement(*item) for item in zip(names, counted.tolist(), right.tolist(), strict=True)]
 

@@ -250,7 +250,7 @@ def verify(
 
 
 def _of_rows(samples: list[list[Tensor]], count: int, measure: Callable[[Tensor], Iterable[Tensor]]) -> list[Tensor]:
-    """What ``measure`` makes of each row, ``count`` of (K,); rows of equally many samples, all finite, go together."""
+    """``measure`` of every row, ``count`` of (K,); rows with equally many samples, all finite, are measured at once."""
     result = torch.full((count, len(samples)), torch.nan, dtype=torch.float64)
     rows = [torch.cat(parts) if parts else torch.zeros(0).double() for parts in samples]
     for size in sorted({len(x) for x in rows} - {0}):

@@ -280,9 +280,9 @@ def draw_boxes(axes: Axes, box: Box, space: SemanticSpace, color: str, dashes: A
 
 
 def box_sides(a: float, b: float, axis: Axis) -> tuple[list[float], float]:
-    """Where the side [a, b] starts, once for each time it is seen on the axis, and how long it is.
+    """Where the side [a, b] starts, once for each copy of it within the axis, and how long it is.
 
-    Whatever lies beyond the axis is cut off by the plot, so that a wrapped box is open at its cut.
+    The plot cuts off what lies beyond the axis, so a wrapped box is drawn open at the cut.
     """
     if not axis.periodic:
         return [a], b - a
@@ -293,7 +293,7 @@ def box_sides(a: float, b: float, axis: Axis) -> tuple[list[float], float]:
 
 
 def box_outlines(a: Sequence[float] | None, b: Sequence[float] | None, axes: SemanticSpace) -> list[list[float]]:
-    """Rectangles ``[x0, x1, y0, y1]`` to draw for a box: one for each time it is seen on a periodic axis."""
+    """Rectangles ``[x0, x1, y0, y1]`` to draw for a box: one for each copy of it within a periodic axis."""
     if a is None or b is None or any(low > high for low, high in zip(a, b, strict=True)):
         return []
     sides = [box_sides(low, high, axis) for low, high, axis in zip(a, b, axes, strict=False)]

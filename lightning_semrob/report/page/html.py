@@ -1,8 +1,8 @@
-"""One page that a person reads: verdicts, maps with boxes and renderings, traps, and what repeats the job.
+"""One page that a person reads: verdicts, maps with boxes and renderings, traps, and how to repeat the job.
 
-``report.html`` is a single file that needs no network. The maps behind it are drawn from the views that the trust maps
-evaluated, or measured on a coarse grid, and saved as ``maps.nc`` beside it, so that the page can be made again without
-a network call.
+``report.html`` is a single file that needs no internet connection. Its maps are drawn from the views that the trust
+maps evaluated, or measured on a coarse grid, and saved as ``maps.nc`` beside it, so that the page can be made again
+without a network call.
 """
 
 from __future__ import annotations

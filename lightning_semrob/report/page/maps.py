@@ -91,7 +91,7 @@ class Maps(Section):
 
     @property
     def titles(self) -> list[str]:
-        """Of the shapes, by their number."""
+        """Titles of the shapes, by their number."""
         return [str(data["title"]) for data in self._shapes()]
 
     def _shapes(self) -> list[Mapping[str, Any]]:

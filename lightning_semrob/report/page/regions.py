@@ -1,4 +1,4 @@
-"""The runs of a job as a reader meets them: sides, verdict in words, and the views that show each region."""
+"""The runs of a job in words: sides, verdict, and the views that show each region."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def interval_text(value: float | None, low: float | None, high: float | None) ->
 
 
 def sentence_of(known: Judgement, job: FinishedJob) -> str:
-    """What the verdict says, in words."""
+    """The verdict as a sentence."""
     goal, demand = "1 - f" if job.adversarial else "f", job.demand
     condition = f"mean of {goal} at least {1 - demand.eps_m:g} and variance at most {demand.eps_v:g}"
     level = f"{100 * known.confidence:g} % confidence" if known.confidence else "the stated confidence"

@@ -90,7 +90,7 @@ def viewpoint_findings(summary: Summary) -> list[str]:
 
 @dataclass(frozen=True)
 class Verdict(Section):
-    """Verified SRVR of every network with its interval, and whose is larger where the data can tell.
+    """Verified SRVR of every network with its interval, and which one is larger where the data can tell.
 
     ``who`` says whose boxes they are. An interval, of ``level`` in words, takes ``needed`` shapes.
     """
@@ -191,7 +191,7 @@ class Numbers(Section):
 
 @dataclass(frozen=True)
 class Repeat(Section):
-    """What repeats the job: settings, seed and versions."""
+    """What one needs to repeat the job: settings, seed and versions."""
 
     anchor, title, template = "repeat", "Repeat", "repeat.html"
     config: str

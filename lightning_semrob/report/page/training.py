@@ -30,15 +30,15 @@ MAPS_PICTURE = "maps.png"
 
 @dataclass(frozen=True)
 class Training(Section):
-    """What a training gained; it opens the page.
+    """What a training gained; the first section of the page.
 
     Args:
         table: a line a run, as printed at the end of a training.
         gains: a line a measure, the last run minus the first; None of a single run.
         findings: sentences on which run is more robust.
         networks: run -> name of its network.
-        judged: held-out shapes behind the table.
-        mapped: those of them whose maps the page shows.
+        judged: number of held-out shapes that were judged.
+        mapped: number of them whose maps the page shows.
     """
 
     anchor, title, template = "training", "Training", "training.html"

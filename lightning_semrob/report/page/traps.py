@@ -35,7 +35,7 @@ class TrapCard:
 
     @classmethod
     def of(cls, trap: Trap, environment: SemanticEnvironment, maps: SemanticMaps) -> TrapCard:
-        """A trap that is a mean over shapes shows the first shape of its class."""
+        """The card of a trap; one that is a mean over shapes shows the first shape of its class."""
         sheet = Sheet(176, 1, 1)
         try:
             sheet.add(worst_view(trap, environment, maps), [0])

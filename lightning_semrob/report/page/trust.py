@@ -161,7 +161,7 @@ def _title(class_name: str, shape_id: str) -> str:
 
 
 def _traps(records: Sequence[TrustRecord], environment: SemanticEnvironment) -> list[TrustTrap]:
-    """The traps of all maps, the worst first, those that are shown with a rendering."""
+    """The traps of all maps, the worst first; those that are shown have a rendering."""
     ranked = sorted(
         ((record, trap) for record in records for trap in record.map.traps()),
         key=lambda item: item[1].share * item[1].depth,
@@ -179,7 +179,7 @@ def _traps(records: Sequence[TrustRecord], environment: SemanticEnvironment) -> 
 
 
 def _view(environment: SemanticEnvironment, record: TrustRecord, text: str, point: Tensor) -> View | None:
-    """A rendering of the shape of a record; None where it is not there or cannot be loaded."""
+    """A rendering of the shape of a record; None if it is missing or cannot be loaded."""
     known = [(shape.class_name, shape.shape_id) for shape in environment.shapes]
     if record.shape not in known:
         return None
@@ -209,14 +209,14 @@ def _points(records: Sequence[TrustRecord]) -> dict[str, Tensor]:
 
 
 def _views(environment: SemanticEnvironment, records: Sequence[TrustRecord]) -> list[View]:
-    """Renderings of a shape where its maps say most; none where it is not there or cannot be loaded."""
+    """Renderings of a shape at its most telling points; none if it is missing or cannot be loaded."""
     views = [_view(environment, records[0], f"{text}: ", point) for text, point in _points(records).items()]
     return [view for view in views if view is not None]
 
 
 @dataclass(frozen=True)
 class Trust(Section):
-    """Where each network is trusted, and where it fails; it opens the page.
+    """Where each network is trusted, and where it fails; the first section of the page.
 
     ``left`` counts the shapes that are not drawn; ``traps`` are those of all maps, the worst first.
     """
@@ -235,9 +235,9 @@ class Trust(Section):
 
     @classmethod
     def of(cls, records: Sequence[TrustRecord], environment: SemanticEnvironment, before: Sequence[str] = ()) -> Trust:
-        """The section of one or more trust maps; nothing is evaluated. ``before`` are sentences of the headline.
+        """The section of one or more trust maps; nothing is evaluated. ``before`` are sentences before the headline.
 
-        The environment is set up and renders one or two views of each shape, and one of the worst traps.
+        The environment is set up and renders one or two views of each shape, and one of each of the worst traps.
         """
         summary = summarize_maps(records)
         if summary is None:
