@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "ControlVariate",
     "Eq2Bounds",
     "Eq2Test",
     "Wealth",
@@ -153,25 +154,24 @@ def eq2_start(rows: int, eps_m: float, eps_v: float, device: torch.device | str 
     return Eq2Test(start, start, start, start, zero + 1.0, zero + 1.0 - eps_m)
 
 
-def eq2_update(
-    test: Eq2Test,
-    f: Tensor,
-    eps_m: float,
-    eps_v: float,
-    g: Tensor | None = None,
-    g_mean: Tensor | None = None,
-    g_square: Tensor | None = None,
-    g_low: Tensor | None = None,
-    g_high: Tensor | None = None,
-) -> Eq2Test:
+class ControlVariate(NamedTuple):
+    """A surrogate g of f: (K, P) values at the samples; mean, mean square and bounds over each region, (K,) each."""
+
+    values: Tensor
+    mean: Tensor
+    square: Tensor
+    low: Tensor
+    high: Tensor
+
+
+def eq2_update(test: Eq2Test, f: Tensor, eps_m: float, eps_v: float, g: ControlVariate | None = None) -> Eq2Test:
     """Add independent samples of f over the regions, with a surrogate g or without.
 
     Args:
         test: the state.
         f: (K, P) scores in [0, 1], P even (the test of too large a variance uses pairs).
         eps_m, eps_v: thresholds of Eq. 2.
-        g: (K, P) surrogate at the same points.
-        g_mean, g_square, g_low, g_high: (K,) mean of g, mean of g^2, lower and upper bound of g over the region.
+        g: the surrogate at the same points.
 
     Returns:
         The new state.
@@ -186,7 +186,7 @@ def eq2_update(
     if bool((f < -_ROUNDING).any()) or bool((f > 1 + _ROUNDING).any()):
         worst = f.flatten()[(f - 0.5).abs().argmax()]
         raise ValueError(f"scores must lie in [0, 1], got {float(worst):g}: give probabilities or rates, not logits")
-    bets = _bets(test, f, g, g_mean, g_square, g_low, g_high)
+    bets = _bets(test, f, g)
     thresholds = (eps_m, eps_v, eps_m, eps_v)
     a, b, c, d = (wealth_update(old, *bet(eps)) for old, bet, eps in zip(test[:4], bets, thresholds, strict=True))
     return Eq2Test(a, b, c, d, test.samples + f.shape[-1], test.total + f.sum(-1))
@@ -195,20 +195,11 @@ def eq2_update(
 _Bet = Callable[[float | Tensor], tuple[Tensor, Tensor]]
 
 
-def _bets(
-    test: Eq2Test,
-    f: Tensor,
-    g: Tensor | None,
-    g_mean: Tensor | None,
-    g_square: Tensor | None,
-    g_low: Tensor | None,
-    g_high: Tensor | None,
-) -> tuple[_Bet, _Bet, _Bet, _Bet]:
+def _bets(test: Eq2Test, f: Tensor, surrogate: ControlVariate | None) -> tuple[_Bet, _Bet, _Bet, _Bet]:
     """For each of the four tests: from its threshold, a number or (K, 1), to what is bet on and its lower bounds."""
-    if g is None or g_mean is None or g_square is None or g_low is None or g_high is None:
-        zero = torch.zeros_like(f[:, 0])
-        g, g_mean, g_square, g_low, g_high = torch.zeros_like(f), zero, zero, zero, zero
-    first, second, low, high = g_mean[:, None], g_square[:, None], g_low[:, None], g_high[:, None]
+    zero = torch.zeros_like(f)
+    g, *known = surrogate or ControlVariate(zero, *zero[:, :1].expand(-1, 4).unbind(-1))
+    first, second, low, high = (x[:, None] for x in known)
     rest = f - g
 
     # c: mean of the past samples. (f - c)^2 <= max(c, 1 - c)^2, and (g - c)^2 >= the square of c's distance to g.
@@ -216,7 +207,7 @@ def _bets(
     c = ((test.total[:, None] + f.cumsum(-1) - f) / (test.samples[:, None] + index)).clamp(0, 1)
     farthest = torch.maximum(c, 1 - c)
     nearest = (low - c).clamp_min(0) + (c - high).clamp_min(0)
-    known = second - 2 * c * first + c * c
+    square = second - 2 * c * first + c * c  # mean of (g - c)^2
     half = (f[:, 0::2] - f[:, 1::2]).square() / 2
 
     def mean_reached(eps: float | Tensor) -> tuple[Tensor, Tensor]:
@@ -224,8 +215,8 @@ def _bets(
         return rest - threshold, (-high - threshold).expand_as(f)
 
     def variance_reached(eps: float | Tensor) -> tuple[Tensor, Tensor]:
-        gain = eps - known - (f - c).square() + (g - c).square()
-        return gain, eps - known - farthest.square() + nearest.square()
+        gain = eps - square - (f - c).square() + (g - c).square()
+        return gain, eps - square - farthest.square() + nearest.square()
 
     def mean_missed(eps: float | Tensor) -> tuple[Tensor, Tensor]:
         threshold = 1 - eps - first
@@ -269,15 +260,7 @@ class Eq2Bounds(NamedTuple):
 
 
 def eq2_bounds(
-    f: Tensor,
-    eps_m: float,
-    eps_v: float,
-    alpha: float | Tensor,
-    g: Tensor | None = None,
-    g_mean: Tensor | None = None,
-    g_square: Tensor | None = None,
-    g_low: Tensor | None = None,
-    g_high: Tensor | None = None,
+    f: Tensor, eps_m: float, eps_v: float, alpha: float | Tensor, g: ControlVariate | None = None
 ) -> Eq2Bounds:
     """What the tests of Eq. 2 on all samples say about mean and variance: the thresholds that they reject.
 
@@ -289,14 +272,14 @@ def eq2_bounds(
         f: the samples (K, P) of :func:`eq2_update` so far, P even.
         eps_m, eps_v: thresholds of the verdict.
         alpha: of each bound by itself, a number or (K,).
-        g, g_mean, g_square, g_low, g_high: the surrogate of the test.
+        g: the surrogate of the test.
 
     Examples:
         >>> bounds = eq2_bounds(torch.full((1, 200), 0.8).double(), 0.3, 0.05, alpha=0.05)
         >>> bool(bounds.mean_low >= 0.7), bool(bounds.variance_high <= 0.05)
         (True, True)
     """
-    bets = _bets(eq2_start(len(f), eps_m, eps_v, f.device), f, g, g_mean, g_square, g_low, g_high)
+    bets = _bets(eq2_start(len(f), eps_m, eps_v, f.device), f, g)
     needed = -torch.log(torch.as_tensor(alpha, dtype=torch.float64, device=f.device))
     # For each test the threshold of eps_m or eps_v that is always rejected, the one that never is, and the verdict's.
     ends = ((1.0, 0.0, eps_m), (0.25, 0.0, eps_v), (0.0, 1.0, eps_m), (0.0, 0.25, eps_v))
@@ -311,7 +294,7 @@ def eq2_bounds(
             rejected, kept = torch.where(reject, threshold, rejected), torch.where(reject, kept, threshold)
             threshold = (rejected + kept) / 2
         found.append(rejected[:, 0])
-    mean, variance = _moments(f, g, g_mean, g_square)
+    mean, variance = _moments(f, g)
     mean_low, variance_high, mean_high, variance_low = 1 - found[0], found[1], 1 - found[2], found[3]
     return Eq2Bounds(
         torch.minimum(torch.maximum(mean, mean_low), mean_high),
@@ -323,13 +306,13 @@ def eq2_bounds(
     )
 
 
-def _moments(f: Tensor, g: Tensor | None, g_mean: Tensor | None, g_square: Tensor | None) -> tuple[Tensor, Tensor]:
+def _moments(f: Tensor, g: ControlVariate | None) -> tuple[Tensor, Tensor]:
     """Unbiased mean and variance of f (K, P) by the surrogate: that of the sample where there is none."""
-    if g is None or g_mean is None or g_square is None:
+    if g is None:
         return f.mean(-1), f.var(-1)
-    mean = g_mean + (f - g).mean(-1)
-    square = g_square + (f.square() - g.square()).mean(-1)
-    return mean, square - mean.square() + (f - g).var(-1) / f.shape[-1]
+    mean = g.mean + (f - g.values).mean(-1)
+    square = g.square + (f.square() - g.values.square()).mean(-1)
+    return mean, square - mean.square() + (f - g.values).var(-1) / f.shape[-1]
 
 
 def select_rows(test: Eq2Test, rows: Tensor) -> Eq2Test:

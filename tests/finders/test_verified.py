@@ -13,7 +13,7 @@ from lightning_semrob.finders.verified.faces import FaceGrowth
 from lightning_semrob.finders.verified.finder import VerifiedFinder
 from lightning_semrob.finders.verified.search import VerifiedSearch
 from lightning_semrob.finders.verified.surrogate import SurrogateGrowth
-from lightning_semrob.functional.betting import eq2_bounds
+from lightning_semrob.functional.betting import ControlVariate, eq2_bounds
 from lightning_semrob.functions import AnalyticFunction, RecordedFunction, SemanticFunction
 from lightning_semrob.verification.region import AxisDensity, box_mass, verify
 
@@ -175,15 +175,15 @@ def test_intervals_hold_at_the_share_of_their_attempt() -> None:
         attempts.add(run.attempt)
         found = finder._statement(run)
         assert run.level <= 0.05 * sum((0.75, 0.2, 0.05)[: run.attempt + 1]) + 1e-12
-        known = (torch.cat(run._predicted)[None], *run.moments)
-        bounds = eq2_bounds(run.scores[None], 0.3, 0.05, run.level, *known)
+        known = ControlVariate(torch.cat(run._predicted)[None], *run.moments)
+        bounds = eq2_bounds(run.scores[None], 0.3, 0.05, run.level, known)
         assert (found.mean_low, found.variance_high) == (float(bounds.mean_low), float(bounds.variance_high))
         assert found.mean_low <= found.mean <= found.mean_high
         assert found.variance_low <= found.variance <= found.variance_high
-        assert abs(found.mean - float(known[1][0] + (run.scores - known[0][0]).mean())) < 1e-9
+        assert abs(found.mean - float(known.mean[0] + (run.scores - known.values[0]).mean())) < 1e-9
         assert found.mean_low >= 0.7
         assert found.variance_high <= 0.05
-        assert found.mean_low <= float(eq2_bounds(run.scores[None], 0.3, 0.05, 0.05, *known).mean_low)
+        assert found.mean_low <= float(eq2_bounds(run.scores[None], 0.3, 0.05, 0.05, known).mean_low)
     assert attempts
 
 

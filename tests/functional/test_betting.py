@@ -8,6 +8,7 @@ from torch import Tensor
 
 from benchmarks.intervals import variance_interval
 from lightning_semrob.functional.betting import (
+    ControlVariate,
     eq2_bounds,
     eq2_evidence,
     eq2_start,
@@ -120,8 +121,8 @@ def test_surrogate_keeps_the_statement_and_saves_samples() -> None:
         verdict, when = torch.zeros(1000).long(), torch.full((1000,), 800)
         for begin in range(0, 800, 50):
             part = slice(begin, begin + 50)
-            more = (g[:, part], *known) if surrogate else ()
-            test = eq2_update(test, f[:, part], eps_m, eps_v, *more)
+            more = ControlVariate(g[:, part], *known) if surrogate else None
+            test = eq2_update(test, f[:, part], eps_m, eps_v, more)
             new = eq2_verdict(test, 0.05)
             when = torch.where((verdict == 0) & (new != 0), begin + 50, when)
             verdict = torch.where(verdict == 0, new, verdict)
@@ -137,23 +138,24 @@ def test_surrogate_keeps_the_statement_and_saves_samples() -> None:
     assert with_surrogate.double().median() < 0.7 * without.double().median()
 
 
-def with_surrogate(rows: int, samples: int, seed: int) -> tuple[Tensor, list[Tensor], float, float]:
-    """f with a surrogate, what eq2_update takes of it, mean and variance of f."""
+def with_surrogate(rows: int, samples: int, seed: int) -> tuple[Tensor, ControlVariate, float, float]:
+    """f, its surrogate, mean and variance of f."""
     generator = torch.Generator().manual_seed(seed)
     u, noise = torch.rand(2, rows, samples, generator=generator, dtype=torch.float64)
     g = (0.4 + 0.6 * u).clamp(0.05, 0.95)
     cells = (0.4 + 0.6 * (torch.arange(100_000).double() + 0.5) / 100_000).clamp(0.05, 0.95)
     known = [x.expand(rows) for x in (cells.mean(), cells.square().mean(), cells.amin(), cells.amax())]
-    return g + 0.05 * (noise - 0.5), [g, *known], float(cells.mean()), float(cells.var(correction=0)) + 0.05**2 / 12
+    variance = float(cells.var(correction=0)) + 0.05**2 / 12
+    return g + 0.05 * (noise - 0.5), ControlVariate(g, *known), float(cells.mean()), variance
 
 
 @pytest.mark.parametrize("surrogate", [True, False])
 def test_bounds_hold_and_never_contradict_the_verdict(surrogate: bool) -> None:
     f, known, mean, variance = with_surrogate(150, 160, 8)
-    more = known if surrogate else []
+    more = known if surrogate else None
     for eps_m, eps_v in ((0.35, 0.04), (1 - mean, variance)):
-        test = eq2_update(eq2_start(150, eps_m, eps_v), f, eps_m, eps_v, *more)
-        middle, low, high, spread, variance_low, variance_high = eq2_bounds(f, eps_m, eps_v, 0.05, *more)
+        test = eq2_update(eq2_start(150, eps_m, eps_v), f, eps_m, eps_v, more)
+        middle, low, high, spread, variance_low, variance_high = eq2_bounds(f, eps_m, eps_v, 0.05, more)
         assert ((low <= middle) & (middle <= high) & (variance_low <= spread) & (spread <= variance_high)).all()
         verdict = eq2_verdict(test, 0.05)
         assert ((verdict == 1) == ((low >= 1 - eps_m) & (variance_high <= eps_v))).all()
@@ -161,7 +163,7 @@ def test_bounds_hold_and_never_contradict_the_verdict(surrogate: bool) -> None:
         for held in (low <= mean, mean <= high, variance_low <= variance, variance <= variance_high):
             assert coverage(150, held) >= 0.95
     plain = eq2_bounds(f, 0.3, 0.05, 0.05)
-    bounds = eq2_bounds(f, 0.3, 0.05, 0.05, *known)
+    bounds = eq2_bounds(f, 0.3, 0.05, 0.05, known)
     assert (bounds.mean_high - bounds.mean_low).mean() < 0.7 * (plain.mean_high - plain.mean_low).mean()
     # So do the estimates, which no longer are those of the samples alone.
     assert (bounds.mean - mean).square().mean() < 0.2 * (plain.mean - mean).square().mean()

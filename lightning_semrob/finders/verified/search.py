@@ -12,7 +12,15 @@ from torch import Tensor
 
 from lightning_semrob.finders.verified.faces import FaceGrowth
 from lightning_semrob.finders.verified.surrogate import Candidate, Growth, SurrogateGrowth
-from lightning_semrob.functional.betting import Eq2Bounds, eq2_bounds, eq2_evidence, eq2_start, eq2_update, eq2_verdict
+from lightning_semrob.functional.betting import (
+    ControlVariate,
+    Eq2Bounds,
+    eq2_bounds,
+    eq2_evidence,
+    eq2_start,
+    eq2_update,
+    eq2_verdict,
+)
 from lightning_semrob.functions import SemanticFunction, evaluate_rows
 from lightning_semrob.space import Box, SemanticSpace
 from lightning_semrob.utilities.random import row_generator
@@ -120,7 +128,9 @@ class VerifiedRun:
     def bounds(self) -> Eq2Bounds:
         """What the tests of the last attempt say about mean and variance, at the error that it may spend."""
         growth, predicted = self.growth, torch.cat(self._predicted)[None]
-        return eq2_bounds(self.scores[None], growth.eps_m, growth.eps_v, self.level, predicted, *self.moments)
+        return eq2_bounds(
+            self.scores[None], growth.eps_m, growth.eps_v, self.level, ControlVariate(predicted, *self.moments)
+        )
 
     @property
     def over(self) -> bool:
@@ -180,7 +190,8 @@ class VerifiedRun:
         self.spent += len(f)
         self._scores.append(f)
         self._predicted.append(self._cells)
-        self.test = eq2_update(self.test, f[None], growth.eps_m, growth.eps_v, self._cells[None], *self.moments)
+        g = ControlVariate(self._cells[None], *self.moments)
+        self.test = eq2_update(self.test, f[None], growth.eps_m, growth.eps_v, g)
         if int(eq2_verdict(self.test, self.level)) == 1:
             self._stop("verified")
             return
