@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-__all__ = ["Axis", "Box", "SemanticSpace"]
-
 
 @dataclass(frozen=True)
 class Axis:

@@ -14,8 +14,6 @@ from lightning_semrob.rendering import RENDERERS, Scene
 from lightning_semrob.shapes.catalog import ShapeSpec, resolve_shapes
 from lightning_semrob.verification.audit import GradientAudit, ImageScore, agreement, audit_gradient, smooth_score
 
-__all__ = ["main"]
-
 
 def main(args: Sequence[str] | None = None) -> GradientAudit:
     """The command; returns what it prints."""

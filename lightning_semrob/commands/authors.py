@@ -19,8 +19,6 @@ from lightning_semrob.report.tables import format_table
 from lightning_semrob.utilities.files import write_atomically
 from lightning_semrob.utilities.messages import percent
 
-__all__ = ["main"]
-
 #: SRVR in percent as the paper prints it (Table 2 of the first version), over 100 shapes a network.
 PRINTED: Mapping[str, float] = {"AlexNet": 8.92, "VGG": 9.88, "ResNet50": 16.88, "Inceptionv3": 7.92}
 

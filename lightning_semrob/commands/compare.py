@@ -14,8 +14,6 @@ from lightning_semrob.networks.labels import network_labels
 from lightning_semrob.report.tables import format_table, power_in_words, verdict_in_words
 from lightning_semrob.utilities.messages import percent
 
-__all__ = ["format_comparison", "main"]
-
 #: Exit code of ``--fail_if worse`` where a network has become less robust; a mistake is 2, as of every command.
 WORSE = 1
 

@@ -12,8 +12,6 @@ from lightning_semrob.utilities.interrupts import interruptible
 from lightning_semrob.utilities.messages import did_you_mean
 from lightning_semrob.utilities.streams import forgiving_streams
 
-__all__ = ["COMMANDS", "help_page", "main"]
-
 #: Command -> what it does. It stands in the module of its name.
 COMMANDS: dict[str, str] = {
     "evaluate": "measure the robustness of networks: verified regions, SRVR, a report",

@@ -34,8 +34,6 @@ from lightning_semrob.sharing.strategies import SharedTableStrategy, check_devic
 from lightning_semrob.trust.mapper import TrustSettings
 from lightning_semrob.utilities.distributed import usable_cores
 
-__all__ = ["EvaluateCLI", "JobCLI", "evaluate", "main"]
-
 #: Parts of the configuration that do not decide the numbers.
 _NOT_IN_RESULTS = ("trainer", "output", "overwrite", "dry_run", "report_grid", "config")
 

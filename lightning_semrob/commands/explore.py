@@ -10,8 +10,6 @@ from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.networks.probe import probe_in_words
 from lightning_semrob.report.explore import Explorer, build_app
 
-__all__ = ["application", "main"]
-
 
 def _parser() -> Parser:
     parser = Parser(

@@ -10,8 +10,6 @@ from lightning_semrob.maps import SemanticMaps
 from lightning_semrob.networks.labels import network_labels
 from lightning_semrob.report.figures import plot_data_map, plot_map_grid, plot_scores_over_axis, save_figure
 
-__all__ = ["main"]
-
 #: Shapes of a class that are shown one by one.
 _ROWS = 6
 

@@ -23,8 +23,6 @@ from lightning_semrob.sharing.strategies import SharedTableStrategy, check_devic
 from lightning_semrob.utilities.distributed import all_gather
 from lightning_semrob.utilities.files import check_writable
 
-__all__ = ["environment_of", "main"]
-
 
 def _parser() -> Parser:
     parser = Parser("maps", "Semantic maps: f of every network and shape on an even grid of one or more axes.")

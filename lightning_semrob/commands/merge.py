@@ -11,8 +11,6 @@ from lightning_semrob.evaluation.summary import Summary
 from lightning_semrob.report.tables import format_summary
 from lightning_semrob.report.trust import format_trust
 
-__all__ = ["main"]
-
 
 def main(args: Sequence[str]) -> Summary:
     """The command; returns the summary."""

@@ -15,9 +15,6 @@ import torch
 
 from lightning_semrob.utilities.distributed import keep_threads
 
-__all__ = ["TRUST_HELP", "OneSentence", "Parser", "config_folder", "program_name", "quiet", "with_packaged_configs"]
-
-
 #: Of the commands that read somebody's results.
 TRUST_HELP = "import the callables and classes that the file names, which runs code: only where you trust its author"
 

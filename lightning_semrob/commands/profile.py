@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.evaluation.profiling import format_shares
 
-__all__ = ["main"]
-
 _PROFILER = "--trainer.profiler=lightning_semrob.evaluation.profiling.ShareProfiler"
 
 

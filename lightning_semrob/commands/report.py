@@ -9,8 +9,6 @@ from lightning_semrob.commands.parsing import TRUST_HELP, Parser, quiet
 from lightning_semrob.report.page.html import report_folder
 from lightning_semrob.sharing.strategies import device_of
 
-__all__ = ["main"]
-
 
 def main(args: Sequence[str]) -> Path | None:
     """Write ``report.html`` into an output folder; returns its path, None where plotly is not installed."""

@@ -39,8 +39,6 @@ from lightning_semrob.training.views import ViewSampler
 from lightning_semrob.utilities.distributed import connected
 from lightning_semrob.utilities.files import write_text
 
-__all__ = ["TrainCLI", "main", "train"]
-
 #: Parts of the configuration that do not decide the numbers.
 _NOT_IN_RESULTS = ("output", "overwrite", "config", "ckpt_path")
 #: What only fit reads. In a configuration the other commands leave it alone, so that one file serves all three.

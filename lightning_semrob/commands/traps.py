@@ -15,8 +15,6 @@ from lightning_semrob.report.job import Demand, FinishedJob, boxes_of_run
 from lightning_semrob.report.tables import format_traps
 from lightning_semrob.report.traps import draw_traps, save_traps
 
-__all__ = ["main"]
-
 
 def main(args: Sequence[str]) -> list[Trap]:
     """Find, print and write traps; returns them."""

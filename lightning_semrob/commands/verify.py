@@ -13,8 +13,6 @@ from lightning_semrob.report.tables import format_table
 from lightning_semrob.sharing.strategies import device_of
 from lightning_semrob.trust.fresh import MapCheck
 
-__all__ = ["main"]
-
 #: Exit code where a region that was stated as valid is found invalid, or a map has more wrong calls than it states.
 REFUTED = 1
 

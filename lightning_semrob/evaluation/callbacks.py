@@ -22,8 +22,6 @@ from lightning_semrob.evaluation.measurement import Place
 from lightning_semrob.sharing.rounds import UpdateCallback
 from lightning_semrob.sharing.work import TaskBatch, Work
 
-__all__ = ["CleanExit", "MapProgress", "ResultsWriter", "RunProgress", "Stopwatch"]
-
 
 class ResultsWriter(UpdateCallback):
     """Keeps every result in the output folder as soon as it has ended, and again when it is complete.

@@ -26,8 +26,6 @@ from lightning_semrob.utilities.distributed import all_gather
 from lightning_semrob.utilities.loaders import ListLoader
 from lightning_semrob.verification.region import AxisDensity, box_mass
 
-__all__ = ["PROFILED", "SemanticEnvironment"]
-
 #: Names of the job's sections in the report of the Trainer's profiler begin with this.
 PROFILED = "[semrob]"
 

@@ -12,8 +12,6 @@ from lightning_semrob.evaluation.suite import FinderSuite
 from lightning_semrob.trust.mapper import TrustSettings
 from lightning_semrob.utilities.record import Record
 
-__all__ = ["Estimate", "estimate_cost"]
-
 _BYTES_PER_RUN = 600
 
 

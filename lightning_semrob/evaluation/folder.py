@@ -34,8 +34,6 @@ try:
 except ImportError:  # Windows: two jobs in one folder are not noticed there
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Part", "RunFolder", "environment_of", "make_environment", "read_config", "versions"]
-
 #: What a job writes beside its configuration and its parts.
 _WRITTEN = (
     "job.json", "runs.parquet", "runs.csv", "statements.jsonl", "trust_maps.jsonl", "summary.json", "versions.json",

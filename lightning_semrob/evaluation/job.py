@@ -38,8 +38,6 @@ from lightning_semrob.utilities.distributed import all_gather, keep_threads
 from lightning_semrob.utilities.origin import text_sha256
 from lightning_semrob.verification.region import named_weights
 
-__all__ = ["DATA_DEFAULTS", "MODEL_DEFAULTS", "TRAINER_DEFAULTS", "Job", "JobConfig", "JobInterrupted", "JobResult"]
-
 #: What the default job looks at: eight everyday objects of the embedded classes, one initial point each.
 DATA_DEFAULTS: dict[str, Any] = {
     "shapes": ["teapot", "park_bench", "rocking_chair", "coffee_mug", "umbrella", "traffic_light", "drum", "hourglass"],

@@ -18,8 +18,6 @@ from lightning_semrob.space import Box
 from lightning_semrob.utilities.random import named_seed
 from lightning_semrob.verification.region import draw_views, verify
 
-__all__ = ["Judge", "known_number"]
-
 #: Samples of a verified box for its top-1 rate and worst view, besides those that verified it.
 DESCRIPTION_EVALUATIONS = 100
 

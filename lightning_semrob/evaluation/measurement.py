@@ -9,8 +9,6 @@ from lightning_semrob.evaluation.environment import SemanticEnvironment
 from lightning_semrob.evaluation.folder import RunFolder
 from lightning_semrob.sharing.rounds import RoundModule
 
-__all__ = ["Measurement", "Place"]
-
 #: One result of a measurement: its number among those of a row (of the finders, say), and the row of the task table.
 Place = tuple[int, int]
 

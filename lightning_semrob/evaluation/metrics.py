@@ -17,8 +17,6 @@ from lightning_semrob.functional.uncertainty import Difference
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["SRVR", "RegionQuality", "SRVRTable", "TrustedShare"]
-
 
 class _Shares(Metric):
     """Shares of the space in [0, 1]: the larger the better, always float64."""

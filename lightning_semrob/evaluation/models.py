@@ -31,8 +31,6 @@ from lightning_semrob.space import SemanticSpace
 from lightning_semrob.utilities.messages import unknown_name
 from lightning_semrob.utilities.origin import Origin
 
-__all__ = ["GRADIENTS", "Models"]
-
 #: Where gradients come from.
 GRADIENTS = ("analytic", "finite")
 

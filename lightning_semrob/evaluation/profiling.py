@@ -9,8 +9,6 @@ from pytorch_lightning.profilers import SimpleProfiler
 
 from lightning_semrob.evaluation.environment import PROFILED
 
-__all__ = ["SECTIONS", "ShareProfiler", "format_shares"]
-
 #: What a job has to do: rendering, networks forward, and gradients through both.
 SECTIONS = ("rendering", "network", "gradient")
 

@@ -19,19 +19,6 @@ from lightning_semrob.utilities.files import write_atomically
 from lightning_semrob.utilities.origin import Origin
 from lightning_semrob.utilities.sealed import UNSEALED, check_seal, seal
 
-__all__ = [
-    "SCHEMA_VERSION",
-    "Run",
-    "config_of_runs",
-    "origin_of_runs",
-    "read_runs",
-    "read_runs_table",
-    "run_schema",
-    "run_space",
-    "runs_table",
-    "write_runs",
-]
-
 SCHEMA_VERSION = 4
 #: All verdicts.
 VERDICTS = ("valid", "invalid", "undecided", NOT_VERIFIED)

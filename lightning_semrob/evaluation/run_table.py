@@ -19,8 +19,6 @@ from lightning_semrob.finders.statuses import Status
 from lightning_semrob.sharing.work import TaskBatch
 from lightning_semrob.utilities.distributed import all_gather
 
-__all__ = ["RunTable", "volume_ratios"]
-
 
 def volume_ratios(finder: RegionFinder, rows: Tensor, environment: SemanticEnvironment) -> dict[str, Tensor]:
     """``intersected`` and ``raw`` (the paper's capped) volume over the volume of the space, each (R,) float64.

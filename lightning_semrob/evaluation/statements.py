@@ -14,8 +14,6 @@ from lightning_semrob.space import SemanticSpace
 from lightning_semrob.utilities.random import named_seed
 from lightning_semrob.utilities.record import Record
 
-__all__ = ["STATEMENT_VERSION", "TRAP_MEAN", "JobDescription", "region_statement", "trap_share"]
-
 #: Version of the records; it rises when a field changes its meaning or disappears.
 STATEMENT_VERSION = 1
 

@@ -29,8 +29,6 @@ from lightning_semrob.sharing.rounds import merge_owned
 from lightning_semrob.sharing.work import TaskBatch
 from lightning_semrob.utilities.messages import unknown_name
 
-__all__ = ["FINDERS", "PAPER_METHODS", "FinderSuite"]
-
 #: The methods whose mean the paper's Table 2 reports.
 PAPER_METHODS = ("naive", "oir_b", "oir_w")
 

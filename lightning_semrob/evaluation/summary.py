@@ -35,21 +35,6 @@ from lightning_semrob.verification.audit import agreement
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = [
-    "AuditedAxis",
-    "Comparison",
-    "Curve",
-    "Intervals",
-    "Stability",
-    "Summary",
-    "Viewpoints",
-    "VolumeComparison",
-    "ratios_by_shape",
-    "read_summary",
-    "summarize",
-    "viewpoints_by_shape",
-]
-
 #: Thresholds of the curve of verified SRVR over eps_m.
 EPS_M_GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 

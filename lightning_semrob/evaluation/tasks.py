@@ -17,8 +17,6 @@ from lightning_semrob.shapes.classes import CLASS_TABLE, read_class_table
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.utilities.random import named_seed
 
-__all__ = ["PAPER_INITIAL_POINTS", "TRUSTED", "Tasks", "make_tasks"]
-
 #: The four constant initial points of the paper's runs, (azimuth, elevation) in degrees.
 PAPER_INITIAL_POINTS = ((130.0, 30.0), (50.0, 20.0), (200.0, 15.0), (310.0, 50.0))
 

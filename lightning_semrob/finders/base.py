@@ -22,8 +22,6 @@ from lightning_semrob.space import Box, SemanticSpace
 from lightning_semrob.utilities.messages import unknown_name
 from lightning_semrob.verification.audit import AxisAgreement, agreement, audit_gradient
 
-__all__ = ["RegionFinder", "update_together", "warn_of_failing_axes"]
-
 #: Per-row state beside a and b; saved in checkpoints and merged over processes like them.
 ROW_BUFFERS = ("code", "steps", "evaluations", "gradient_evaluations", "resting", "audit_evaluations")
 #: Gradients are audited around at most so many initial points of a job, at so many points of a window.

@@ -13,8 +13,6 @@ from lightning_semrob.functional.exhaustive import largest_box
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.space import Box, SemanticSpace
 
-__all__ = ["ExhaustiveFinder", "cell_moments", "start_cells"]
-
 # Cells of the first periodic axis and of every other one: seconds a run, and 1.5 x 2 degrees in the default space.
 _CELLS = {1: (720, 720), 2: (240, 50), 3: (36, 18)}
 # Two Gauss-Legendre points a cell and axis, in units of the cell: exact for the mean and the mean square of a

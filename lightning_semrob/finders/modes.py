@@ -11,8 +11,6 @@ from lightning_semrob.finders.statuses import COLLAPSED, CONVERGED, EDGE, INVALI
 from lightning_semrob.functional.regions import cross_sections
 from lightning_semrob.space import SemanticSpace
 
-__all__ = ["MODES", "DefaultMode", "PaperMode"]
-
 #: A bound is at rest when it moves less than this in a step (unit space); three such steps end a run.
 REST_MOVE = 1e-3
 REST_STEPS = 3

@@ -7,8 +7,6 @@ from torch import Tensor
 from lightning_semrob.finders.base import RegionFinder
 from lightning_semrob.functional.regions import naive_loss
 
-__all__ = ["NaiveFinder"]
-
 
 class NaiveFinder(RegionFinder):
     """Largest integral of f against the size of the box (Eq. 7); 2**n evaluations a step.

@@ -8,8 +8,6 @@ from torch import Tensor
 from lightning_semrob.finders.base import RegionFinder
 from lightning_semrob.functional.regions import oir_b_loss, outer_bounds
 
-__all__ = ["OIRBlackBoxFinder", "OIRWhiteBoxFinder"]
-
 
 class OIRBlackBoxFinder(RegionFinder):
     """OIR_B (Eq. 11, 12): scores of an outer box against an inner one; 2**(n+1) evaluations a step.

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-__all__ = ["AdaptiveBoundSGD"]
-
 
 class AdaptiveBoundSGD(Optimizer):
     """Gradient descent with a step size of its own for every bound (delta-bar-delta).

@@ -12,8 +12,6 @@ from torch import Tensor
 
 from lightning_semrob.functional import faces, regions
 
-__all__ = ["QUADRATURES", "CornerQuadrature", "FaceQuadrature"]
-
 Directions = tuple[Tensor, Tensor]
 
 

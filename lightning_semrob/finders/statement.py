@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["NOT_VERIFIED", "Judgement"]
-
 #: The verdict of a box that nobody checked against Eq. 2.
 NOT_VERIFIED = "not verified"
 

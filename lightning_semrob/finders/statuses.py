@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["STATUSES", "Status"]
-
 
 class Status(IntEnum):
     """Status codes of the table of runs; ``status.word`` is what boxes and tables print."""

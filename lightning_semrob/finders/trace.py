@@ -9,8 +9,6 @@ from lightning_semrob.finders.base import RegionFinder
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.space import Box, SemanticSpace
 
-__all__ = ["trace_growth"]
-
 
 def trace_growth(
     finder: RegionFinder, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None = None

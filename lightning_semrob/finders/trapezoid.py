@@ -6,8 +6,6 @@ from torch import Tensor
 
 from lightning_semrob.finders.naive import NaiveFinder
 
-__all__ = ["TrapezoidFinder"]
-
 
 class TrapezoidFinder(NaiveFinder):
     """The naive loss with its trapezoid approximation differentiated exactly (appendix 0.B.5).

@@ -20,8 +20,6 @@ from lightning_semrob.space import Box, SemanticSpace
 from lightning_semrob.utilities.messages import require
 from lightning_semrob.utilities.random import row_generator
 
-__all__ = ["CMAESSearch", "RandomSearch", "ViewSearch", "WorstViews"]
-
 #: CMA-ES restarts once its views (in widths of the box) and scores differ by less than this: in a small budget another
 #: start finds more than further digits.
 _RESOLUTION = 1e-3

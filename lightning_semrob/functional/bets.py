@@ -15,8 +15,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["STAKES", "bet", "stake_growth"]
-
 #: The bets that are tried, as fractions of the largest admissible one.
 STAKES = torch.tensor([0.99, 0.9, 0.75, 0.5, 0.3, 0.15, 0.05], dtype=torch.float64)
 # Weights are the exponential of this times the logarithm of what a stake has earned: 1 would be Cover's universal

@@ -26,23 +26,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = [
-    "ControlVariate",
-    "Eq2Bounds",
-    "Eq2Test",
-    "Wealth",
-    "eq2_bounds",
-    "eq2_evidence",
-    "eq2_start",
-    "eq2_update",
-    "eq2_verdict",
-    "mean_interval",
-    "replace_rows",
-    "select_rows",
-    "wealth_start",
-    "wealth_update",
-]
-
 # The bets of the mixture, as fractions of the largest admissible one. At 1 a single sample at the bound would ruin
 # the bettor; the largest ones decide regions without noise, the smallest ones those that are close to a threshold.
 # The weights favour the large ones, where samples are few.

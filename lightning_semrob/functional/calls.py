@@ -22,8 +22,6 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["CALLS", "call_evidence", "call_sides", "called_tiles", "largest_trap"]
-
 #: The calls in the order of the last dimension of :func:`call_evidence`.
 CALLS = ("trusted", "failing", "mixed")
 

@@ -13,8 +13,6 @@ from math import prod
 import torch
 from torch import Tensor
 
-__all__ = ["largest_box", "summed_area"]
-
 # Boxes examined at once: small enough for the cache of one core, large enough to hide the cost of a call.
 _CHUNK = 1 << 16
 

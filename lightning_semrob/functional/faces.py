@@ -13,15 +13,6 @@ from torch import Tensor
 
 from lightning_semrob.functional.regions import cross_sections
 
-__all__ = [
-    "face_points",
-    "inner_points",
-    "naive_face_directions",
-    "oir_b_face_directions",
-    "oir_w_face_directions",
-    "trapezoid_sample_directions",
-]
-
 
 def inner_points(a: Tensor, b: Tensor, q: Tensor) -> Tensor:
     """The points q (S, n) of the unit cube in each box [a, b] (..., n): (..., S, n)."""

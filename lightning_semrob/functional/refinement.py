@@ -15,8 +15,6 @@ from torch import Tensor
 
 from lightning_semrob.functional.regions import corner_mask
 
-__all__ = ["cell_corners", "cell_ranges", "coarse_cells", "hidden_samples", "interpolate_cells", "split_cells"]
-
 
 def coarse_cells(shape: Sequence[int], periodic: Sequence[bool], stride: int) -> Tensor:
     """Cells (C, n, 2) with sides of ``stride`` samples (the last of an axis shorter) that cover a grid.

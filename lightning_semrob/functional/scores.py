@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["SCORES", "log_softmax_score", "margin_score", "softmax_score", "top1_score"]
-
 
 def log_softmax_score(logits: Tensor, target: Sequence[int]) -> Tensor:
     """Log of the summed softmax probability of the target classes. (B, classes) -> (B,) float64."""

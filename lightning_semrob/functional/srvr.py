@@ -12,8 +12,6 @@ import torch
 from scipy.stats import kendalltau
 from torch import Tensor
 
-__all__ = ["grouped_sums", "rank_stability", "shape_means", "srvr", "srvr_curve", "srvr_from_sums", "verified_ratio"]
-
 
 def grouped_sums(
     ratio: Tensor, network: Tensor, class_index: Tensor, method: Tensor, sizes: tuple[int, int, int]

@@ -12,8 +12,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["low_quantile", "swap_p_value", "worst_regions"]
-
 
 def low_quantile(scores: Tensor, share: float = 0.05) -> Tensor:
     """The smallest score that at least ``share`` of all views of all shapes do not exceed: (..., S, V) -> (...)."""

@@ -23,8 +23,6 @@ from lightning_semrob.functional.uncertainty import (
     paired_difference,
 )
 
-__all__ = ["compare_shares", "share_by_class", "share_intervals"]
-
 
 def share_by_class(share: Tensor, classes: Tensor, count: int) -> Tensor:
     """Mean share of each network over the shapes of each class, (N, C) float64; NaN for a class that was not measured.

@@ -24,21 +24,6 @@ from scipy.stats import beta as beta_distribution
 from scipy.stats import norm
 from torch import Tensor
 
-__all__ = [
-    "MINIMUM_SHAPES",
-    "Difference",
-    "ShapeInterval",
-    "call_differences",
-    "class_mean",
-    "clopper_pearson",
-    "detectable_difference",
-    "holm",
-    "mean_interval_over_shapes",
-    "paired_difference",
-    "paired_differences",
-    "sign_flip_p_value",
-]
-
 #: With fewer shapes a comparison says "too few shapes to compare": 2^5 sign patterns cannot reach p = 0.05 two-sided.
 MINIMUM_SHAPES = 6
 

@@ -7,8 +7,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["ScoreMemory"]
-
 
 class ScoreMemory:
     """Scores and top-1 hits of one network and shape by point.

@@ -12,8 +12,6 @@ from lightning_semrob.rendering import Renderer
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.utilities.random import stream
 
-__all__ = ["NUISANCE_RANGES", "Nuisances"]
-
 #: What is drawn, uniformly, where the renderer has it and the space does not sweep it; None for its whole range.
 NUISANCE_RANGES: dict[str, tuple[float, float] | None] = {
     "light_azimuth": None,

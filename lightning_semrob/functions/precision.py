@@ -10,8 +10,6 @@ import torch
 from lightning_semrob.functions.rendered import RenderedFunction
 from lightning_semrob.space import SemanticSpace
 
-__all__ = ["AUTOCAST", "PRECISION_POINTS", "precision_change", "set_arithmetic"]
-
 #: Precisions of the networks, and the autocast that belongs to each.
 AUTOCAST: dict[str, torch.dtype | None] = {"32": None, "tf32": None, "bf16": torch.bfloat16, "16": torch.float16}
 

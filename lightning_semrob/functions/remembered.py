@@ -8,8 +8,6 @@ from torch import Tensor
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.space import SemanticSpace
 
-__all__ = ["RememberedFunction"]
-
 #: The mean score of the class counts like this many views; far from all remembered views it decides f.
 _PRIOR = 0.5
 

@@ -7,8 +7,6 @@ from typing import Any
 
 from lightning_semrob.rendering import RENDERERS
 
-__all__ = ["UntrustedError", "refuse_code"]
-
 
 class UntrustedError(ValueError):
     """A file names code and is not trusted."""

@@ -8,8 +8,6 @@ from lightning_semrob.rendering import Renderer
 from lightning_semrob.shapes import Mesh
 from lightning_semrob.space import SemanticSpace
 
-__all__ = ["check_visible"]
-
 #: Where the background shows through everywhere but for this much, there is no pixel of the shape.
 _LEAST = 0.02
 

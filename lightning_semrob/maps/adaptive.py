@@ -18,8 +18,6 @@ from lightning_semrob.functional.refinement import (
     split_cells,
 )
 
-__all__ = ["AdaptiveMap", "adaptive_map"]
-
 
 @dataclass(frozen=True)
 class AdaptiveMap:

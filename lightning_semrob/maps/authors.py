@@ -25,8 +25,6 @@ from torch import Tensor
 
 from lightning_semrob.maps.authors_pickle import read_pt, rows
 
-__all__ = ["CLASSES", "METHODS", "TRACE_STEPS", "AuthorsResults", "load_results", "paper_arrays"]
-
 #: Their names of the methods, and ours.
 METHODS: Final[Mapping[str, str]] = {"naive": "naive", "OIR_B": "oir_b", "OIR_W": "oir_w"}
 

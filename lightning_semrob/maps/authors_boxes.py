@@ -11,8 +11,6 @@ from lightning_semrob.functions import RecordedFunction
 from lightning_semrob.maps.authors import AuthorsResults
 from lightning_semrob.space import Axis, SemanticSpace
 
-__all__ = ["Judgement", "box_moments", "judge"]
-
 
 @dataclass(frozen=True)
 class Judgement:

@@ -16,8 +16,6 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-__all__ = ["RefusedFileError", "read_pt", "rows"]
-
 _DTYPES = ("f4", "f8", "i4", "i8", "b1")
 
 #: First pickle of a file of ``torch.save``, before it wrote zip files; two more come before the value.

@@ -20,8 +20,6 @@ from lightning_semrob.utilities.messages import require
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["DataMap", "SemanticMaps", "axis_values", "grid_points", "score_map"]
-
 SCHEMA_VERSION = 1
 
 

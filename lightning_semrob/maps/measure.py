@@ -18,8 +18,6 @@ from lightning_semrob.space import SemanticSpace
 from lightning_semrob.utilities.distributed import all_reduce
 from lightning_semrob.utilities.loaders import ListLoader
 
-__all__ = ["MapBatch", "SemanticMapper", "compute_maps"]
-
 #: Default samples of each axis, by the number of axes.
 _DEFAULT_STEPS = {1: (72,), 2: (36, 18)}
 #: Views of the largest map; its points take a gigabyte in memory.

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from lightning_semrob.space import SemanticSpace
 
-__all__ = ["interpolate_views"]
-
 #: Views around a sample that its value comes from.
 _NEIGHBOURS = 30
 #: One of so many views is held out for the estimate of the error.

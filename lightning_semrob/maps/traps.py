@@ -20,8 +20,6 @@ from lightning_semrob.maps import DataMap, SemanticMaps, grid_points
 from lightning_semrob.space import Axis, Box, SemanticSpace
 from lightning_semrob.verification.region import verify
 
-__all__ = ["Trap", "adversarial_boxes", "find_traps", "rank_traps", "robust_boxes", "shared_holes", "worst_views"]
-
 #: Robust boxes that :func:`find_traps` searches; each takes up to two seconds.
 MOST_BOXES = 100
 

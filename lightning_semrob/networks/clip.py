@@ -15,16 +15,6 @@ from torch import Tensor, nn
 
 from lightning_semrob.utilities.messages import did_you_mean, require
 
-__all__ = [
-    "NUM_CLASSES",
-    "PROMPTS",
-    "ClipWeights",
-    "ZeroShotClassifier",
-    "build_zero_shot",
-    "clip_weights",
-    "open_clip",
-]
-
 NUM_CLASSES = 1000
 PROMPTS = ("a photo of a {}.",)
 """The sentences whose embeddings are averaged for each class. CLIP's authors add up to 79 others to this one, which

@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-__all__ = ["fold_batch_norms"]
-
 #: Largest change of a logit, as a share of the largest logit of an example, that rounding explains.
 _ROUNDING = 1e-3
 

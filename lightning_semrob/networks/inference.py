@@ -9,8 +9,6 @@ from lightning_semrob.networks.classifier import Classifier
 from lightning_semrob.networks.folding import fold_batch_norms
 from lightning_semrob.networks.runtime import Runtime, with_runtime
 
-__all__ = ["for_inference"]
-
 
 @torch.inference_mode(False)
 def for_inference(

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["labels_by_name", "network_labels"]
-
 
 def network_labels(names: Sequence[str]) -> list[str]:
     """A short label for each network, different for different networks.

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from lightning_semrob.networks.classifier import Classifier
 
-__all__ = ["probe_in_words", "probe_network"]
-
 #: Change of a logit, as a share of the largest, that rounding explains (batches of another size, TF32).
 _ROUNDING = 1e-3
 

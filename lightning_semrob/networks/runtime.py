@@ -23,8 +23,6 @@ from lightning_semrob.networks.classifier import Classifier
 from lightning_semrob.utilities.messages import require
 from lightning_semrob.utilities.record import Record
 
-__all__ = ["LARGEST_CHANGE", "RUNTIMES", "OnnxClassifier", "Runtime", "export_onnx", "with_runtime"]
-
 #: Runtimes by the name that configurations use.
 RUNTIMES = ("auto", "torch", "onnxruntime")
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-__all__ = ["SmallResNet"]
-
 
 class _Block(nn.Module):
     """Two 3 x 3 convolutions and a shortcut (He et al., arXiv:1512.03385)."""

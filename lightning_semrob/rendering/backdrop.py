@@ -18,8 +18,6 @@ from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import Axis
 from lightning_semrob.utilities.digest import tensors_sha256
 
-__all__ = ["Backdrop", "Scene"]
-
 #: The shadow pales where the ground is seen at an angle whose sine is below this: there a pixel covers much of it.
 _GRAZING = 0.05
 

@@ -14,9 +14,6 @@ from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import Axis, SemanticSpace
 from lightning_semrob.utilities.messages import did_you_mean
 
-__all__ = ["Renderer", "SemanticParameter"]
-
-
 #: Side of the largest image in pixels: 200 MB in float32.
 _LARGEST_IMAGE = 4096
 

@@ -11,8 +11,6 @@ from torch import Tensor
 from lightning_semrob.rendering.base import Renderer, SemanticParameter
 from lightning_semrob.shapes.mesh import Mesh
 
-__all__ = ["CachedRenderer"]
-
 
 class CachedRenderer(Renderer):
     """Renders only points that it has not rendered lately; calls that need gradients pass through.

@@ -13,8 +13,6 @@ from lightning_semrob.rendering.base import Renderer, SemanticParameter, package
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import Axis
 
-__all__ = ["CallableRenderer"]
-
 
 class CallableRenderer(Renderer):
     """Images by a function of the user's, a black box: finders that need no gradient work with it, the others say so.

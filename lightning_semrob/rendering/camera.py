@@ -12,8 +12,6 @@ from typing import Final
 import torch
 from torch import Tensor
 
-__all__ = ["DEPTH_TOLERANCE", "NEAR", "camera_matrix", "direction"]
-
 NEAR: Final = 0.05
 """Surfaces nearer than this to the camera plane, world units, are cut away."""
 

@@ -15,8 +15,6 @@ from lightning_semrob.rendering.geometry import Geometry
 from lightning_semrob.rendering.kernels import boundaries, layout, quiet, shading, visibility
 from lightning_semrob.rendering.light import Lighting
 
-__all__ = ["Engine"]
-
 # A thread of a GPU takes one vertex or face, a part of the rows of a face, and a strip of so many pixels.
 STRIP = 4
 PARTS = 8

@@ -10,8 +10,6 @@ from torch import Tensor
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.shapes.normals import smooth_normals
 
-__all__ = ["Geometry", "prepare"]
-
 
 @dataclass(frozen=True)
 class Geometry:

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from lightning_semrob.rendering.camera import direction
 
-__all__ = ["Light", "Lighting", "lighting"]
-
 
 @dataclass(frozen=True)
 class Light:

@@ -17,8 +17,6 @@ from lightning_semrob.shapes.embedded.textures import planks
 from lightning_semrob.shapes.images import MAX_PIXELS
 from lightning_semrob.utilities.messages import unknown_name
 
-__all__ = ["EMBEDDED_PANORAMAS", "EMBEDDED_PICTURES", "Picture", "find_pictures"]
-
 #: What a folder's pictures end with; Pillow reads them.
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 

@@ -16,8 +16,6 @@ from lightning_semrob.rendering.light import Light, Lighting
 from lightning_semrob.rendering.scene import MeshRenderer, Scene
 from lightning_semrob.shapes.mesh import Mesh
 
-__all__ = ["PyTorch3DRenderer", "shade_fragments"]
-
 FAR = 100.0
 EPSILON = 1e-10
 

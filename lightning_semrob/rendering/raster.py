@@ -11,13 +11,14 @@ from torch import Tensor
 
 from lightning_semrob.rendering.camera import camera_matrix
 from lightning_semrob.rendering.geometry import Geometry
-from lightning_semrob.rendering.scene import PARAMETERS, Light, MeshRenderer, Scene, lighting
+from lightning_semrob.rendering.scene import PARAMETERS as PARAMETERS
+from lightning_semrob.rendering.scene import Light as Light
+from lightning_semrob.rendering.scene import MeshRenderer, Scene
+from lightning_semrob.rendering.scene import lighting as lighting
 from lightning_semrob.shapes.mesh import Mesh
 
 if TYPE_CHECKING:
     from lightning_semrob.rendering.engine import Engine
-
-__all__ = ["PARAMETERS", "Light", "Rasterizer", "lighting"]
 
 
 class Rasterizer(MeshRenderer):

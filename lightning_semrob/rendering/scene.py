@@ -10,16 +10,16 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from lightning_semrob.rendering.backdrop import Backdrop, Scene
+from lightning_semrob.rendering.backdrop import Backdrop
+from lightning_semrob.rendering.backdrop import Scene as Scene
 from lightning_semrob.rendering.base import Renderer, SemanticParameter
-from lightning_semrob.rendering.camera import DEPTH_TOLERANCE, NEAR
 from lightning_semrob.rendering.geometry import Geometry, prepare
-from lightning_semrob.rendering.light import Light, Lighting, lighting
+from lightning_semrob.rendering.light import Light as Light
+from lightning_semrob.rendering.light import Lighting
+from lightning_semrob.rendering.light import lighting as lighting
 from lightning_semrob.shapes.mesh import Mesh, one_color
 from lightning_semrob.space import Axis
 from lightning_semrob.utilities.messages import unknown_name
-
-__all__ = ["DEPTH_TOLERANCE", "NEAR", "PARAMETERS", "Light", "Lighting", "MeshRenderer", "Scene", "lighting"]
 
 PARAMETERS: Final[Mapping[str, SemanticParameter]] = {
     parameter.axis.name: parameter

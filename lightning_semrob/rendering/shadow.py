@@ -13,8 +13,6 @@ from lightning_semrob.rendering.geometry import prepare
 from lightning_semrob.rendering.light import Lighting
 from lightning_semrob.shapes.mesh import Mesh
 
-__all__ = ["WIDTH", "ground_shadow"]
-
 WIDTH: Final = 2.5
 """The shadow is known on the ground from -WIDTH to WIDTH, world units; beyond there is none."""
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from lightning_semrob.rendering.base import Renderer
 from lightning_semrob.space import SemanticSpace
 
-__all__ = ["sweep_space"]
-
 
 def sweep_space(renderer: Renderer, axes: Mapping[str, Sequence[float] | None] | Sequence[str]) -> SemanticSpace:
     """The swept space from axis names, with a narrower range where one is given.

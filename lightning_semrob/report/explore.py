@@ -30,8 +30,6 @@ from lightning_semrob.space import Axis, Box
 from lightning_semrob.utilities.messages import require
 from lightning_semrob.verification.region import verify
 
-__all__ = ["Explorer", "Growing", "View", "build_app"]
-
 
 @dataclass(frozen=True)
 class View:

@@ -21,8 +21,6 @@ from lightning_semrob.space import Box
 from lightning_semrob.utilities.files import read_json
 from lightning_semrob.utilities.record import Record
 
-__all__ = ["Demand", "FinishedJob"]
-
 
 @dataclass(frozen=True, eq=False)
 class Demand(Record):

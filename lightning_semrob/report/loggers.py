@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from lightning_semrob.maps import SemanticMaps
     from lightning_semrob.sharing.work import TaskBatch
 
-__all__ = ["Dashboard", "RunCurves"]
-
 #: Finder, network, class.
 Group = tuple[str, str, str]
 

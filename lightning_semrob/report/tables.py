@@ -14,28 +14,6 @@ from lightning_semrob.utilities.messages import percent
 if TYPE_CHECKING:
     from lightning_semrob.maps.traps import Trap
 
-__all__ = [
-    "cost_table",
-    "count_table",
-    "difference_in_words",
-    "format_comparisons",
-    "format_curve",
-    "format_gradient_audit",
-    "format_srvr_table",
-    "format_stability",
-    "format_status_table",
-    "format_summary",
-    "format_table",
-    "format_traps",
-    "format_verified_table",
-    "format_viewpoints",
-    "power_in_words",
-    "srvr_table",
-    "verdict_in_words",
-    "viewpoint_pairs",
-    "viewpoint_table",
-]
-
 #: Column names and lines of a table.
 Table = tuple[list[str], list[list[str]]]
 

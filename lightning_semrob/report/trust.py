@@ -10,8 +10,6 @@ from lightning_semrob.report.tables import Table, format_table
 from lightning_semrob.trust.summary import TrustSummary
 from lightning_semrob.utilities.messages import percent
 
-__all__ = ["format_trust", "maps_table", "trust_headline", "trust_table"]
-
 
 def _labels(trust: TrustSummary) -> dict[str, str]:
     return labels_by_name([line.network for line in trust.networks])

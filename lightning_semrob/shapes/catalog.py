@@ -14,8 +14,6 @@ from lightning_semrob.shapes.io import MESH_SUFFIXES, load_mesh
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.utilities.messages import did_you_mean
 
-__all__ = ["ShapeSpec", "resolve_shapes"]
-
 
 @dataclass(frozen=True)
 class ShapeSpec:

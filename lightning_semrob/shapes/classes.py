@@ -12,19 +12,6 @@ from lightning_semrob.shapes.embedded.draw import REGISTRY
 from lightning_semrob.shapes.embedded.procedural import ALL_CLASSES
 from lightning_semrob.utilities.messages import did_you_mean
 
-__all__ = [
-    "CLASS_TABLE",
-    "ClassEntry",
-    "ClassTable",
-    "class_key",
-    "class_of_folder",
-    "class_target",
-    "imagenet_names",
-    "load_class_table",
-    "read_class_table",
-    "register_class",
-]
-
 
 @dataclass(frozen=True)
 class ClassEntry:

@@ -13,8 +13,6 @@ from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, unquote_to_bytes
 
-__all__ = ["MAX_BYTES", "Assets", "FolderAssets", "MeshFileError", "ZipAssets", "lines_of", "text_of"]
-
 MAX_BYTES = 2**30
 """All files of one mesh together: a mesh that needs more is a scene, and no small picture shows it."""
 

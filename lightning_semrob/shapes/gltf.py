@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from lightning_semrob.shapes.files import MAX_BYTES, MeshFileError
 from lightning_semrob.shapes.parts import Source
 
-__all__ = ["Document", "JsonObject", "scaled"]
-
 JsonObject = Mapping[str, Any]
 """An object of the file as it stands there."""
 

@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 from lightning_semrob.shapes.gltf import Document, JsonObject
 from lightning_semrob.shapes.images import Paint, srgb
 
-__all__ = ["Surface", "surface"]
-
 _WRAPS = {33071: "clamp", 33648: "mirror", 10497: "repeat"}
 
 

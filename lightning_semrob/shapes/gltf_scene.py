@@ -12,8 +12,6 @@ from lightning_semrob.shapes.gltf_material import Surface, surface
 from lightning_semrob.shapes.parts import DEFAULT_COLOR, Part, Source, part
 from lightning_semrob.shapes.polygons import strip
 
-__all__ = ["read_gltf"]
-
 Floats = NDArray[np.float64]
 
 

@@ -17,8 +17,6 @@ from torch import Tensor
 
 from lightning_semrob.shapes.files import MeshFileError
 
-__all__ = ["MAX_TEXTURE_SIZE", "Paint", "Textures", "linear", "place", "srgb"]
-
 MAX_TEXTURE_SIZE = 1024
 """Textures are at most this many pixels wide: more than that only aliases in images of a few hundred pixels."""
 

@@ -16,8 +16,6 @@ from lightning_semrob.shapes.off import read_off
 from lightning_semrob.shapes.parts import Part, Source, assemble
 from lightning_semrob.shapes.ply import read_ply
 
-__all__ = ["MESH_SUFFIXES", "load_mesh"]
-
 READERS: Mapping[str, Callable[[Source], list[Part]]] = {
     ".obj": read_obj,
     ".glb": read_gltf,

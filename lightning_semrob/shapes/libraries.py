@@ -18,8 +18,6 @@ from lightning_semrob.shapes.images import Paint, srgb
 from lightning_semrob.shapes.parts import DEFAULT_COLOR, Part, Source, part
 from lightning_semrob.shapes.polygons import triangulate
 
-__all__ = ["read_3mf", "read_collada", "read_stl", "read_usd"]
-
 #: (3, 3) from an up axis to +y, by the name that COLLADA has for it.
 _UP = {
     "X_UP": np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]),

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from lightning_semrob.utilities.digest import tensors_sha256
 
-__all__ = ["Mesh", "merge", "normalize", "one_color", "remove_degenerate_faces"]
-
 
 @dataclass(frozen=True)
 class Mesh:

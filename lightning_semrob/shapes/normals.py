@@ -10,8 +10,6 @@ from torch import Tensor
 
 from lightning_semrob.shapes.mesh import Mesh
 
-__all__ = ["smooth_normals"]
-
 # (corner, other corner at the same position) pairs looked at together: a fan of many faces has very many.
 _PAIRS = 1 << 21
 

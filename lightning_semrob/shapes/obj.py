@@ -15,8 +15,6 @@ from lightning_semrob.shapes.images import Paint
 from lightning_semrob.shapes.parts import DEFAULT_COLOR, Part, Source, part
 from lightning_semrob.shapes.polygons import triangulate
 
-__all__ = ["read_obj"]
-
 #: Words that follow each option of a texture; of those in _NUMBERS one to three, as many as are numbers.
 _OPTIONS = {"-blendu": 1, "-blendv": 1, "-bm": 1, "-boost": 1, "-cc": 1, "-clamp": 1, "-imfchan": 1, "-mm": 2}
 _OPTIONS |= {"-texres": 1, "-type": 1}

@@ -12,8 +12,6 @@ from lightning_semrob.shapes.files import text_of
 from lightning_semrob.shapes.parts import DEFAULT_COLOR, Part, Source, part
 from lightning_semrob.shapes.polygons import triangulate
 
-__all__ = ["read_off"]
-
 
 def read_off(source: Source) -> list[Part]:
     """The part of an OFF file. Colours are whole numbers up to 255, or in [0, 1] where none is larger."""

@@ -15,8 +15,6 @@ from lightning_semrob.shapes.files import Assets, MeshFileError
 from lightning_semrob.shapes.images import Paint, Textures, place
 from lightning_semrob.shapes.mesh import Mesh, merge, normalize, remove_degenerate_faces
 
-__all__ = ["DEFAULT_COLOR", "MAX_FACES", "Part", "Source", "assemble", "part"]
-
 DEFAULT_COLOR = (0.8, 0.8, 0.8)
 """Colour of faces that have neither a material nor vertex colours: a neutral light grey."""
 

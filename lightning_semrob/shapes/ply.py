@@ -13,8 +13,6 @@ from lightning_semrob.shapes.images import Paint
 from lightning_semrob.shapes.parts import DEFAULT_COLOR, Part, Source, part
 from lightning_semrob.shapes.polygons import strip, triangulate
 
-__all__ = ["read_ply"]
-
 _TYPES = {"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2"}
 _TYPES |= {"uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4", "float32": "f4"}
 _TYPES |= {"double": "f8", "float64": "f8", "int64": "i8", "uint64": "u8"}

@@ -14,8 +14,6 @@ from lightning_semrob.sharing.work import TaskBatch, Work
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.utilities.distributed import all_reduce, connected
 
-__all__ = ["RoundModule", "SharedTasks", "UpdateCallback", "merge_owned"]
-
 
 class SharedTasks(Protocol):
     """What rounds need of the Trainer's datamodule: the table of tasks, f of each task, and the owner of each row."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["DONE", "GROWN", "OPEN", "STARTED", "loads", "share", "share_again"]
-
 #: States of a row: not started; started by its owner; its runs have ended but boxes are left to verify; ended.
 OPEN, STARTED, GROWN, DONE = range(4)
 

@@ -12,8 +12,6 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.strategies import DDPStrategy
 
-__all__ = ["SharedTableStrategy", "check_devices", "device_of", "refuse_cuts", "value_of_first"]
-
 Value = TypeVar("Value")
 
 

@@ -14,8 +14,6 @@ from torch import Tensor
 from lightning_semrob.sharing.shares import DONE, GROWN, OPEN, STARTED, loads, share, share_again
 from lightning_semrob.utilities.distributed import all_reduce
 
-__all__ = ["RoundLoader", "TaskBatch", "Work"]
-
 #: Shortest and longest time, in seconds, that a process works before it meets the others.
 _SHORTEST, _LONGEST = 1.0, 20.0
 

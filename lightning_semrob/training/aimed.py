@@ -13,8 +13,6 @@ from torch import Tensor
 
 from lightning_semrob.training.samplers import Groups, UniformViews, ViewContext, ViewSampler
 
-__all__ = ["AimedViews", "FailurePredictor"]
-
 #: Bins of a periodic axis, of another axis alone, and of another axis in a pair.
 _PERIODIC_BINS, _BINS, _BINS_OF_A_PAIR = 12, 8, 6
 

@@ -20,11 +20,9 @@ from lightning_semrob.rendering.raster import Rasterizer
 from lightning_semrob.rendering.sweep_space import sweep_space
 from lightning_semrob.shapes import ShapeSpec, resolve_shapes
 from lightning_semrob.shapes.mesh import Mesh
-from lightning_semrob.training.photographs import RealImages
+from lightning_semrob.training.photographs import RealImages as RealImages
 from lightning_semrob.training.samplers import Groups, ViewContext, ViewSampler, clean_bounds
-from lightning_semrob.utilities.random import stream
-
-__all__ = ["RealImages", "RenderedViews", "ViewBatch", "stream"]
+from lightning_semrob.utilities.random import stream as stream
 
 
 @dataclass

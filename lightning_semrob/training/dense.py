@@ -16,8 +16,6 @@ from lightning_semrob.functional.uncertainty import class_mean, holm, paired_dif
 from lightning_semrob.trust.mapper import TrustSettings
 from lightning_semrob.utilities.record import Record
 
-__all__ = ["DenseViews", "Gain", "ViewStatistics", "compare_shape_means", "correct", "look_at"]
-
 
 @dataclass(frozen=True, eq=False)
 class ViewStatistics(Record):

@@ -18,8 +18,6 @@ from lightning_semrob.training.module import SemanticTraining, TrainingSpeed
 from lightning_semrob.utilities.files import read_json, write_atomically
 from lightning_semrob.utilities.record import Record
 
-__all__ = ["TrainingCost", "check_checkpoint", "epoch_checkpoint", "train_run"]
-
 
 @dataclass(frozen=True, eq=False)
 class TrainingCost(Record):

@@ -28,23 +28,6 @@ from lightning_semrob.training.job import TrainingCost
 from lightning_semrob.utilities.files import write_text
 from lightning_semrob.utilities.record import Record
 
-__all__ = [
-    "CLASS_TABLE_FILE",
-    "Judging",
-    "Verdicts",
-    "VerifiedShare",
-    "compare",
-    "evaluation_job",
-    "held_out_environment",
-    "held_out_ratios",
-    "network_names",
-    "real_accuracy",
-    "shape_specification",
-    "shapes_to_map",
-    "trusted_share",
-    "write_class_table",
-]
-
 #: The classes of a training and their outputs, in its folder.
 CLASS_TABLE_FILE = "class_table.yaml"
 

@@ -21,8 +21,6 @@ from lightning_semrob.training.data import RenderedViews, ViewBatch, stream
 from lightning_semrob.training.views import UniformViews, ViewSampler
 from lightning_semrob.utilities.distributed import all_gather
 
-__all__ = ["SemanticTraining", "TrainingSpeed"]
-
 # The random streams of an epoch besides those of its steps, which are numbered from 0.
 _FINDER_STREAM = 2**31 - 1
 _FORWARD_STREAM = 2**31 - 2

@@ -17,8 +17,6 @@ from lightning_semrob.finders.verified.finder import VerifiedFinder
 from lightning_semrob.functional.srvr import verified_ratio
 from lightning_semrob.functions import RenderedFunction
 
-__all__ = ["SemanticRobustnessCallback"]
-
 
 class SemanticRobustnessCallback(Callback):
     """Measures verified SRVR and scores of the network in training at the end of epochs, and logs them.

@@ -11,8 +11,6 @@ from torch.utils.data import Dataset
 
 from lightning_semrob.shapes.classes import class_of_folder
 
-__all__ = ["RealImages"]
-
 
 class RealImages(Dataset[tuple[Tensor, int]]):
     """Photographs of the training classes.

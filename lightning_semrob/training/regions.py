@@ -15,8 +15,6 @@ from lightning_semrob.functions.remembered import RememberedFunction
 from lightning_semrob.space import Box
 from lightning_semrob.training.samplers import CleanViews, Groups, UniformViews, ViewContext, ViewSampler, uniform_in
 
-__all__ = ["RegionViews", "RenderedRegionViews"]
-
 
 class RegionViews(ViewSampler):
     """Views from adversarial regions: boxes in which the network fails, grown by a finder on 1 - f (Eq. 4).

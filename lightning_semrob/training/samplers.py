@@ -17,17 +17,6 @@ from torch import Tensor
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.space import Box, SemanticSpace
 
-__all__ = [
-    "CleanViews",
-    "Groups",
-    "UniformViews",
-    "ViewContext",
-    "ViewSampler",
-    "WorstOfKViews",
-    "clean_bounds",
-    "uniform_in",
-]
-
 
 @dataclass(frozen=True)
 class ViewContext:

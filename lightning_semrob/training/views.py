@@ -1,24 +1,10 @@
 """All view samplers in one module, whose path yaml files use."""
 
-from lightning_semrob.training.aimed import AimedViews
-from lightning_semrob.training.regions import RegionViews, RenderedRegionViews
-from lightning_semrob.training.samplers import (
-    CleanViews,
-    Groups,
-    UniformViews,
-    ViewContext,
-    ViewSampler,
-    WorstOfKViews,
-)
-
-__all__ = [
-    "AimedViews",
-    "CleanViews",
-    "Groups",
-    "RegionViews",
-    "RenderedRegionViews",
-    "UniformViews",
-    "ViewContext",
-    "ViewSampler",
-    "WorstOfKViews",
-]
+from lightning_semrob.training.aimed import AimedViews as AimedViews
+from lightning_semrob.training.regions import RegionViews as RegionViews
+from lightning_semrob.training.regions import RenderedRegionViews as RenderedRegionViews
+from lightning_semrob.training.samplers import CleanViews as CleanViews
+from lightning_semrob.training.samplers import UniformViews as UniformViews
+from lightning_semrob.training.samplers import ViewContext as ViewContext
+from lightning_semrob.training.samplers import ViewSampler as ViewSampler
+from lightning_semrob.training.samplers import WorstOfKViews as WorstOfKViews

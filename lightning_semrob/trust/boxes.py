@@ -11,8 +11,6 @@ from lightning_semrob.functional.exhaustive import summed_area
 from lightning_semrob.space import Box
 from lightning_semrob.trust.tiles import Tiles
 
-__all__ = ["TrustedBoxes", "box_text", "trusted_boxes"]
-
 # Boxes examined at a time.
 _CHUNK = 1 << 22
 

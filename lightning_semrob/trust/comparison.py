@@ -11,8 +11,6 @@ from lightning_semrob.functional.uncertainty import Difference, class_mean, pair
 from lightning_semrob.trust.record import TrustRecord
 from lightning_semrob.verification.region import named_weights
 
-__all__ = ["ShareComparison", "compare_trusted_shares"]
-
 
 @dataclass(frozen=True)
 class ShareComparison:

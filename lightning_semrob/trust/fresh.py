@@ -15,8 +15,6 @@ from lightning_semrob.trust.map import TrustMap
 from lightning_semrob.trust.record import TrustRecord
 from lightning_semrob.utilities.random import named_seed, stream
 
-__all__ = ["FreshEvidence", "MapCheck", "call_contradictions", "check_maps", "fresh_evidence"]
-
 #: Fresh samples of a tile: enough to contradict a call that is wrong everywhere in it beside 1,000 others.
 SAMPLES = 24
 

@@ -21,8 +21,6 @@ from lightning_semrob.trust.tiles import Tiles
 from lightning_semrob.trust.traps import EnclosedTrap, enclosed_traps
 from lightning_semrob.verification.region import Density
 
-__all__ = ["TrustMap", "check_settings", "default_tiles", "trust_map", "trust_maps"]
-
 
 @dataclass(frozen=True)
 class TrustMap:

@@ -29,8 +29,6 @@ from lightning_semrob.utilities.loaders import ListLoader
 from lightning_semrob.utilities.random import named_seed
 from lightning_semrob.verification.region import AxisDensity
 
-__all__ = ["MappedEnvironment", "TrustMapper", "TrustSettings", "load_trust_parts", "trusted_start"]
-
 #: Tiles of a periodic and of another axis where a job names none, by the number of axes: coarse, for a first answer.
 _COARSE = {1: (24, 12), 2: (12, 4), 3: (8, 3)}
 

@@ -18,8 +18,6 @@ from lightning_semrob.utilities.files import plain_json, write_text
 from lightning_semrob.utilities.origin import Origin
 from lightning_semrob.verification.region import AxisDensity, named_weights
 
-__all__ = ["MAPS_FILE", "RECORD_VERSION", "TrustRecord", "read_maps", "read_records", "write_records"]
-
 #: Version of the records; a field that changes its meaning or goes raises it.
 RECORD_VERSION = 2
 

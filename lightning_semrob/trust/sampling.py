@@ -20,8 +20,6 @@ from lightning_semrob.functional.calls import call_evidence, call_sides, called_
 from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.trust.tiles import Tiles
 
-__all__ = ["MapSamples", "first_points", "sample_maps", "sampled_points"]
-
 # Points of a round, over all tiles: enough to fill the batches of a renderer, few enough to react. At most half of the
 # tiles, so that those next to a call get there before the budget ends.
 _ROUND = 48

@@ -16,8 +16,6 @@ from lightning_semrob.trust.boxes import box_text
 from lightning_semrob.trust.record import TrustRecord
 from lightning_semrob.utilities.record import Record
 
-__all__ = ["MapLine", "NetworkShares", "Region", "TrustSummary", "summarize_maps"]
-
 
 @dataclass(frozen=True, eq=False)
 class NetworkShares(Record):

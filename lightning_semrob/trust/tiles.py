@@ -12,8 +12,6 @@ from torch import Tensor
 from lightning_semrob.space import SemanticSpace
 from lightning_semrob.verification.region import AxisDensity, Density, box_mass
 
-__all__ = ["Tiles"]
-
 
 @dataclass(frozen=True)
 class Tiles:

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from lightning_semrob.trust.tiles import Tiles
 
-__all__ = ["EnclosedTrap", "enclosed_traps"]
-
 
 @dataclass(frozen=True)
 class EnclosedTrap:

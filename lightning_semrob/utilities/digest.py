@@ -8,8 +8,6 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-__all__ = ["tensors_sha256"]
-
 
 def tensors_sha256(named: Iterable[tuple[str, Tensor]]) -> str:
     """SHA-256 of names, dtypes, shapes and values, in the order given; independent of device and memory layout."""

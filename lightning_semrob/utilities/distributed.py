@@ -8,8 +8,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["all_gather", "all_reduce", "connected", "keep_threads", "usable_cores"]
-
 Value = TypeVar("Value")
 
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["check_writable", "plain_json", "read_json", "write_atomically", "write_csv", "write_text"]
-
 
 @contextlib.contextmanager
 def _temporary_beside(path: Path, keep: bool) -> Iterator[Path]:

@@ -10,8 +10,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["interruptible"]
-
 #: The console scripts of the package.
 PROGRAMS = ("semrob", "semrob-evaluate", "semrob-train")
 

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-__all__ = ["did_you_mean", "percent", "require", "unknown_name"]
-
 
 def did_you_mean(name: object, known: Iterable[str], first: Iterable[str] = (), before: str = "; ") -> str:
     """``; did you mean 'teapot'?`` with the known name nearest to ``name``, or the ``first``; empty if none is near."""

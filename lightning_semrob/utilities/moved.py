@@ -9,8 +9,6 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-__all__ = ["MOVED", "install"]
-
 #: Package of 0.1.0 (below ``lightning_semrob``), today's, and the modules that kept their names.
 _KEPT = (
     ("", "verification", "audit"),

@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Origin", "text_sha256"]
-
 
 def text_sha256(text: str) -> str:
     """That of a configuration, say."""

@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["named_seed", "row_generator", "stream"]
-
 
 def stream(*key: int) -> torch.Generator:
     """The random stream of a key of nonnegative integers, such as (seed, epoch, step).

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["Record"]
-
 
 class Record(Mapping[str, Any]):
     """Base of dataclasses (``eq=False``) whose field ``x`` is also ``record["x"]`` and a key in JSON files.

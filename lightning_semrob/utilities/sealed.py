@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 
-__all__ = ["UNSEALED", "check_seal", "seal"]
-
 _SEAL = re.compile(rb"semrob-sha256:([0-9a-f]{64})")
 
 #: Stands once in a file that is to be sealed, as a value of its metadata (Parquet) or of a field (JSON).

@@ -9,8 +9,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["Stream", "forgiving_streams"]
-
 
 class Stream:
     """Stands for an output stream; what nobody reads any more is dropped, so that the work goes on to its end.

@@ -15,8 +15,6 @@ import sys
 
 import torch
 
-__all__ = ["ensure_torchvision"]
-
 # Operators for which ``import torchvision`` registers Python code without checking that its extension was loaded.
 _SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",

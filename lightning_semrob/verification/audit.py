@@ -14,16 +14,6 @@ from lightning_semrob.rendering import Renderer
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.space import SemanticSpace
 
-__all__ = [
-    "LEAST_SIGN_RIGHT",
-    "AxisAgreement",
-    "GradientAudit",
-    "ImageScore",
-    "agreement",
-    "audit_gradient",
-    "smooth_score",
-]
-
 #: An axis fails when fewer of its gradients have the right sign: with a real network f bends within the window, so
 #: that not even an exact gradient agrees everywhere.
 LEAST_SIGN_RIGHT = 0.85

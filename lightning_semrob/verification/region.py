@@ -22,8 +22,6 @@ from lightning_semrob.functions import SemanticFunction
 from lightning_semrob.space import Box, SemanticSpace
 from lightning_semrob.utilities.random import row_generator, stream
 
-__all__ = ["AxisDensity", "Verification", "box_mass", "draw_views", "verify"]
-
 _BATCH = 100
 
 

@@ -85,6 +85,16 @@ def test_every_module_stands_in_a_room(repository: Path) -> None:
         assert len(list(folder.glob("*.py"))) <= 16 + 1, folder  # the rule speaks of 16, __init__ aside
 
 
+def test_a_name_without_an_underscore_is_public(repository: Path) -> None:
+    """Only packages list their names again, and functional/regions.py, all of whose names its package passes on."""
+    listed = [
+        path.relative_to(repository / "lightning_semrob").as_posix()
+        for path in (repository / "lightning_semrob").rglob("*.py")
+        if path.name != "__init__.py" and "\n__all__ = " in path.read_text()
+    ]
+    assert listed == ["functional/regions.py"]
+
+
 def test_a_long_module_says_why(repository: Path) -> None:
     package = repository / "lightning_semrob"
     long = set()

@@ -19,8 +19,6 @@ from lightning_semrob.trust.comparison import compare_trusted_shares
 from lightning_semrob.trust.record import TrustRecord, read_maps
 from lightning_semrob.utilities.record import Record
 
-__all__ = ["METRICS", "FolderComparison", "SharePair", "ViewPair", "compare_folders"]
-
 #: Volumes of a box.
 METRICS = ("verified", "intersected", "raw")
 #: What two jobs may differ in; everything else changes the question that they answer.

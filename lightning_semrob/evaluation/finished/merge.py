@@ -21,8 +21,6 @@ from lightning_semrob.trust.mapper import load_trust_parts
 from lightning_semrob.trust.record import MAPS_FILE, TrustRecord, read_maps, write_records
 from lightning_semrob.trust.summary import summarize_maps
 
-__all__ = ["merge"]
-
 #: What the parts of one job may differ in: an array job over shapes or networks.
 _SHARED_OUT = ("shapes", "networks")
 

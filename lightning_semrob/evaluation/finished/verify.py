@@ -19,8 +19,6 @@ from lightning_semrob.utilities.random import named_seed
 from lightning_semrob.utilities.record import Record
 from lightning_semrob.verification.region import verify
 
-__all__ = ["RegionCheck", "environment_for", "verify_folder", "verify_maps"]
-
 
 @dataclass(frozen=True, eq=False)
 class RegionCheck(Record):

@@ -8,8 +8,6 @@ from lightning_semrob.finders.verified.search import VerifiedSearch
 from lightning_semrob.functions import AnalyticFunction
 from lightning_semrob.space import Axis, SemanticSpace
 
-__all__ = ["can_verify", "reach_in_words", "smallest_budget", "too_few_evaluations"]
-
 _LARGEST = 2**16
 
 

@@ -8,8 +8,6 @@ from torch import Tensor
 from lightning_semrob.finders.verified.surrogate import Candidate, Growth
 from lightning_semrob.space import SemanticSpace
 
-__all__ = ["FaceGrowth"]
-
 
 class _LogisticQuadratic:
     """A model of f around a box: the logistic function of a quadratic in t, which is -1 and 1 on the box's faces.

@@ -18,8 +18,6 @@ from lightning_semrob.space import Box, SemanticSpace
 from lightning_semrob.utilities.distributed import all_gather
 from lightning_semrob.utilities.random import named_seed
 
-__all__ = ["VerifiedFinder"]
-
 
 class VerifiedFinder(RegionFinder):
     """Grows the largest box around u0 that satisfies Eq. 2 and returns it only if an independent sample verifies it.

@@ -25,9 +25,6 @@ from lightning_semrob.functions import SemanticFunction, evaluate_rows
 from lightning_semrob.space import Box, SemanticSpace
 from lightning_semrob.utilities.random import row_generator
 
-__all__ = ["Attempt", "Reach", "VerifiedRun", "VerifiedSearch", "attempts"]
-
-
 # What the mixture of bets pays, in nats, before its evidence grows in proportion to the samples.
 _REGRET = 1.5
 # Errors of the interpolant to be expected, of the mean and as a fraction of eps_v: a failed attempt's estimate of them

@@ -20,8 +20,6 @@ from torch import Tensor
 from lightning_semrob.functional.exhaustive import largest_box
 from lightning_semrob.space import SemanticSpace
 
-__all__ = ["Candidate", "Growth", "SurrogateGrowth"]
-
 
 @dataclass
 class Candidate:

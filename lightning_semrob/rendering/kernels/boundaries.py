@@ -16,8 +16,6 @@ from lightning_semrob.rendering.kernels.layout import (
 )  # fmt: skip
 from lightning_semrob.rendering.kernels.shading import blend_of, counted, give_backdrop, planes_backward, sample_color
 
-__all__ = ["blend_boundaries", "blend_boundaries_backward"]
-
 MAX_WALK = wp.constant(64)
 #: In place of an edge: the planes of two faces meet.
 MEETS = wp.constant(3)

@@ -6,8 +6,6 @@ import warp as wp
 
 from lightning_semrob.rendering import camera
 
-__all__ = ["Face", "Frame", "Lights", "Mesh", "Slopes"]
-
 #: All kernels form one Warp module. Two faces compute their common edge each for itself: only without fused operations
 #: they agree to the last bit, and a CPU agrees with a GPU.
 MODULE = wp.get_module("lightning_semrob_rasterizer")

@@ -15,8 +15,6 @@ from lightning_semrob.rendering.kernels.layout import (
     varies, vec3l,
 )  # fmt: skip
 
-__all__ = ["light_faces", "light_faces_backward", "make_pictures", "shade_samples", "shade_samples_backward"]
-
 
 @wp.func
 def light_on(lights: Lights, b: i32, normal: wp.vec3f):

@@ -11,8 +11,6 @@ from lightning_semrob.rendering.kernels.layout import (
     depth_of, f32, f64, face_of, i32, i64, key_of, lambdas, sample_x, sample_y, value_at,
 )  # fmt: skip
 
-__all__ = ["draw_faces", "project", "settle_ties"]
-
 
 @wp.func
 def fused(a: f32, b: f32, c: f32):

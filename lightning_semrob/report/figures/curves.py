@@ -25,8 +25,6 @@ from lightning_semrob.report.figures.style import (
 )
 from lightning_semrob.space import Axis
 
-__all__ = ["plot_scores_over_axis"]
-
 
 def plot_scores_over_axis(
     values: Tensor,

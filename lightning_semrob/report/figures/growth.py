@@ -17,8 +17,6 @@ from lightning_semrob.report.figures.maps import draw_boxes, draw_field, wrapped
 from lightning_semrob.report.figures.style import DASHES, GREY, INITIAL, array_of, finish_axes, method_color, titled
 from lightning_semrob.space import Box, SemanticSpace
 
-__all__ = ["plot_growth"]
-
 
 def plot_growth(
     scores: Tensor,

@@ -30,8 +30,6 @@ from lightning_semrob.report.figures.style import (
 )
 from lightning_semrob.space import Axis, Box, SemanticSpace
 
-__all__ = ["box_outlines", "box_sides", "plot_data_map", "plot_map", "plot_map_grid"]
-
 
 def plot_map(
     scores: Tensor,

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from lightning_semrob.report.figures.style import picture_of, titled
 
-__all__ = ["plot_contact_sheet"]
-
 
 def plot_contact_sheet(
     images: Tensor, labels: Sequence[str], *, columns: int | None = None, title: str | None = None, cell: float = 1.35

@@ -23,8 +23,6 @@ from torch import Tensor
 from lightning_semrob.space import Axis, SemanticSpace
 from lightning_semrob.utilities.files import write_atomically
 
-__all__ = ["axis_label", "method_color", "network_color", "save_figure", "tick_step"]
-
 # Okabe and Ito, without black (annotations) and yellow (hard to see on white).
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 # The default networks and the paper's; others fall on a colour by their name.

@@ -21,8 +21,6 @@ from lightning_semrob.trust.tiles import Tiles
 from lightning_semrob.trust.traps import EnclosedTrap
 from lightning_semrob.utilities.messages import percent
 
-__all__ = ["VERDICT_COLORS", "plot_trust_map", "tile_opacity", "trap_sides"]
-
 #: Okabe and Ito's blue and vermillion, which every kind of colour vision tells apart, and grey.
 VERDICT_COLORS = {"trusted": "#0072B2", "failing": "#D55E00", "mixed": "#9AA0A6", "undecided": "#FFFFFF"}
 #: How regions are outlined.

@@ -28,8 +28,6 @@ from lightning_semrob.report.page.trust import Trust
 from lightning_semrob.trust.record import read_maps
 from lightning_semrob.utilities.files import write_text
 
-__all__ = ["REPORT_FILE", "build_page", "missing_packages", "report_folder", "save_page", "write_report"]
-
 REPORT_FILE = "report.html"
 
 

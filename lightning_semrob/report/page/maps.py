@@ -19,8 +19,6 @@ from lightning_semrob.report.page.sections import Section, rounded
 from lightning_semrob.report.page.templates import words
 from lightning_semrob.space import Axis, SemanticSpace
 
-__all__ = ["ClassMaps", "Maps", "ShapeMaps", "cividis_gradient"]
-
 #: End of the colours of the spread between networks: that of two that disagree wholly.
 SPREAD = 0.5
 

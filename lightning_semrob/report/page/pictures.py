@@ -22,19 +22,6 @@ from lightning_semrob.trust.record import read_maps
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = [
-    "DEFAULT_GRID",
-    "MAPS_FILE",
-    "Sheet",
-    "has_maps",
-    "jpeg",
-    "map_evaluations",
-    "measure_maps",
-    "pictures",
-    "saved_grid",
-    "sheet_side",
-]
-
 MAPS_FILE = "maps.nc"
 #: Samples of the maps: every 15 and 10 degrees of the default space. Of one axis the first number, doubled.
 DEFAULT_GRID = (24, 11)

@@ -18,8 +18,6 @@ from lightning_semrob.report.page.pictures import Sheet, pictures, sheet_side
 from lightning_semrob.report.page.templates import amount, words
 from lightning_semrob.space import SemanticSpace
 
-__all__ = ["Region", "Shot", "bounds_of", "place_of", "region_views", "regions_of"]
-
 _VIEW_SIDE = 176
 
 #: A value for every axis.

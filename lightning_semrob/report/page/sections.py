@@ -25,8 +25,6 @@ from lightning_semrob.report.tables import (
     viewpoint_table,
 )
 
-__all__ = ["NetworkVerdict", "Numbers", "Repeat", "Section", "Verdict", "rounded", "viewpoint_findings"]
-
 
 class Section:
     """One section of the page.

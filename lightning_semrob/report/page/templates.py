@@ -16,8 +16,6 @@ from lightning_semrob.report.figures import method_color, network_color
 from lightning_semrob.space import Axis
 from lightning_semrob.utilities.messages import percent
 
-__all__ = ["Script", "amount", "fill", "plural", "words"]
-
 
 class Script(NamedTuple):
     """A script of the page and its hash for the content security policy."""

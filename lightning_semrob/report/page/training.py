@@ -23,8 +23,6 @@ from lightning_semrob.training.dense import Gain
 from lightning_semrob.training.judging import Verdicts, VerifiedShare
 from lightning_semrob.utilities.messages import percent
 
-__all__ = ["MAPS_PICTURE", "Training", "format_verdicts", "gains_table", "training_table", "write_training_report"]
-
 MAPS_PICTURE = "maps.png"
 
 

@@ -13,8 +13,6 @@ from lightning_semrob.report.page.regions import bounds_of, place_of
 from lightning_semrob.report.page.sections import Section
 from lightning_semrob.report.traps import worst_view
 
-__all__ = ["TrapCard", "Traps"]
-
 #: Traps of each kind on the page.
 _SHOWN = 4
 

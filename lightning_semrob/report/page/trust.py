@@ -22,8 +22,6 @@ from lightning_semrob.trust.map import TrustMap
 from lightning_semrob.trust.record import TrustRecord
 from lightning_semrob.trust.summary import summarize_maps
 
-__all__ = ["ShapeTrust", "Tile", "Trust", "TrustPicture", "View"]
-
 #: Shapes whose maps are drawn; the others are in the file of the maps.
 MOST_SHAPES = 24
 #: Traps that are shown; the others are in the file of the maps.

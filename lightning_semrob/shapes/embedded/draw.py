@@ -12,8 +12,6 @@ import numpy as np
 from lightning_semrob.shapes.embedded.primitives import Color
 from lightning_semrob.shapes.mesh import Mesh
 
-__all__ = ["REGISTRY", "Draw", "ProceduralClass", "shape"]
-
 T = TypeVar("T")
 
 

@@ -17,27 +17,6 @@ from torch.nn import functional as F
 
 from lightning_semrob.shapes.mesh import Mesh, merge, normalize, remove_degenerate_faces
 
-__all__ = [
-    "Color",
-    "Material",
-    "arc",
-    "box",
-    "cylinder",
-    "finish",
-    "grid_surface",
-    "lathe",
-    "move",
-    "prism",
-    "ring",
-    "rod",
-    "rotate",
-    "round_copies",
-    "sphere",
-    "spline",
-    "stretch",
-    "tube",
-]
-
 Color: TypeAlias = tuple[float, float, float]
 Points: TypeAlias = Sequence[Sequence[float]] | Tensor
 

@@ -8,8 +8,6 @@ from lightning_semrob.shapes.embedded.primitives import finish
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.utilities.messages import unknown_name
 
-__all__ = ["ALL_CLASSES", "EMBEDDED_CLASSES", "procedural_mesh"]
-
 ALL_CLASSES: tuple[str, ...] = tuple(sorted(REGISTRY))
 """Every procedural class."""
 

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from lightning_semrob.shapes.embedded.primitives import Color
 
-__all__ = ["label", "planks", "wood"]
-
 
 def _noise(random: np.random.Generator, height: int, width: int, frequencies: Sequence[tuple[int, int]]) -> Tensor:
     """(height, width) sum of periodic waves, one for each (down, across) frequency, in [-1, 1]."""
