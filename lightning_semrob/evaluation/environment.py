@@ -13,6 +13,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from lightning_semrob.evaluation.models import Models
+from lightning_semrob.evaluation.tasks import PAPER_INITIAL_POINTS as PAPER_INITIAL_POINTS
 from lightning_semrob.evaluation.tasks import TRUSTED, Tasks, make_tasks
 from lightning_semrob.functions import RenderedFunction, SemanticFunction
 from lightning_semrob.functions.nuisances import Nuisances

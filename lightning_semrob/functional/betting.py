@@ -26,6 +26,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_semrob.functional.uncertainty import clopper_pearson as clopper_pearson
+
 # The bets of the mixture, as fractions of the largest admissible one. At 1 a single sample at the bound would ruin
 # the bettor; the largest ones decide regions without noise, the smallest ones those that are close to a threshold.
 # The weights favour the large ones, where samples are few.

@@ -12,6 +12,10 @@ import torch
 from scipy.stats import kendalltau
 from torch import Tensor
 
+from lightning_semrob.functional.uncertainty import MINIMUM_SHAPES as MINIMUM_SHAPES
+from lightning_semrob.functional.uncertainty import Difference as Difference
+from lightning_semrob.functional.uncertainty import paired_difference as paired_difference
+
 
 def grouped_sums(
     ratio: Tensor, network: Tensor, class_index: Tensor, method: Tensor, sizes: tuple[int, int, int]

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_semrob.maps.authors_pickle import RefusedFileError as RefusedFileError
 from lightning_semrob.maps.authors_pickle import read_pt, rows
 
 #: Their names of the methods, and ours.

@@ -68,29 +68,28 @@ def format_curve(summary: Summary) -> str:
     return format_table(["network", "method", *(f"{x:g}" for x in curve.eps_m)], lines, left=2) if lines else ""
 
 
-def format_stability(summary: Summary, volume: str = "intersected") -> str:
+def format_stability(summary: Summary) -> str:
     """How far the order of the networks depends on method and initial point."""
     lines = [
         [name, str(found.views), f"{found.kendall_tau:.2f}", percent(found.share_with_the_same_first, 0, " %")]
-        for name, found in summary.rank_stability[volume].items()
+        for name, found in summary.rank_stability["intersected"].items()
     ]
     return format_table(["order over", "views", "Kendall tau", "same network first"], lines, left=1) if lines else ""
 
 
-def format_comparisons(summary: Summary, volume: str = "verified", names: Mapping[str, str] | None = None) -> str:
-    """One sentence for each pair of networks, with the verdict of the sign-flip test after Holm's correction.
+def format_comparisons(summary: Summary, names: Mapping[str, str] | None = None) -> str:
+    """One sentence for each pair of networks by verified SRVR, with the verdict of the sign-flip test (Holm).
 
     A volume is a lower bound of one box around one point. It is therefore called larger or smaller, never more robust.
     ``names`` says what networks are called; their labels if None.
     """
     names = names or labels_by_name(summary.networks)
     method = "verified" if "verified" in summary.methods else "mean"
-    what = {"verified": "verified SRVR", "intersected": "SRVR", "raw": "raw SRVR"}[volume]
     lines = []
     for pair in summary.comparisons:
-        if pair.volume == volume and pair.method == method:
+        if pair.volume == "verified" and pair.method == method:
             first, second = (names.get(name, name) for name in (pair.first, pair.second))
-            lines.append(f"{first} against {second}: {difference_in_words(pair, what)}")
+            lines.append(f"{first} against {second}: {difference_in_words(pair, 'verified SRVR')}")
     return "\n".join(lines)
 
 

@@ -56,9 +56,7 @@ def resolve_shapes(specs: Sequence[str], table: ClassTable | None = None) -> lis
       where ``class`` is a class name or a ShapeNet synset id;
     - ``folder#chair,cup:2``: only these classes, of ``cup`` the first 2 ids; ``*`` stands for all others.
 
-    Args:
-        specs: the specifications.
-        table: classes and their outputs; the registered ones if None.
+    ``table`` has the classes and their outputs; the registered ones if None.
 
     Raises:
         ValueError: for an unknown class (with the nearest match), a file or folder that does not exist, a folder

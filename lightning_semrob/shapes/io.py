@@ -13,6 +13,7 @@ from lightning_semrob.shapes.libraries import read_3mf, read_collada, read_stl, 
 from lightning_semrob.shapes.mesh import Mesh
 from lightning_semrob.shapes.obj import read_obj
 from lightning_semrob.shapes.off import read_off
+from lightning_semrob.shapes.parts import DEFAULT_COLOR as DEFAULT_COLOR
 from lightning_semrob.shapes.parts import Part, Source, assemble
 from lightning_semrob.shapes.ply import read_ply
 
