@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 
 from lightning_semrob.rendering import Light, Rasterizer
+from lightning_semrob.rendering.camera import camera_matrix
 from lightning_semrob.rendering.engine import Engine
+from lightning_semrob.rendering.geometry import prepare
+from lightning_semrob.rendering.light import Lighting
 from lightning_semrob.shapes import procedural_mesh
 from lightning_semrob.shapes.mesh import Mesh
 from tests.rendering.test_rendering_contract import SIZE, checkered, merge, smooth_weights, table
@@ -79,6 +82,25 @@ def test_faces_in_another_order_give_the_same_image() -> None:
     order = torch.randperm(len(mesh.faces), generator=torch.Generator().manual_seed(0))
     turned = Mesh(mesh.vertices, mesh.faces[order], mesh.corner_colors[order])
     torch.testing.assert_close(picture(turned)[0], picture(mesh)[0], rtol=0, atol=1e-6)
+
+
+def test_positions_are_rounded_to_float32_step_by_step() -> None:
+    """``c0 x + (c1 y)``, then ``+ c2 z``, each rounded once, then ``+ c3``: it decides on slivers."""
+    geometry = prepare(table())
+    engine = Engine(geometry)
+    one = torch.ones(1)
+    camera = camera_matrix(35.0 * one, 20.0 * one, 2.7 * one, 60.0 * one, 5.0 * one)
+    light = Lighting(torch.zeros(1, 1, 3), torch.zeros(1, 1), one, torch.ones(1, 3), torch.ones(1, 3))
+    engine.draw(camera, light, SIZE, 2)
+    (buffers,) = engine._spare.values()
+    (x, y, z), c = geometry.vertices.double().T, camera[0].double()
+
+    def rounded(value: Tensor) -> Tensor:
+        return value.float().double()
+
+    first = rounded(c[:, :1] * x + rounded(c[:, 1:2] * y))
+    expected = rounded(rounded(c[:, 2:3] * z + first) + c[:, 3:])
+    assert torch.equal(buffers["clip"][0].T, expected)
 
 
 def test_images_that_wait_for_their_gradient_keep_their_memory() -> None:
