@@ -17,6 +17,8 @@ from lightning_semrob.rendering.kernels.layout import (
 from lightning_semrob.rendering.kernels.shading import blend_of, counted, give_backdrop, planes_backward, sample_color
 
 MAX_WALK = wp.constant(64)
+#: Room for the boundaries on a segment: those of a walk, its end, and what that meets.
+LISTED = wp.constant(66)
 #: In place of an edge: the planes of two faces meet.
 MEETS = wp.constant(3)
 #: Faces that are not seen beside the two samples, so that their colour is not known.
@@ -163,7 +165,7 @@ def find_between(
     the nearer of those that end hides the other there. Every seam on the way is a boundary of its own. If none ends,
     the surface that was followed meets the other one. See :func:`find` for the lists.
     """
-    other_edges = wp.zeros(shape=(66,), dtype=wp.int32)
+    other_edges = wp.zeros(shape=(LISTED,), dtype=wp.int32)
     w = Walk()
     back = Walk()
     w.face = -1
@@ -322,8 +324,8 @@ def blend_boundaries(mesh: Mesh, frame: Frame, lights: Lights, strips: i32):
     """Blend across all visible boundaries. Threads: images, strips of the rows of samples."""
     b, thread = wp.tid()
     strip = strip_of(frame, b, thread, strips, 1)
-    edges = wp.zeros(shape=(66,), dtype=wp.int32)
-    sources = wp.zeros(shape=(66,), dtype=wp.int32)
+    edges = wp.zeros(shape=(LISTED,), dtype=wp.int32)
+    sources = wp.zeros(shape=(LISTED,), dtype=wp.int32)
     for column in range(strip.first * frame.samples, strip.last * frame.samples):
         key = frame.keys[b, strip.row * frame.side + column]
         for down in range(2):
@@ -412,8 +414,8 @@ def blend_boundaries_backward(mesh: Mesh, frame: Frame, lights: Lights, slopes: 
     of the rows of samples."""
     b, thread = wp.tid()
     strip = strip_of(frame, b, thread, strips, 1)
-    edges = wp.zeros(shape=(66,), dtype=wp.int32)
-    sources = wp.zeros(shape=(66,), dtype=wp.int32)
+    edges = wp.zeros(shape=(LISTED,), dtype=wp.int32)
+    sources = wp.zeros(shape=(LISTED,), dtype=wp.int32)
     to_background = wp.vec3f()
     for column in range(strip.first * frame.samples, strip.last * frame.samples):
         key = frame.keys[b, strip.row * frame.side + column]
