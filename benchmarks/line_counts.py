@@ -9,8 +9,10 @@ that begin with "Scenes" added to ``rendering/`` is counted apart: pictures, pan
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 from collections import Counter
+from pathlib import Path
 
 RENDERING = "lightning_semrob/rendering"
 #: The last commit before the package moved into rooms.
@@ -53,8 +55,9 @@ HOUSE = (
 
 
 def git(*words: str) -> str:
-    """What git prints."""
-    return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout
+    """What git prints of this checkout."""
+    folder = Path(__file__).parent
+    return subprocess.run(["git", *words], capture_output=True, text=True, check=True, cwd=folder.parent).stdout
 
 
 def count(commit: str, folder: str) -> int:
@@ -79,6 +82,7 @@ def net(before: str, folder: str, beginnings: tuple[str, ...]) -> Counter[bool]:
 
 def main() -> None:
     """Print the counts."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     first = git("log", "--format=%h", f"--grep=^{BEFORE}", "-1").strip()
     if not first:
         raise SystemExit("this checkout does not have the history since version 0.1.0")
