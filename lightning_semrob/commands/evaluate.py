@@ -11,6 +11,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import yaml
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.strategies import DDPStrategy
 
@@ -143,7 +145,10 @@ class EvaluateCLI(JobCLI):
                 f"trainer.precision={self.config.trainer.precision} would round the bounds: leave it out, and use "
                 "--data.precision=bf16 (or 16) for the networks"
             )
-        if self.config.trainer.devices == "auto" and device_of(self.config.trainer.accelerator).type == "cpu":
+        # What torchrun or SLURM has started is all there is: Lightning counts it.
+        launched = TorchElasticEnvironment.detect() or SLURMEnvironment.detect()
+        on_cpu = device_of(self.config.trainer.accelerator).type == "cpu"
+        if self.config.trainer.devices == "auto" and on_cpu and not launched:
             groups = len(self.config.data.networks) * len(self.config.data.shapes)
             kwargs["devices"] = 1 if self.config.dry_run else min(usable_cores(), groups)
         trainer = super().instantiate_trainer(**kwargs)

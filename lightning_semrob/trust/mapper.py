@@ -158,6 +158,8 @@ class TrustMapper(pl.LightningModule):
         self.settings, self.about, self.folder, self.after_round = settings, dict(about or {}), folder, after_round
         self.records: dict[tuple[int, int], TrustRecord] = {}
         self._memories: tuple[int, dict[int, ScoreMemory]] = (-1, {})
+        # After a requeue by SLURM Lightning hands every loop the checkpoint of the runs; the maps have no use for it.
+        self.strict_loading = False
 
     def restore(self, environment: MappedEnvironment, found: Sequence[TrustRecord]) -> int:
         """Keep the finished maps of an earlier start; returns how many."""

@@ -193,3 +193,7 @@ def test_the_command_takes_the_cores_that_have_work(monkeypatch: pytest.MonkeyPa
     assert isinstance(EvaluateCLI(words, "auto").trainer.strategy, SharedTableStrategy)
     assert EvaluateCLI([*words, "--dry_run=true"], "auto").trainer.num_devices == 1
     assert EvaluateCLI([*words, "--trainer.devices=3"], "auto").trainer.num_devices == 3
+    names = ("NTASKS", "NTASKS_PER_NODE", "JOB_NAME", "LOCALID", "NODEID", "PROCID", "JOB_ID", "NODELIST")
+    for name, value in zip(names, ("1", "1", "semrob", "0", "0", "0", "17", "localhost"), strict=True):
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert EvaluateCLI(words, "auto").trainer.num_devices == 1  # SLURM has started one process
