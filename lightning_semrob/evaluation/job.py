@@ -365,17 +365,20 @@ class Job:
 
     def _measure(self, callbacks: Sequence[Callback]) -> None:
         """Drive the suite over the tasks; every run is kept in the folder as soon as it ends."""
-        with self._driving(RunProgress(), CleanExit(), ResultsWriter(self.folder), *callbacks):
+        with self._driving(RunProgress(), CleanExit(), *callbacks, ResultsWriter(self.folder)):
             self.trainer.fit(self.suite, datamodule=self.environment)
             self.trainer.test(self.suite, datamodule=self.environment, verbose=False)
 
     @contextmanager
     def _driving(self, bar: Callback, leaving: CleanExit, *more: Callback) -> Iterator[None]:
-        """Our callbacks for loops of the Trainer, our bar in place of Lightning's; a signal ends them cleanly."""
+        """Our callbacks for loops of the Trainer, our bar in place of Lightning's; a signal ends them cleanly.
+
+        ``leaving`` comes last, so that the others have kept what ended in the update.
+        """
         trainer: Any = self.trainer
         before, old = list(trainer.callbacks), trainer.progress_bar_callback
         kept = [callback for callback in before if callback is not old]
-        trainer.callbacks = [*kept, *([bar] if old is not None else []), leaving, *more]
+        trainer.callbacks = [*kept, *([bar] if old is not None else []), *more, leaving]
         try:
             yield
         except (KeyboardInterrupt, SystemExit, RuntimeError) as error:

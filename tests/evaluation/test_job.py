@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from lightning_fabric.utilities import distributed as of_lightning
 
 from lightning_semrob.commands.evaluate import evaluate
 from lightning_semrob.commands.parsing import quiet
+from lightning_semrob.evaluation.callbacks import CleanExit
 from lightning_semrob.evaluation.folder import versions
-from lightning_semrob.evaluation.job import JobConfig
+from lightning_semrob.evaluation.job import JobConfig, JobInterrupted
+from lightning_semrob.sharing.work import TaskBatch
 
 DATA: dict[str, Any] = {"networks": ["tiny_network:build"], "shapes": ["teapot"], "image_size": 32, "initial_points": 2}
 MODEL: dict[str, Any] = {"finders": ["naive"], "num_iterations": 3}
@@ -44,6 +47,25 @@ def test_a_job_prints_nothing_and_the_command_goes_on_with_its_folder(
     again = config(tmp_path).make().run(say=said.append)
     assert again.runs == result.runs
     assert said == [f"2 finished runs taken over from '{tmp_path}'"]
+
+
+def test_an_interrupted_job_keeps_the_runs_that_ended_in_its_last_update(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave_when_a_run_ends(self: CleanExit, trainer: Any, module: Any, batch: TaskBatch) -> None:
+        if module.finished(batch.rows.tolist()):
+            self.signal = Signals.SIGTERM
+        self.leave()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CleanExit, "on_update_end", leave_when_a_run_ends)
+        with pytest.raises(JobInterrupted) as interrupted:
+            config(tmp_path).make().run()
+    kept = interrupted.value.kept
+    assert kept > 0
+    said: list[str] = []
+    assert len(config(tmp_path).make().run(say=said.append).runs) == 2
+    assert said == [f"{kept} finished runs taken over from '{tmp_path}'"]
 
 
 def test_an_estimate_leaves_no_folder(tmp_path: Path) -> None:
