@@ -93,7 +93,10 @@ def mean_interval(x: Tensor, alpha: float | Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         x: the samples so far (K, P), P the same for all rows.
-        alpha: level, a number or (K,): both ends (K,) float64, rounded outward by at most 1e-4, hold together.
+        alpha: level, a number or (K,).
+
+    Returns:
+        low, high: (K,) float64, rounded outward by at most 1e-4; they hold together with probability >= 1 - alpha.
 
     Examples:
         >>> low, high = mean_interval(torch.full((1, 200), 0.8), alpha=0.05)
@@ -125,7 +128,7 @@ class Eq2Test(NamedTuple):
 
 
 def eq2_start(rows: int, eps_m: float, eps_v: float, device: torch.device | str = "cpu") -> Eq2Test:
-    """Tests of Eq. 2 for ``rows`` regions, before any sample.
+    """Tests of Eq. 2 for ``rows`` regions, before any sample; eps_m in the unit of f, eps_v in that of its square.
 
     Raises:
         ValueError: eps_m outside (0, 1) or eps_v outside (0, 1/4].

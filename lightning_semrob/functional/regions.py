@@ -148,7 +148,8 @@ def oir_b_directions(a: Tensor, b: Tensor, f: Tensor, f_outer: Tensor, alpha: fl
     The paper prints M for Mbar inside M_Q. The box grows on f = 1 only while ``(1 + alpha)**n < 2``.
 
     Args:
-        a, b, f: as of :func:`naive_directions`; f_outer: scores at the corners of the outer box (:func:`outer_bounds`).
+        a, b, f, alpha: as of :func:`naive_directions`, and the boundary factor.
+        f_outer: (..., 2**n) scores at the corners of the outer box (:func:`outer_bounds`).
 
     Examples:
         >>> a, b = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)

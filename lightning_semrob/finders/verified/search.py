@@ -324,6 +324,6 @@ class VerifiedSearch:
         return Box(a, b, [run.status for run in runs], steps, cost, torch.zeros_like(cost))
 
     def find(self, f: SemanticFunction, u0: Tensor, space: SemanticSpace, index: Tensor | None = None) -> Box:
-        """Verified boxes around u0 (K, n) of the space; ``index`` (K,) names their rows of f."""
+        """Verified boxes around u0 (K, n), ValueError outside the space; ``index`` (K,) names their rows of f."""
         index = torch.zeros(len(u0), dtype=torch.int64) if index is None else index
         return self.run(f, self.start(u0, space, index), index)
