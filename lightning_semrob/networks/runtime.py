@@ -205,9 +205,14 @@ def _relative(found: Tensor, expected: Tensor) -> float:
 
 
 def _installed_version() -> Version:
-    version = Version(require("onnxruntime", "ONNX Runtime", _INSTALL).__version__)
-    if version < _MINIMUM:
-        raise _NotUsable(f"ONNX Runtime {version} is older than {_MINIMUM}, pip install {_INSTALL}")
-    for package in ("onnx", "onnxscript"):
-        require(package, "torch's exporter", _INSTALL)
+    try:
+        version = Version(require("onnxruntime", "ONNX Runtime", _INSTALL).__version__)
+        if version < _MINIMUM:
+            raise _NotUsable(f"ONNX Runtime {version} is older than {_MINIMUM}, pip install {_INSTALL}")
+        for package in ("onnx", "onnxscript"):
+            require(package, "torch's exporter", _INSTALL)
+    except ModuleNotFoundError:
+        raise
+    except ImportError as error:  # a library of the system that is missing, say
+        raise _NotUsable(f"its packages cannot be imported ({error}), pip install {_INSTALL}") from error
     return version

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -95,6 +96,19 @@ def test_a_missing_package(
     assert runtime.name == "torch"
     assert "pip install" in runtime.reason
     with pytest.raises(ModuleNotFoundError, match="pip install"):
+        with_runtime(network, pictures, "onnxruntime")
+
+
+def test_a_package_that_is_broken(
+    network: Classifier, pictures: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('libonnxruntime.so.1: cannot open shared object file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "onnxruntime")
+    same, runtime = with_runtime(network, pictures)
+    assert same is network
+    assert "cannot be imported (libonnxruntime.so.1" in runtime.reason
+    with pytest.raises(ValueError, match="cannot be imported"):
         with_runtime(network, pictures, "onnxruntime")
 
 
