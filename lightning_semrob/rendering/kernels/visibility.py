@@ -14,7 +14,7 @@ from lightning_semrob.rendering.kernels.layout import (
 
 @wp.func
 def fused(a: f32, b: f32, c: f32):
-    """``a * b + c``, rounded once, whatever the device."""
+    """``a * b + c`` in float64, whose product is exact, rounded to float32: the same on every device."""
     return f32(f64(a) * f64(b) + f64(c))
 
 
